@@ -31,21 +31,22 @@ typedef struct dw_failure {
 /* A SQL function's body: reads its arguments, returns its value. */
 typedef Datum (*dw_body)(FunctionCallInfo fcinfo);
 /* Anything else that is entered through the guard. */
-typedef void (*dw_plain_body)(void *argument);
+typedef void (*dw_plain_body)(void* argument);
 
 /* guard.cpp. True: *out holds the result. False: *fail says why, *out is unset. */
-extern bool dw_guard(dw_body body, FunctionCallInfo fcinfo, Datum *out, dw_failure *fail);
-extern bool dw_guard_plain(dw_plain_body body, void *argument, dw_failure *fail);
+extern bool dw_guard(dw_body body, FunctionCallInfo fcinfo, Datum* out, dw_failure* fail);
+extern bool dw_guard_plain(dw_plain_body body, void* argument, dw_failure* fail);
 
 /* shim.c. Re-throws the server error in flight, or raises what `fail` says. Does not return. */
-extern void dw_raise_failure(const dw_failure *fail) pg_attribute_noreturn();
+extern void dw_raise_failure(const dw_failure* fail) pg_attribute_noreturn();
 
 /* Bodies of the SQL functions. */
 #define DW_FUNCTION(name) extern Datum dw_##name##_body(FunctionCallInfo fcinfo);
 #include "durable_work/functions.def"
 #undef DW_FUNCTION
 
-/* src/runtime: settings, hooks, shared memory request, launcher registration. Called by _PG_init. */
+/* src/runtime: settings, hooks, shared memory request, launcher registration. Called by _PG_init.
+ */
 extern void dw_runtime_init(void);
 /* src/runtime: the background workers. They return when they are done, or leave by proc_exit. */
 extern void dw_launcher_main_body(Datum argument);

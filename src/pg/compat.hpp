@@ -37,9 +37,7 @@ namespace pg {
 using RelFileNumber = Oid;
 inline RelFileNumber rel_file_number(Relation relation) { return relation->rd_node.relNode; }
 #else
-inline RelFileNumber rel_file_number(Relation relation) {
-  return relation->rd_locator.relNumber;
-}
+inline RelFileNumber rel_file_number(Relation relation) { return relation->rd_locator.relNumber; }
 #endif
 
 // 17 brought named wait events of extensions; before, all show as "Extension".

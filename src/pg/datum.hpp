@@ -64,8 +64,7 @@ inline int64 required_bigint(FunctionCallInfo fcinfo, int number, const char* na
 }
 
 inline std::optional<int64> optional_bigint(FunctionCallInfo fcinfo, int number, const char* name,
-                                            int64 least = PG_INT64_MIN,
-                                            int64 most = PG_INT64_MAX) {
+                                            int64 least = PG_INT64_MIN, int64 most = PG_INT64_MAX) {
   if (is_null(fcinfo, number)) return std::nullopt;
   return required_bigint(fcinfo, number, name, least, most);
 }
@@ -104,11 +103,10 @@ inline std::string_view text_view(Datum value) {
 // Lengths are bytes. `least` 1 refuses the empty string.
 inline void check_length(std::string_view value, const char* name, std::size_t least,
                          std::size_t most) {
-  if (value.size() < least && least == 1)
-    raise_invalid(psprintf("%s must not be empty", name));
+  if (value.size() < least && least == 1) raise_invalid(psprintf("%s must not be empty", name));
   if (value.size() < least || value.size() > most)
-    raise_invalid(psprintf("%s must be %zu to %zu bytes long, not %zu", name, least, most,
-                           value.size()));
+    raise_invalid(
+        psprintf("%s must be %zu to %zu bytes long, not %zu", name, least, most, value.size()));
 }
 
 inline std::string_view required_text(FunctionCallInfo fcinfo, int number, const char* name,
@@ -171,9 +169,8 @@ inline int64 required_interval(FunctionCallInfo fcinfo, int number, const char* 
   return value;
 }
 
-inline std::optional<int64> optional_interval(FunctionCallInfo fcinfo, int number,
-                                              const char* name, int64 least = 0,
-                                              int64 most = PG_INT64_MAX) {
+inline std::optional<int64> optional_interval(FunctionCallInfo fcinfo, int number, const char* name,
+                                              int64 least = 0, int64 most = PG_INT64_MAX) {
   if (is_null(fcinfo, number)) return std::nullopt;
   return required_interval(fcinfo, number, name, least, most);
 }
@@ -251,8 +248,8 @@ inline array_values optional_array(FunctionCallInfo fcinfo, int number, const ch
 inline void check_same_length(const array_values& first, const char* first_name,
                               const array_values& other, const char* other_name) {
   if (other.given && other.count != first.count)
-    raise_invalid(psprintf("%s has %d elements, but %s has %d", other_name, other.count,
-                           first_name, first.count));
+    raise_invalid(psprintf("%s has %d elements, but %s has %d", other_name, other.count, first_name,
+                           first.count));
 }
 
 // --- results ------------------------------------------------------------------------------------
@@ -263,8 +260,8 @@ inline Datum row_result(FunctionCallInfo fcinfo, const Datum* values, const bool
   if (get_call_result_type(fcinfo, nullptr, &description) != TYPEFUNC_COMPOSITE)
     elog(ERROR, "return type must be a row type");
   BlessTupleDesc(description);
-  return HeapTupleGetDatum(heap_form_tuple(description, const_cast<Datum*>(values),
-                                           const_cast<bool*>(nulls)));
+  return HeapTupleGetDatum(
+      heap_form_tuple(description, const_cast<Datum*>(values), const_cast<bool*>(nulls)));
 }
 
 // A set: begin_set once, put_row per row, then return end_set.

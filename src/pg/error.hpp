@@ -20,9 +20,9 @@ constexpr int sqlstate(const char* text) {
 }
 
 // `file`, `line` and `function` are the caller's, for LOCATION; leave them out.
-[[noreturn]] inline void raise(const char* state, const char* message,
-                               const char* detail = nullptr, const char* hint = nullptr,
-                               const char* file = __builtin_FILE(), int line = __builtin_LINE(),
+[[noreturn]] inline void raise(const char* state, const char* message, const char* detail = nullptr,
+                               const char* hint = nullptr, const char* file = __builtin_FILE(),
+                               int line = __builtin_LINE(),
                                const char* function = __builtin_FUNCTION()) {
   if (errstart(ERROR, TEXTDOMAIN)) {
     errcode(sqlstate(state));
@@ -35,10 +35,9 @@ constexpr int sqlstate(const char* text) {
 }
 
 // A report below ERROR: WARNING, NOTICE, LOG, DEBUG1 ... Returns.
-inline void report(int level, const char* state, const char* message,
-                   const char* detail = nullptr, const char* hint = nullptr,
-                   const char* file = __builtin_FILE(), int line = __builtin_LINE(),
-                   const char* function = __builtin_FUNCTION()) {
+inline void report(int level, const char* state, const char* message, const char* detail = nullptr,
+                   const char* hint = nullptr, const char* file = __builtin_FILE(),
+                   int line = __builtin_LINE(), const char* function = __builtin_FUNCTION()) {
   if (errstart(level, TEXTDOMAIN)) {
     errcode(sqlstate(state));
     errmsg_internal("%s", message);
