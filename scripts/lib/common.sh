@@ -238,12 +238,12 @@ dw_build() {
 
   mkdir -p "$DW_OBJECTS"
   (
-    cd "$DW_OBJECTS"
+    cd "$DW_OBJECTS" || exit
     # Headers from the original place: the same flags, and objects that can be kept.
-    make -s -j"$DW_JOBS" -f "$DW_TOP/Makefile" PG_CONFIG="$original" DW_TEST_POINTS=$points all
-    make -s -f "$DW_TOP/Makefile" PG_CONFIG="$original" DW_TEST_POINTS=$points \
-      bindir="$DW_BINDIR" pkglibdir="$root$("$original" --pkglibdir)" \
-      datadir="$root$("$original" --sharedir)" install
+    make -s -j"$DW_JOBS" -f "$DW_TOP/Makefile" PG_CONFIG="$original" DW_TEST_POINTS=$points all &&
+      make -s -f "$DW_TOP/Makefile" PG_CONFIG="$original" DW_TEST_POINTS=$points \
+        bindir="$DW_BINDIR" pkglibdir="$root$("$original" --pkglibdir)" \
+        datadir="$root$("$original" --sharedir)" install
   ) >"$DW_WORK/build-$kind.log" 2>&1 || {
     cat "$DW_WORK/build-$kind.log" >&2
     return 1
