@@ -38,7 +38,7 @@ extern bool dw_guard(dw_body body, FunctionCallInfo fcinfo, Datum* out, dw_failu
 extern bool dw_guard_plain(dw_plain_body body, void* argument, dw_failure* fail);
 
 /* shim.c. Re-throws the server error in flight, or raises what `fail` says. Does not return. */
-extern void dw_raise_failure(const dw_failure* fail) pg_attribute_noreturn();
+extern void dw_raise_failure(const dw_failure* fail) __attribute__((noreturn));
 
 /* Bodies of the SQL functions. */
 #define DW_FUNCTION(name) extern Datum dw_##name##_body(FunctionCallInfo fcinfo);
