@@ -1,0 +1,79 @@
+#include "core/layout.hpp"
+
+#include <new>
+
+namespace dw::core {
+
+namespace {
+
+constexpr std::size_t kLine = 64;
+
+std::size_t padded(std::size_t size) noexcept { return (size + kLine - 1) / kLine * kLine; }
+
+/* At most four entries a bucket bit: the smallest power of two that is not below the number of
+ * entries. */
+std::uint32_t bucket_count(std::uint32_t entries) noexcept {
+  std::uint32_t buckets = kHashStripes;
+  while (buckets < entries && buckets < (1U << 31)) buckets *= 2;
+  return buckets;
+}
+
+void create_queue_slot(Queue& queue) noexcept {
+  new (&queue) Queue();
+  queue.state = QueueState::free;
+  queue.database = kNone;
+  queue.first_tombstone = kNone;
+  queue.first_waiter = kNone;
+  queue.last_waiter = kNone;
+  queue.dirty.clear();
+}
+
+}  // namespace
+
+std::size_t arena_size(std::uint32_t entries, std::uint32_t waiters) noexcept {
+  return padded(sizeof(Arena)) + padded(sizeof(Entry) * std::size_t{entries}) +
+         padded(sizeof(Index) * std::size_t{bucket_count(entries)}) +
+         padded(sizeof(Waiter) * std::size_t{waiters});
+}
+
+Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters) noexcept {
+  char* place = static_cast<char*>(memory);
+  Arena* arena = new (place) Arena();
+  place += padded(sizeof(Arena));
+  arena->entries = reinterpret_cast<Entry*>(place);
+  place += padded(sizeof(Entry) * std::size_t{entries});
+  arena->buckets = reinterpret_cast<Index*>(place);
+  const std::uint32_t buckets = bucket_count(entries);
+  place += padded(sizeof(Index) * std::size_t{buckets});
+  arena->waiters = reinterpret_cast<Waiter*>(place);
+
+  arena->capacity = entries;
+  arena->bucket_mask = buckets - 1;
+  arena->waiter_capacity = waiters;
+  for (std::uint32_t i = 0; i < entries; i++) {
+    Entry* entry = new (&arena->entries[i]) Entry();
+    entry->state = EntryState::free;
+    entry->worker = kNone;
+    entry->next_in_stripe = i + 1 < entries ? i + 1 : kNone;
+  }
+  arena->first_free = entries > 0 ? 0 : kNone;
+  arena->free_count = entries;
+  for (std::uint32_t i = 0; i < buckets; i++) arena->buckets[i] = kNone;
+  for (std::uint32_t i = 0; i < waiters; i++) {
+    Waiter* waiter = new (&arena->waiters[i]) Waiter();
+    for (WaitLink& link : waiter->links) link.queue = kNone;
+  }
+  for (Queue& queue : arena->queues) create_queue_slot(queue);
+  for (Worker& worker : arena->workers) {
+    worker.database = kNone;
+    worker.first_lease = kNone;
+  }
+  for (Database& database : arena->databases) {
+    database.state = DatabaseState::free;
+    database.outcome_pages.clear();
+    for (JobId& first : database.first_id) first = kNever;
+  }
+  return arena;
+}
+
+}  // namespace dw::core

@@ -1,0 +1,120 @@
+#include "core/block_ranges.hpp"
+
+#include <algorithm>
+
+namespace dw::core {
+
+namespace {
+
+/* Ranges that touch count as one. */
+bool touches(const BlockRange& range, std::uint8_t segment, std::uint32_t first,
+             std::uint32_t last) noexcept {
+  if (range.segment != segment) return false;
+  const bool before =
+      range.last != std::numeric_limits<std::uint32_t>::max() && range.last + 1 < first;
+  const bool behind = last != std::numeric_limits<std::uint32_t>::max() && last + 1 < range.first;
+  return !before && !behind;
+}
+
+bool less_place(const BlockRange& range, std::uint8_t segment, std::uint32_t first) noexcept {
+  return range.segment != segment ? range.segment < segment : range.first < first;
+}
+
+}  // namespace
+
+void BoundedRanges::erase(std::uint32_t i) noexcept {
+  for (; i + 1 < count_; i++) ranges_[i] = ranges_[i + 1];
+  count_--;
+}
+
+void BoundedRanges::add(std::uint8_t segment, std::uint32_t first, std::uint32_t last) noexcept {
+  std::uint32_t i = 0;
+  while (i < count_) {
+    if (touches(ranges_[i], segment, first, last)) {
+      first = std::min(first, ranges_[i].first);
+      last = std::max(last, ranges_[i].last);
+      erase(i);
+    } else {
+      i++;
+    }
+  }
+  std::uint32_t place = 0;
+  while (place < count_ && less_place(ranges_[place], segment, first)) place++;
+  for (std::uint32_t k = count_; k > place; k--) ranges_[k] = ranges_[k - 1];
+  ranges_[place] = BlockRange{segment, {0, 0, 0}, first, last};
+  count_++;
+  if (count_ > kMost) merge_nearest();
+}
+
+void BoundedRanges::merge_nearest() noexcept {
+  /* There are more ranges than segments, so two neighbours of one segment always exist. */
+  std::uint32_t best = 0;
+  std::uint32_t best_gap = std::numeric_limits<std::uint32_t>::max();
+  for (std::uint32_t i = 0; i + 1 < count_; i++) {
+    if (ranges_[i].segment != ranges_[i + 1].segment) continue;
+    const std::uint32_t gap = ranges_[i + 1].first - ranges_[i].last;
+    if (gap < best_gap) {
+      best_gap = gap;
+      best = i;
+    }
+  }
+  ranges_[best].last = ranges_[best + 1].last;
+  erase(best + 1);
+}
+
+void RangeList::add(std::uint8_t segment, std::uint32_t first, std::uint32_t last) {
+  auto place = std::lower_bound(ranges_.begin(), ranges_.end(), first,
+                                [segment](const BlockRange& range, std::uint32_t block) {
+                                  return less_place(range, segment, block);
+                                });
+  if (place != ranges_.begin() && touches(*std::prev(place), segment, first, last)) --place;
+  auto end = place;
+  while (end != ranges_.end() && touches(*end, segment, first, last)) {
+    first = std::min(first, end->first);
+    last = std::max(last, end->last);
+    ++end;
+  }
+  place = ranges_.erase(place, end);
+  ranges_.insert(place, BlockRange{segment, {0, 0, 0}, first, last});
+}
+
+void RangeList::add(const BoundedRanges& ranges) {
+  for (std::uint32_t i = 0; i < ranges.size(); i++)
+    add(ranges.at(i).segment, ranges.at(i).first, ranges.at(i).last);
+}
+
+void RangeList::add(const RangeList& ranges) {
+  for (const BlockRange& range : ranges.ranges_) add(range.segment, range.first, range.last);
+}
+
+void RangeList::remove(std::uint8_t segment, std::uint32_t block) {
+  for (auto range = ranges_.begin(); range != ranges_.end(); ++range) {
+    if (range->segment != segment || block < range->first || block > range->last) continue;
+    if (range->first == range->last) {
+      ranges_.erase(range);
+    } else if (block == range->first) {
+      range->first++;
+    } else if (block == range->last) {
+      range->last--;
+    } else {
+      const BlockRange behind{segment, {0, 0, 0}, block + 1, range->last};
+      range->last = block - 1;
+      ranges_.insert(std::next(range), behind);
+    }
+    return;
+  }
+}
+
+bool RangeList::contains(std::uint8_t segment, std::uint32_t block) const {
+  return std::any_of(ranges_.begin(), ranges_.end(), [segment, block](const BlockRange& range) {
+    return range.segment == segment && block >= range.first && block <= range.last;
+  });
+}
+
+std::uint64_t RangeList::blocks() const {
+  std::uint64_t sum = 0;
+  for (const BlockRange& range : ranges_) sum += std::uint64_t{range.last} - range.first + 1;
+  return sum;
+}
+
+}  // namespace dw::core

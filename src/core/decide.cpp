@@ -1,0 +1,224 @@
+/*
+ * Deciding a job: complete, fail, release, defer, reject, cancel.
+ *
+ * begin_decision marks the entry as being decided, the caller writes the outcome into the log, and
+ * the commit or abort callback calls commit_decision or abort_decision. Between the two the token's
+ * holder may extend the lease, everybody else is told that the job is in doubt. Business writes,
+ * outcome and successors are one transaction.
+ */
+#include "core/queue_lock.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace dw::core {
+
+void Dispatcher::fill_decided(const Queue& q, const Entry& e, Decided* out) const noexcept {
+  out->ref = EntryRef{index_of(e), e.incarnation};
+  out->id = e.id;
+  out->token = e.token;
+  out->queue = e.queue;
+  out->queue_incarnation = q.incarnation;
+  out->queue_id = q.id;
+  out->block = e.block;
+  out->offset = e.offset;
+  out->segment = e.segment;
+  out->before = e.state;
+  out->attempts = e.attempts;
+  out->max_attempts =
+      e.max_attempts != 0 ? e.max_attempts : static_cast<std::uint16_t>(q.options.max_attempts);
+  out->options = q.options;
+  out->worker_name[0] = '\0';
+  /* The slot cannot go to another name while a lease hangs on it. */
+  if (e.worker != kNone)
+    std::memcpy(out->worker_name, arena_->workers[e.worker].name, kWorkerNameSize);
+}
+
+Verdict Dispatcher::begin_decision(Index database, JobId id, Token token, Decided* out) noexcept {
+  Index index = kNone;
+  Entry* e = lock_job(database, id, token, 0, &index);
+  if (e == nullptr) return Verdict::not_resident;
+  const QueueLock hold(*this, index, QueueLock::Adopt{});
+  if (e->token != token || e->lapsed != 0) return Verdict::stale;
+  Queue& q = queue(index);
+  fill_decided(q, *e, out);
+  switch (e->state) {
+    case EntryState::leased:
+      e->state = EntryState::completing;
+      return Verdict::ok;
+    case EntryState::completing:
+      return e->worker != kNone ? Verdict::in_doubt : Verdict::stale;
+    case EntryState::cancelled:
+      return Verdict::cancelled;
+    default:
+      return Verdict::stale;
+  }
+}
+
+Verdict Dispatcher::begin_cancel(Index database, JobId id, QueueId queue_id,
+                                 Decided* out) noexcept {
+  Index index = kNone;
+  Entry* e = lock_job(database, id, 0, queue_id, &index);
+  if (e == nullptr) return Verdict::not_resident;
+  const QueueLock hold(*this, index, QueueLock::Adopt{});
+  Queue& q = queue(index);
+  fill_decided(q, *e, out);
+  switch (e->state) {
+    case EntryState::ready:
+    case EntryState::delayed:
+      leave_tree(q, *e);
+      e->state = EntryState::completing;
+      return Verdict::ok;
+    case EntryState::leased:
+      if (e->lapsed != 0) return Verdict::in_doubt;
+      e->state = EntryState::completing;
+      return Verdict::ok;
+    case EntryState::cancelled:
+      return Verdict::cancelled;
+    default:
+      return Verdict::in_doubt;
+  }
+}
+
+/*
+ * A placeholder keeps the loader from making the job resident while the caller reads what the log
+ * says about it. When there is no room the queue's own last waiting job makes way: its page is
+ * marked dirty under the same lock hold.
+ */
+Verdict Dispatcher::add_placeholder(Index database, QueueId queue_id, JobId id,
+                                    EntryRef* out) noexcept {
+  const Index index = find_queue(database, queue_id);
+  if (index == kNone) return Verdict::no_room;
+  const QueueLock hold(*this, index);
+  Queue& q = queue(index);
+  if (q.id != queue_id || q.database != database) return Verdict::no_room;
+  if (hash_has(database, index, id)) return Verdict::in_doubt;
+  Entry* e = allocate(index);
+  if (e == nullptr && evict_last(q)) e = allocate(index);
+  if (e == nullptr) return Verdict::no_room;
+  e->id = id;
+  e->state = EntryState::busy;
+  hash_add(database, *e);
+  *out = EntryRef{index_of(*e), e->incarnation};
+  return Verdict::ok;
+}
+
+bool Dispatcher::fill_placeholder(EntryRef ref, const JobRow& row, Decided* out) noexcept {
+  Index index = kNone;
+  Entry* e = lock_ref(ref, &index);
+  if (e == nullptr) return false;
+  const QueueLock hold(*this, index, QueueLock::Adopt{});
+  if (e->state != EntryState::busy) return false;
+  e->at = row.due;
+  e->key_hash = row.key_hash;
+  e->block = row.block;
+  e->offset = row.offset;
+  e->segment = row.segment;
+  e->priority = row.priority;
+  e->attempts = row.attempts;
+  e->max_attempts = row.max_attempts;
+  e->state = EntryState::delayed;
+  fill_decided(queue(index), *e, out);
+  e->state = EntryState::completing;
+  return true;
+}
+
+void Dispatcher::drop_placeholder(EntryRef ref) noexcept {
+  Index index = kNone;
+  Entry* e = lock_ref(ref, &index);
+  if (e == nullptr) return;
+  const QueueLock hold(*this, index, QueueLock::Adopt{});
+  if (e->state == EntryState::busy) release_entry(*e);
+}
+
+namespace {
+
+/* The last entry of a tree that was never claimed: attempts charged in memory only must not be
+ * forgotten. */
+template <typename Tree>
+Entry* last_unclaimed(Tree& tree) noexcept {
+  constexpr int kSteps = 64;
+  auto e = tree.end();
+  for (int i = 0; i < kSteps && e != tree.begin(); i++) {
+    --e;
+    if (e->attempts == 0) return &*e;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+bool Dispatcher::evict_last(Queue& q) noexcept {
+  Entry* last = nullptr;
+  if (q.delayed_count > q.ready_count) last = last_unclaimed(q.delayed);
+  if (last == nullptr) last = last_unclaimed(q.ready);
+  if (last == nullptr) last = last_unclaimed(q.delayed);
+  if (last == nullptr) return false;
+  if (last->segment == kParkedSegment) {
+    note_parked(q.database, last->at);
+  } else {
+    q.dirty.add(last->segment, last->block, last->block);
+    q.mode = LoadMode::loading;
+    q.short_of_room = 1;
+  }
+  leave_tree(q, *last);
+  release_entry(*last);
+  return true;
+}
+
+void Dispatcher::commit_decision(EntryRef ref, Token token, Decision decision, OutcomeKind outcome,
+                                 Micros due) noexcept {
+  Index index = kNone;
+  Entry* e = lock_ref(ref, &index);
+  if (e == nullptr) return;
+  QueueLock hold(*this, index, QueueLock::Adopt{});
+  if (e->state != EntryState::completing || e->token != token) return;
+  Queue& q = queue(index);
+  if (decision == Decision::cancel_held && e->worker != kNone) {
+    e->state = EntryState::cancelled;
+    q.counters.cancelled++;
+    return;
+  }
+  leave_tree(q, *e);
+  switch (decision) {
+    case Decision::finish:
+    case Decision::cancel_held:
+      finish_entry(*e);
+      if (outcome == OutcomeKind::completed) q.counters.completed++;
+      if (outcome == OutcomeKind::dead_lettered) q.counters.dead_lettered++;
+      if (outcome == OutcomeKind::cancelled) q.counters.cancelled++;
+      if (q.mode == LoadMode::loading && q.ready_count < kLowWater)
+        hold.wake_housekeeper(q.database);
+      return;
+    case Decision::retry:
+      q.counters.failed++;
+      break;
+    case Decision::put_back:
+      e->attempts--;
+      break;
+  }
+  e->refunds = 0;
+  make_waiting(q, *e, due, platform_->wall_now());
+  if (e->state == EntryState::ready && q.waiter_count > 0 && !q.options.paused)
+    hold.add_waiters(take_waiters(index, hold.waiters(), 1));
+}
+
+void Dispatcher::abort_decision(EntryRef ref, Token token, EntryState before) noexcept {
+  Index index = kNone;
+  Entry* e = lock_ref(ref, &index);
+  if (e == nullptr) return;
+  QueueLock hold(*this, index, QueueLock::Adopt{});
+  if (e->state != EntryState::completing || e->token != token) return;
+  Queue& q = queue(index);
+  if (before == EntryState::leased) {
+    /* Past its deadline it is simply swept next. */
+    e->state = EntryState::leased;
+    set_deadline_timer(q, e->at);
+    return;
+  }
+  make_waiting(q, *e, e->at, platform_->wall_now());
+  if (e->state == EntryState::ready && q.waiter_count > 0 && !q.options.paused)
+    hold.add_waiters(take_waiters(index, hold.waiters(), 1));
+}
+
+}  // namespace dw::core

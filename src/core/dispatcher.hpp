@@ -1,0 +1,299 @@
+/*
+ * The dispatcher: which job goes to whom next.
+ *
+ * It is a view on the arena plus the platform's locks and clocks; every process makes its own and
+ * all work on the same memory. Nothing here touches the log: the protocols in transaction.hpp,
+ * loader.hpp and sweeper.hpp say which row is written between which two calls. All operations are
+ * noexcept and allocation-free; those that run in commit and abort callbacks rely on it.
+ *
+ * Cost: claim, decide, extend and link are O(log n) in the resident jobs of one queue, and O(1)
+ * amortised for jobs that arrive in order, because the trees remember their ends.
+ */
+#pragma once
+
+#include "core/layout.hpp"
+#include "core/platform.hpp"
+
+#include <string_view>
+
+namespace dw::core {
+
+/* A job's row as the log knows it; enough to make it resident. */
+struct JobRow {
+  JobId id;
+  Micros due; /* wall; kAlways when due at once */
+  QueueId queue;
+  std::uint32_t key_hash;
+  std::uint32_t block;
+  std::uint16_t offset;
+  std::uint8_t segment;
+  std::uint8_t priority;
+  std::uint16_t max_attempts; /* 0: the queue's */
+  std::uint16_t attempts;
+};
+
+struct WorkerRef {
+  Index worker;
+  std::uint32_t incarnation;
+};
+
+/* One job handed out. */
+struct ClaimedJob {
+  EntryRef ref;
+  JobId id;
+  Token token;
+  Micros deadline; /* wall, for showing */
+  std::uint32_t block;
+  std::uint16_t offset;
+  std::uint8_t segment;
+  std::uint8_t priority;
+  std::uint16_t attempt;
+  std::uint16_t queue;
+};
+
+/* What becomes of a leased (or, for cancel, waiting) job when the transaction that decides it
+ * commits. */
+enum class Decision : std::uint8_t {
+  finish,     /* completed, dead-lettered, or cancelled while waiting: gone */
+  retry,      /* failed: ready at the given time, attempt charged */
+  put_back,   /* released or deferred: ready at the given time, attempt refunded */
+  cancel_held /* cancelled under its holder */
+};
+
+enum class Verdict : std::uint8_t {
+  ok,
+  stale,         /* no lease with this token */
+  in_doubt,      /* an open transaction is deciding it */
+  cancelled,     /* the job was cancelled under this token */
+  own_duplicate, /* this very transaction has already decided it with this token */
+  not_resident,  /* no entry: only the log knows */
+  no_room,       /* no entry could be had for a placeholder */
+};
+
+/* What an accepted decision tells its caller, read under the lock. */
+struct Decided {
+  EntryRef ref;
+  JobId id;
+  Token token;
+  Index queue;
+  std::uint32_t queue_incarnation;
+  QueueId queue_id;
+  std::uint32_t block;
+  std::uint16_t offset;
+  std::uint8_t segment;
+  EntryState before; /* ready, delayed or leased: what an abort restores */
+  std::uint16_t attempts;
+  std::uint16_t max_attempts; /* the effective one */
+  QueueOptions options;
+  char worker_name[kWorkerNameSize]; /* empty: none */
+};
+
+/* One lease as views show it. */
+struct LeaseRow {
+  JobId id;
+  Token token;
+  Micros leased_at;
+  Micros deadline; /* wall */
+  QueueId queue;
+  std::uint16_t attempt;
+  EntryState state;
+  char worker[kWorkerNameSize];
+};
+
+/* One job as views show it. */
+struct ResidentRow {
+  EntryState state;
+  Token token;
+  Micros due;      /* wall; when pending */
+  Micros deadline; /* wall; when leased */
+  Micros leased_at;
+  std::uint16_t attempts;
+  bool paused;
+  char worker[kWorkerNameSize];
+};
+
+struct QueueFigures {
+  QueueId id;
+  LoadMode mode;
+  bool paused;
+  std::uint32_t ready;
+  std::uint32_t delayed;
+  std::uint32_t leased;
+  std::uint32_t resident;
+  std::uint32_t waiters;
+  QueueCounters counters;
+};
+
+/* A loading queue asks for more before it runs dry. */
+constexpr std::uint32_t kLowWater = 256;
+
+constexpr std::uint32_t kWorkerGone = std::numeric_limits<std::uint32_t>::max();
+
+enum class HeartbeatState : std::uint8_t { leased, cancelled, lost };
+
+class Dispatcher {
+ public:
+  Dispatcher(Arena* arena, const Platform* platform) noexcept
+      : arena_(arena), platform_(platform) {}
+
+  [[nodiscard]] Arena& arena() const noexcept { return *arena_; }
+  [[nodiscard]] const Platform& platform() const noexcept { return *platform_; }
+
+  /* --- databases (registry.cpp) --- */
+  Index find_database(DatabaseOid oid) const noexcept;
+  /* Finds or makes the slot; kNone when all are taken. */
+  Index attach_database(DatabaseOid oid) noexcept;
+  /* Opens it for claims. The counter starts anew only if the epoch is higher. */
+  void open_database(Index database, std::int64_t epoch) noexcept;
+  /* Frees the slot, all its queues and their entries. */
+  void detach_database(Index database) noexcept;
+  void set_segments(Index database, std::uint8_t current, const JobId* first_ids) noexcept;
+  /* True once per request: reload everything, or re-read the table of queues. */
+  bool take_reload(Index database) noexcept;
+  bool take_catalog_stale(Index database) noexcept;
+  void note_catalog_stale(DatabaseOid oid) noexcept;
+  /* Somebody loaded or moved rows past the engine: every queue is loaded again. */
+  void request_reload(Index database) noexcept;
+
+  /* --- queues (registry.cpp) --- */
+  Index find_queue(Index database, QueueId id) const noexcept;
+  /* Makes a slot; kNone when all are taken. A new queue starts live (nothing of it is on disk); one
+   * that the housekeeper finds in the table starts loading. */
+  Index add_queue(Index database, QueueId id, std::string_view name, const QueueOptions& options,
+                  QueueState state, LoadMode mode) noexcept;
+  void activate_queue(QueueRef ref) noexcept;
+  void set_queue_options(Index database, QueueId id, const QueueOptions& options) noexcept;
+  /* Frees the slot and its entries, in chunks; wakes its waiters. */
+  void remove_queue(QueueRef ref) noexcept;
+  [[nodiscard]] QueueRef queue_ref(Index queue) const noexcept;
+  [[nodiscard]] bool queue_matches(QueueRef ref) const noexcept;
+  void queue_figures(Index queue, QueueFigures* out) const noexcept;
+
+  /* --- linking (link.cpp) --- */
+  /* PRE_COMMIT: links up to n rows of one queue as pending; writes a reference for each, kNone
+   * where there was no room or the queue is loading. At most kEntriesPerHold rows. */
+  void link_pending(QueueRef queue, const JobRow* const* rows, EntryRef* refs,
+                    std::uint32_t n) noexcept;
+  /* COMMIT: makes pending entries ready or delayed; marks the pages of rows without one dirty;
+   * wakes waiters. */
+  void publish(Index database, QueueId id, QueueRef queue, const JobRow* const* rows,
+               const EntryRef* refs, std::uint32_t n) noexcept;
+  /* ABORT: frees pending entries. */
+  void unlink_pending(QueueRef queue, const EntryRef* refs, std::uint32_t n) noexcept;
+  /* Loader: links a committed row unless it is resident. False: no room. */
+  bool link_loaded(Index queue, const JobRow& row, Micros now) noexcept; /* under the queue lock */
+  void note_outcome_page(Index database, std::uint8_t segment, std::uint32_t block) noexcept;
+  void note_parked(Index database, Micros due) noexcept;
+  void mark_dirty(Index database, QueueId id, std::uint8_t segment, std::uint32_t block) noexcept;
+
+  /* --- working (lease.cpp) --- */
+  /* Finds or makes the worker's slot; kNone when all are taken by workers with leases. instance 0:
+   * none. */
+  WorkerRef worker_slot(Index database, std::string_view name, std::int64_t instance) noexcept;
+  /* Hands out up to n due jobs. lease 0: the queue's. kWorkerGone: the slot went to another name,
+   * find it anew. */
+  std::uint32_t claim(QueueRef queue, WorkerRef worker, Micros lease, ClaimedJob* out,
+                      std::uint32_t n) noexcept;
+  /* The claiming statement failed before its rows were out: attempt refunded, after a pause. */
+  void refund_claim(EntryRef ref, Token token) noexcept;
+  /* The transaction of a finished claim rolled back: attempt charged, backoff. */
+  void roll_back_claim(EntryRef ref, Token token) noexcept;
+  /* A claimed row is not what its entry says: forget the entry, load the queue's pages of that
+   * segment again. */
+  void quarantine(EntryRef ref, Token token) noexcept;
+  Micros extend(Index database, JobId id, Token token, Micros lease, Verdict* verdict) noexcept;
+  /* Leases of a worker, at most n; the number there are. */
+  std::uint32_t worker_leases(Index worker, EntryRef* out, std::uint32_t n) noexcept;
+  Index find_worker(Index database, std::string_view name, std::int64_t instance) noexcept;
+  /* Extends one lease in a heartbeat; false: it is no longer this worker's. */
+  bool heartbeat(EntryRef ref, Index worker, Micros lease, LeaseRow* out,
+                 HeartbeatState* state) noexcept;
+
+  /* --- deciding (decide.cpp) --- */
+  Verdict begin_decision(Index database, JobId id, Token token, Decided* out) noexcept;
+  /* cancel: any state; a waiting job needs no token. QueueId 0: the first queue that has it. */
+  Verdict begin_cancel(Index database, JobId id, QueueId queue, Decided* out) noexcept;
+  /* Placeholder for a job that is not resident; not ok: it is resident after all, or no room. */
+  Verdict add_placeholder(Index database, QueueId queue, JobId id, EntryRef* out) noexcept;
+  /* The log says it waits: the placeholder becomes an entry that the caller's transaction is
+   * deciding. */
+  bool fill_placeholder(EntryRef ref, const JobRow& row, Decided* out) noexcept;
+  void drop_placeholder(EntryRef ref) noexcept;
+  void commit_decision(EntryRef ref, Token token, Decision decision, OutcomeKind outcome,
+                       Micros due) noexcept;
+  void abort_decision(EntryRef ref, Token token, EntryState before) noexcept;
+
+  /* --- waiting (wait.cpp) --- */
+  /* False: one of the queues has work now; nothing is registered. */
+  bool wait_begin(Index waiter, const QueueRef* queues, std::uint32_t n) noexcept;
+  [[nodiscard]] bool woken(Index waiter) const noexcept;
+  /* Takes the waiter off every list. One that was woken still owes a claim: see settle_wake. */
+  void wait_end(Index waiter) noexcept;
+  /* Whoever was woken and leaves without claiming passes the wake on. Also on process exit. */
+  void pass_wake_on(Index waiter) noexcept;
+  void settle_wake(Index waiter) noexcept;
+  /* Wakes one waiter of each queue of the database that has due work; true if it did. */
+  bool wake_idle(Index database) noexcept;
+
+  /* --- seeing (see.cpp) --- */
+  bool see_job(Index database, QueueId queue, JobId id, ResidentRow* out) noexcept;
+  /* Leases of one queue in the order of their deadlines, at most n; returns how many there are. */
+  std::uint32_t see_leases(Index queue, QueueId id, LeaseRow* out, std::uint32_t n) noexcept;
+
+ private:
+  friend class Loader;
+  friend class Sweeper;
+  friend class QueueLock;
+
+  void lock(std::uint32_t number) const noexcept { platform_->lock(number); }
+  void unlock(std::uint32_t number) const noexcept { platform_->unlock(number); }
+  Entry& entry(Index i) const noexcept { return arena_->entries[i]; }
+  Index index_of(const Entry& e) const noexcept { return static_cast<Index>(&e - arena_->entries); }
+  Queue& queue(Index i) const noexcept { return arena_->queues[i]; }
+  static std::uint32_t hash_of(Index database, JobId id) noexcept;
+  static std::uint32_t stripe_lock(std::uint32_t hash) noexcept {
+    return kFirstStripeLock + hash % kHashStripes;
+  }
+
+  /* Guaranteed entries of each queue: half of the arena in equal parts, at least 16. Under
+   * kArenaLock. */
+  [[nodiscard]] std::uint32_t share() const noexcept;
+  void count_borrowed() noexcept;
+  [[nodiscard]] std::uint32_t room(const Queue& q) const noexcept;
+
+  /* Under the queue lock. */
+  Entry* allocate(Index queue) noexcept;
+  void release_entry(
+      Entry& e) noexcept; /* out of the hash, back to the free list; not in any tree */
+  void finish_entry(Entry& e) noexcept;             /* release, or tombstone while a chunk runs */
+  bool hash_add(Index database, Entry& e) noexcept; /* false: (database, queue, id) is there */
+  void hash_remove(Index database, Entry& e) noexcept;
+  bool hash_has(Index database, Index queue, JobId id) noexcept;
+  void make_waiting(Queue& q, Entry& e, Micros due, Micros now) noexcept; /* ready or delayed */
+  void make_leased(Queue& q, Entry& e, Micros deadline) noexcept;
+  void leave_tree(Queue& q, Entry& e) noexcept;
+  void promote_due(Queue& q, Micros now) noexcept;
+  void drop_lease_link(Entry& e) noexcept;
+  void mark_dirty_locked(Queue& q, std::uint8_t segment, std::uint32_t block) noexcept;
+  /* Takes waiters off the queue's list, to be woken after the lock is let go. */
+  std::uint32_t take_waiters(Index queue, Index* out, std::uint32_t n) noexcept;
+  void unlink_wait(Index waiter, std::uint32_t k) noexcept;
+  void set_deadline_timer(const Queue& q, Micros deadline) noexcept;
+  void set_due_timer(const Queue& q, Micros due) noexcept;
+  Entry* lock_ref(EntryRef ref,
+                  Index* queue) noexcept; /* nullptr: stale; else the queue lock is held */
+  Entry* lock_job(Index database, JobId id, Token token, QueueId queue_id, Index* queue) noexcept;
+  void fill_decided(const Queue& q, const Entry& e, Decided* out) const noexcept;
+  bool hand_out(Queue& q, WorkerRef worker, Micros now, Micros span, Token first, ClaimedJob* out,
+                std::uint32_t n) noexcept;
+  void fill_lease(const Queue& q, const Entry& e, Micros wall, Micros monotonic,
+                  LeaseRow* out) const noexcept;
+  /* Makes room at the queue's own tail; its page becomes dirty in the same lock hold. */
+  bool evict_last(Queue& q) noexcept;
+  void free_all_entries(Index queue) noexcept;
+
+  Arena* arena_;
+  const Platform* platform_;
+};
+
+}  // namespace dw::core

@@ -1,0 +1,260 @@
+/*
+ * Entries: room accounting, the hash from job id, and the trees. Everything here runs under the
+ * lock of the entry's queue.
+ *
+ * An entry with a worker is in its queue's tree of leases, whatever else it is; ready and delayed
+ * entries are in the tree of that name; all others are in none.
+ *
+ * Room: half of the arena is guaranteed in equal shares, the other half is lent. A queue below its
+ * share always gets an entry as long as one is free; beyond it, only while the lent half lasts.
+ */
+#include "core/queue_lock.hpp"
+
+#include <algorithm>
+
+namespace dw::core {
+
+constexpr std::uint32_t kSmallestShare = 16;
+
+std::uint32_t Dispatcher::hash_of(Index database, JobId id) noexcept {
+  /* Ids are dense, so a multiplicative hash spreads them over stripes and buckets. */
+  std::uint64_t mixed = static_cast<std::uint64_t>(id) * 0x9E3779B97F4A7C15ULL;
+  mixed ^= static_cast<std::uint64_t>(database) << 57;
+  return static_cast<std::uint32_t>(mixed >> 32);
+}
+
+std::uint32_t Dispatcher::share() const noexcept {
+  const std::uint32_t queues = std::max(arena_->queue_count, 1U);
+  return std::max(kSmallestShare, arena_->capacity / (2 * queues));
+}
+
+void Dispatcher::count_borrowed() noexcept {
+  const std::uint32_t guaranteed = share();
+  arena_->borrowed = 0;
+  for (const Queue& q : arena_->queues) {
+    if (q.resident > guaranteed) arena_->borrowed += q.resident - guaranteed;
+  }
+}
+
+std::uint32_t Dispatcher::room(const Queue& q) const noexcept {
+  const LeafLock leaf(*platform_, kArenaLock);
+  const std::uint32_t guaranteed = share();
+  const std::uint64_t shares = std::uint64_t{guaranteed} * arena_->queue_count;
+  const std::uint32_t pool =
+      shares < arena_->capacity ? static_cast<std::uint32_t>(arena_->capacity - shares) : 0;
+  std::uint32_t entries = q.resident < guaranteed ? guaranteed - q.resident : 0;
+  if (arena_->borrowed < pool) entries += pool - arena_->borrowed;
+  return std::min(entries, arena_->free_count);
+}
+
+Entry* Dispatcher::allocate(Index queue_index) noexcept {
+  Queue& q = queue(queue_index);
+  const LeafLock leaf(*platform_, kArenaLock);
+  if (arena_->first_free == kNone) return nullptr;
+  const std::uint32_t guaranteed = share();
+  if (q.resident >= guaranteed) {
+    const std::uint64_t shares = std::uint64_t{guaranteed} * arena_->queue_count;
+    if (shares + arena_->borrowed >= arena_->capacity) return nullptr;
+    arena_->borrowed++;
+  }
+  Entry& e = entry(arena_->first_free);
+  arena_->first_free = e.next_in_stripe;
+  arena_->free_count--;
+  q.resident++;
+  e.queue = static_cast<std::uint16_t>(queue_index);
+  e.token = 0;
+  e.worker = kNone;
+  e.refunds = 0;
+  e.lapsed = 0;
+  return &e;
+}
+
+void Dispatcher::release_entry(Entry& e) noexcept {
+  Queue& q = queue(e.queue);
+  hash_remove(q.database, e);
+  e.state = EntryState::free;
+  const LeafLock leaf(*platform_, kArenaLock);
+  e.incarnation++;
+  if (q.resident > share() && arena_->borrowed > 0) arena_->borrowed--;
+  q.resident--;
+  e.next_in_stripe = arena_->first_free;
+  arena_->first_free = index_of(e);
+  arena_->free_count++;
+}
+
+void Dispatcher::finish_entry(Entry& e) noexcept {
+  Queue& q = queue(e.queue);
+  if (q.chunk_active == 0) {
+    release_entry(e);
+    return;
+  }
+  e.state = EntryState::tombstone;
+  e.incarnation++;
+  e.next_of_worker = q.first_tombstone;
+  q.first_tombstone = index_of(e);
+}
+
+bool Dispatcher::hash_add(Index database, Entry& e) noexcept {
+  const std::uint32_t hash = hash_of(database, e.id);
+  const LeafLock leaf(*platform_, stripe_lock(hash));
+  Index* head = &arena_->buckets[hash & arena_->bucket_mask];
+  for (Index i = *head; i != kNone; i = entry(i).next_in_stripe) {
+    if (entry(i).id == e.id && entry(i).queue == e.queue) return false;
+  }
+  e.next_in_stripe = *head;
+  *head = index_of(e);
+  return true;
+}
+
+void Dispatcher::hash_remove(Index database, Entry& e) noexcept {
+  const std::uint32_t hash = hash_of(database, e.id);
+  const LeafLock leaf(*platform_, stripe_lock(hash));
+  Index* link = &arena_->buckets[hash & arena_->bucket_mask];
+  const Index self = index_of(e);
+  while (*link != kNone && *link != self) link = &entry(*link).next_in_stripe;
+  if (*link == self) *link = e.next_in_stripe;
+}
+
+bool Dispatcher::hash_has(Index database, Index queue_index, JobId id) noexcept {
+  const std::uint32_t hash = hash_of(database, id);
+  const LeafLock leaf(*platform_, stripe_lock(hash));
+  for (Index i = arena_->buckets[hash & arena_->bucket_mask]; i != kNone;
+       i = entry(i).next_in_stripe) {
+    if (entry(i).id == id && entry(i).queue == queue_index) return true;
+  }
+  return false;
+}
+
+/*
+ * Finds the entry of a job and takes its queue's lock. With several queues on one topic an id has
+ * several entries: the one with the token is preferred, else the one of the queue asked for, else
+ * any.
+ */
+Entry* Dispatcher::lock_job(Index database, JobId id, Token token, QueueId queue_id,
+                            Index* queue_index) noexcept {
+  const std::uint32_t hash = hash_of(database, id);
+  EntryRef ref{kNone, 0};
+  Index in_queue = kNone;
+  {
+    const LeafLock leaf(*platform_, stripe_lock(hash));
+    for (Index i = arena_->buckets[hash & arena_->bucket_mask]; i != kNone;
+         i = entry(i).next_in_stripe) {
+      const Entry& e = entry(i);
+      if (e.id != id || queue(e.queue).database != database) continue;
+      if (queue_id != 0 && queue(e.queue).id != queue_id) continue;
+      const bool wanted = token != 0 && e.token == token;
+      if (ref.entry == kNone || wanted) {
+        ref = EntryRef{i, e.incarnation};
+        in_queue = e.queue;
+      }
+      if (wanted) break;
+    }
+  }
+  if (ref.entry == kNone) return nullptr;
+  lock(kFirstQueueLock + in_queue);
+  Entry& e = entry(ref.entry);
+  if (e.incarnation == ref.incarnation && e.queue == in_queue && e.state != EntryState::free &&
+      e.state != EntryState::tombstone) {
+    *queue_index = in_queue;
+    return &e;
+  }
+  unlock(kFirstQueueLock + in_queue);
+  return nullptr;
+}
+
+Entry* Dispatcher::lock_ref(EntryRef ref, Index* queue_index) noexcept {
+  Entry& e = entry(ref.entry);
+  const Index in_queue = e.queue;
+  lock(kFirstQueueLock + in_queue);
+  if (e.incarnation == ref.incarnation && e.queue == in_queue) {
+    *queue_index = in_queue;
+    return &e;
+  }
+  unlock(kFirstQueueLock + in_queue);
+  return nullptr;
+}
+
+void Dispatcher::make_waiting(Queue& q, Entry& e, Micros due, Micros now) noexcept {
+  e.at = due;
+  if (due <= now) {
+    e.state = EntryState::ready;
+    q.ready.insert(q.ready.end(), e);
+    q.ready_count++;
+  } else {
+    e.state = EntryState::delayed;
+    q.delayed.insert(q.delayed.end(), e);
+    q.delayed_count++;
+    set_due_timer(q, due);
+  }
+}
+
+void Dispatcher::make_leased(Queue& q, Entry& e, Micros deadline) noexcept {
+  e.at = deadline;
+  q.leased.insert(q.leased.end(), e);
+  q.leased_count++;
+}
+
+void Dispatcher::leave_tree(Queue& q, Entry& e) noexcept {
+  if (e.worker != kNone) {
+    q.leased.erase(q.leased.iterator_to(e));
+    q.leased_count--;
+    drop_lease_link(e);
+  } else if (e.state == EntryState::ready) {
+    q.ready.erase(q.ready.iterator_to(e));
+    q.ready_count--;
+  } else if (e.state == EntryState::delayed) {
+    q.delayed.erase(q.delayed.iterator_to(e));
+    q.delayed_count--;
+  }
+}
+
+void Dispatcher::drop_lease_link(Entry& e) noexcept {
+  const LeafLock leaf(*platform_, kWorkersLock);
+  Worker& worker = arena_->workers[e.worker];
+  if (e.previous_of_worker != kNone) {
+    entry(e.previous_of_worker).next_of_worker = e.next_of_worker;
+  } else {
+    worker.first_lease = e.next_of_worker;
+  }
+  if (e.next_of_worker != kNone) entry(e.next_of_worker).previous_of_worker = e.previous_of_worker;
+  worker.lease_count--;
+  e.worker = kNone;
+}
+
+/*
+ * Moves what has come due to the ready tree. Bounded, so that a claim stays cheap when many fall
+ * due at once; among more than a chunk of them the earlier due ones come first.
+ */
+void Dispatcher::promote_due(Queue& q, Micros now) noexcept {
+  for (std::uint32_t i = 0; i < kEntriesPerHold && !q.delayed.empty(); i++) {
+    Entry& e = *q.delayed.begin();
+    if (e.at > now) return;
+    q.delayed.erase(q.delayed.begin());
+    q.delayed_count--;
+    e.state = EntryState::ready;
+    q.ready.insert(q.ready.end(), e);
+    q.ready_count++;
+  }
+}
+
+void Dispatcher::mark_dirty_locked(Queue& q, std::uint8_t segment, std::uint32_t block) noexcept {
+  q.dirty.add(segment, block, block);
+  if (q.mode == LoadMode::live) q.mode = LoadMode::handover;
+}
+
+/* The housekeeper looks at a timer set earlier than what it sleeps for. */
+void Dispatcher::set_deadline_timer(const Queue& q, Micros deadline) noexcept {
+  if (q.database != kNone &&
+      deadline < arena_->databases[q.database].planned_deadline.load(std::memory_order_acquire))
+    platform_->wake_housekeeper(q.database);
+}
+
+/* Only a sleeping waiter needs somebody to notice that a job has come due: a claim looks for
+ * itself. */
+void Dispatcher::set_due_timer(const Queue& q, Micros due) noexcept {
+  if (q.waiter_count == 0 || q.database == kNone) return;
+  if (due < arena_->databases[q.database].planned_due.load(std::memory_order_acquire))
+    platform_->wake_housekeeper(q.database);
+}
+
+}  // namespace dw::core

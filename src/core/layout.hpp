@@ -1,0 +1,231 @@
+/*
+ * The arena: everything the dispatcher keeps in shared memory.
+ *
+ * It lies in the server's main shared memory segment, which has the same address in every process,
+ * so plain pointers inside it (the tree hooks) are valid everywhere. All structs are of standard
+ * layout, own nothing, and are never destroyed. The arena is sized once at server start and never
+ * grows; what does not fit stays on disk only.
+ *
+ * Lock protocol. Locks are numbered:
+ *   kArenaLock         free list, room accounting, database slots, queue slots' coming and going
+ *   kWorkersLock       worker slots and the lists of leases that hang on them
+ *   kFirstStripeLock…  one for each stripe of the hash from job id to entry
+ *   kFirstQueueLock…   one for each queue slot: the slot's fields, its trees, and every field of
+ * its entries A process holds at most one queue lock. The others are leaves: they may be taken
+ * while a queue lock is held, never the other way round, and never two leaves at once. Under any of
+ * them there is no I/O, no allocation, no error and no heavyweight lock. The hash chain link of an
+ * entry belongs to its stripe, its lease list links to kWorkersLock.
+ *
+ * Whatever outlives a lock hold refers to an entry by EntryRef and checks it again under the queue
+ * lock: the incarnation rises whenever an entry or a queue slot is freed, so a stale reference
+ * never matches its successor.
+ */
+#pragma once
+
+#include "core/block_ranges.hpp"
+#include "core/types.hpp"
+
+#include <boost/intrusive/set.hpp>
+
+#include <atomic>
+#include <type_traits>
+
+namespace dw::core {
+
+constexpr std::uint32_t kMostDatabases = 64;
+constexpr std::uint32_t kMostQueues = 1024;
+constexpr std::uint32_t kMostWorkers = 4096;
+constexpr std::uint32_t kMostWaitedQueues = 64;
+constexpr std::uint32_t kHashStripes = 128;
+constexpr std::size_t kWorkerNameSize = 128; /* bytes, with the final zero */
+constexpr std::size_t kQueueNameSize = 128;
+
+constexpr std::uint32_t kArenaLock = 0;
+constexpr std::uint32_t kWorkersLock = 1;
+constexpr std::uint32_t kFirstStripeLock = 2;
+constexpr std::uint32_t kFirstQueueLock = kFirstStripeLock + kHashStripes;
+constexpr std::uint32_t kLockCount = kFirstQueueLock + kMostQueues;
+
+using TreeHook =
+    boost::intrusive::set_base_hook<boost::intrusive::link_mode<boost::intrusive::normal_link>,
+                                    boost::intrusive::optimize_size<true>>;
+
+/* One resident job as one queue sees it. */
+struct Entry : TreeHook {
+  JobId id;
+  Token token; /* last token given, 0 for none */
+  Micros at;   /* pending, ready, delayed: due (wall); leased, cancelled: deadline (monotonic) */
+  Micros leased_at;     /* wall time of the last claim */
+  Index next_in_stripe; /* hash chain; in a free entry the free list */
+  Index worker;         /* worker slot of the lease, kNone when not leased */
+  Index next_of_worker;
+  Index previous_of_worker;
+  std::uint32_t incarnation;
+  std::uint32_t key_hash;
+  std::uint32_t block; /* where the job's row lies: (segment, block, offset) */
+  std::uint16_t offset;
+  std::uint8_t segment;
+  EntryState state;
+  std::uint16_t queue;
+  std::uint16_t attempts;
+  std::uint16_t max_attempts; /* 0: the queue's */
+  std::uint8_t priority;
+  std::uint8_t refunds; /* claiming statements that failed in a row */
+  std::uint8_t lapsed;  /* leased, but void: the sweep takes it at once and its token is stale */
+  std::uint8_t unused[7];
+};
+static_assert(sizeof(Entry) == 104, "an entry and its share of the hash stay within 128 bytes");
+
+struct ReadyOrder {
+  bool operator()(const Entry& a, const Entry& b) const noexcept {
+    return a.priority != b.priority ? a.priority < b.priority : a.id < b.id;
+  }
+};
+struct TimeOrder {
+  bool operator()(const Entry& a, const Entry& b) const noexcept {
+    if (a.at != b.at) return a.at < b.at;
+    return a.priority != b.priority ? a.priority < b.priority : a.id < b.id;
+  }
+};
+
+using ReadyTree = boost::intrusive::set<Entry, boost::intrusive::compare<ReadyOrder>,
+                                        boost::intrusive::constant_time_size<false>>;
+using TimeTree = boost::intrusive::multiset<Entry, boost::intrusive::compare<TimeOrder>,
+                                            boost::intrusive::constant_time_size<false>>;
+
+struct EntryRef {
+  Index entry;
+  std::uint32_t incarnation;
+};
+
+struct QueueRef {
+  Index queue;
+  std::uint32_t incarnation;
+};
+
+enum class QueueState : std::uint8_t { free, creating, active };
+
+/* Figures since the server started. */
+struct QueueCounters {
+  std::uint64_t enqueued;
+  std::uint64_t claimed;
+  std::uint64_t completed;
+  std::uint64_t failed;
+  std::uint64_t expired;
+  std::uint64_t dead_lettered;
+  std::uint64_t cancelled;
+};
+
+struct Queue {
+  std::uint32_t incarnation;
+  QueueId id; /* row in durable_work.queue */
+  Index database;
+  QueueState state;
+  LoadMode mode;
+  std::uint8_t chunk_active;  /* a loader's chunk runs: what finishes becomes a tombstone */
+  std::uint8_t short_of_room; /* the last chunk or commit found no room */
+  char name[kQueueNameSize];
+  QueueOptions options;
+  ReadyTree ready;
+  TimeTree delayed;
+  TimeTree leased;
+  std::uint32_t ready_count;
+  std::uint32_t delayed_count;
+  std::uint32_t leased_count;
+  std::uint32_t resident; /* all entries; changes under kArenaLock */
+  Index first_tombstone;  /* chained by next_of_worker */
+  Index first_waiter;     /* wait link, see Waiter */
+  Index last_waiter;
+  std::uint32_t waiter_count;
+  BoundedRanges dirty; /* job pages with committed rows that nobody has linked */
+  QueueCounters counters;
+};
+
+/* A name under which leases are held. Reused when no lease hangs on it and another name needs the
+ * slot. */
+struct Worker {
+  Index database;
+  std::uint32_t lease_count;
+  Index first_lease;
+  std::uint32_t incarnation;
+  std::int64_t instance; /* 0: none given */
+  std::uint64_t last_used;
+  char name[kWorkerNameSize]; /* empty: never used */
+};
+
+/* A backend that sleeps until one of some queues has a job. Link k of waiter w has the number w *
+ * kMost + k. */
+struct WaitLink {
+  Index next;
+  Index previous;
+  Index queue; /* kNone: not linked */
+  std::uint32_t incarnation;
+};
+struct Waiter {
+  /* (queue slot + 1) << 32 | its incarnation, set by the one who wakes it; 0: sleeping or settled
+   */
+  std::atomic<std::uint64_t> woken_by;
+  std::uint32_t link_count; /* the owner's own */
+  std::uint32_t unused;
+  WaitLink links[kMostWaitedQueues];
+};
+
+enum class DatabaseState : std::uint8_t {
+  free,
+  attaching, /* known, epoch not yet raised: enqueue works, claims return nothing */
+  open,
+};
+
+struct Database {
+  DatabaseOid oid;
+  std::uint32_t incarnation; /* another one after DROP and CREATE EXTENSION */
+  DatabaseState state;
+  std::uint8_t
+      reload_all; /* a commit met no slot for its queue, or somebody asked: load everything again */
+  std::uint8_t catalog_stale;  /* the table of queues changed while no slot could be made */
+  std::uint8_t outcomes_noted; /* at least one outcome page is in outcome_pages */
+  std::int64_t epoch;
+  std::atomic<std::uint64_t> counter;
+  std::uint8_t current_segment;
+  JobId first_id[kSegments];         /* lowest id of the slot's rows; kNever: not in use */
+  std::uint32_t tail_block[kStores]; /* highest job page written so far, a hint */
+  std::uint32_t outcome_tail[kStores];
+  /* Outcome pages written since the housekeeper last looked. Under kArenaLock. */
+  BoundedRanges outcome_pages;
+  /* Long sleepers due up to here have been brought in; a commit with an earlier one lowers
+   * parked_from. */
+  std::atomic<Micros> parked_until;
+  std::atomic<Micros> parked_from;
+  /* What the housekeeper sleeps until; kNever while it is awake, so that whoever sets a timer wakes
+   * it. */
+  std::atomic<Micros> planned_due;      /* wall */
+  std::atomic<Micros> planned_deadline; /* monotonic */
+};
+
+struct Arena {
+  std::uint32_t capacity; /* entries */
+  std::uint32_t bucket_mask;
+  std::uint32_t waiter_capacity;
+  Index first_free;
+  std::uint32_t free_count;
+  std::uint32_t queue_count;
+  std::uint32_t borrowed; /* entries that queues hold beyond their guaranteed share */
+  std::uint32_t unused;
+  std::uint64_t worker_clock;
+  Database databases[kMostDatabases];
+  Queue queues[kMostQueues];
+  Worker workers[kMostWorkers];
+  /* Behind the arena, in this order, aligned to 64 bytes each. */
+  Entry* entries;
+  Index* buckets;
+  Waiter* waiters;
+};
+
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+
+/* Bytes of shared memory for this many entries and waiters. */
+std::size_t arena_size(std::uint32_t entries, std::uint32_t waiters) noexcept;
+/* Lays an empty arena out in zeroed memory of that size, aligned to 64 bytes. */
+Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters) noexcept;
+
+}  // namespace dw::core

@@ -1,0 +1,264 @@
+/*
+ * Claims, leases and heartbeats. A claim pops due jobs under the queue lock, gives each a token and
+ * a deadline, and writes nothing anywhere else: no tuple, no transaction id, no WAL.
+ */
+#include "core/backoff.hpp"
+#include "core/queue_lock.hpp"
+#include "core/token.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace dw::core {
+
+namespace {
+
+/* A deadline or due time far away stays a number: now + span never overflows. */
+Micros later(Micros now, Micros span) noexcept { return span > kNever - now ? kNever : now + span; }
+
+/* Pause before a job is offered again whose claiming statement failed. */
+constexpr Micros kRefundPause = 1 * kSecond;
+
+}  // namespace
+
+Index Dispatcher::find_worker(Index database, std::string_view name,
+                              std::int64_t instance) noexcept {
+  const LeafLock leaf(*platform_, kWorkersLock);
+  for (Index i = 0; i < kMostWorkers; i++) {
+    const Worker& worker = arena_->workers[i];
+    if (worker.name[0] == '\0') break;
+    if (worker.database == database && worker.instance == instance && name == worker.name) return i;
+  }
+  return kNone;
+}
+
+/*
+ * Slots are taken from the front and never emptied, so the search ends at the first unused one. A
+ * slot whose worker holds no lease can be given to another name; the least recently used one goes
+ * first.
+ */
+WorkerRef Dispatcher::worker_slot(Index database, std::string_view name,
+                                  std::int64_t instance) noexcept {
+  const LeafLock leaf(*platform_, kWorkersLock);
+  Index idle = kNone;
+  for (Index i = 0; i < kMostWorkers; i++) {
+    Worker& worker = arena_->workers[i];
+    if (worker.name[0] == '\0') {
+      idle = i;
+      break;
+    }
+    if (worker.database == database && worker.instance == instance && name == worker.name) {
+      worker.last_used = ++arena_->worker_clock;
+      return WorkerRef{i, worker.incarnation};
+    }
+    if (worker.lease_count == 0 &&
+        (idle == kNone || worker.last_used < arena_->workers[idle].last_used))
+      idle = i;
+  }
+  if (idle == kNone) return WorkerRef{kNone, 0};
+  Worker& worker = arena_->workers[idle];
+  worker.database = database;
+  worker.instance = instance;
+  worker.incarnation++;
+  worker.last_used = ++arena_->worker_clock;
+  const std::size_t length = std::min(name.size(), kWorkerNameSize - 1);
+  std::memcpy(worker.name, name.data(), length);
+  worker.name[length] = '\0';
+  return WorkerRef{idle, worker.incarnation};
+}
+
+/* Under the queue lock; n due jobs are there. False: the worker's slot went to another name. */
+bool Dispatcher::hand_out(Queue& q, WorkerRef worker, Micros now, Micros span, Token first,
+                          ClaimedJob* out, std::uint32_t n) noexcept {
+  const Micros monotonic = platform_->monotonic_now();
+  const LeafLock leaf(*platform_, kWorkersLock);
+  Worker& holder = arena_->workers[worker.worker];
+  if (holder.incarnation != worker.incarnation) return false;
+  for (std::uint32_t i = 0; i < n; i++) {
+    Entry& e = *q.ready.begin();
+    q.ready.erase(q.ready.begin());
+    e.state = EntryState::leased;
+    e.token = first + i;
+    e.leased_at = now;
+    e.lapsed = 0;
+    if (e.attempts < kMostAttempts) e.attempts++;
+    e.worker = worker.worker;
+    e.previous_of_worker = kNone;
+    e.next_of_worker = holder.first_lease;
+    if (holder.first_lease != kNone) entry(holder.first_lease).previous_of_worker = index_of(e);
+    holder.first_lease = index_of(e);
+    holder.lease_count++;
+    make_leased(q, e, later(monotonic, span));
+    out[i] = ClaimedJob{EntryRef{index_of(e), e.incarnation},
+                        e.id,
+                        e.token,
+                        later(now, span),
+                        e.block,
+                        e.offset,
+                        e.segment,
+                        e.priority,
+                        e.attempts,
+                        e.queue};
+  }
+  q.ready_count -= n;
+  q.counters.claimed += n;
+  return true;
+}
+
+std::uint32_t Dispatcher::claim(QueueRef ref, WorkerRef worker, Micros lease, ClaimedJob* out,
+                                std::uint32_t n) noexcept {
+  QueueLock hold(*this, ref.queue);
+  Queue& q = queue(ref.queue);
+  if (q.incarnation != ref.incarnation || q.state == QueueState::free || q.database == kNone)
+    return 0;
+  Database& database = arena_->databases[q.database];
+  if (database.state != DatabaseState::open || q.options.paused) return 0;
+  const Micros now = platform_->wall_now();
+  promote_due(q, now);
+  const std::uint32_t taken = std::min(n, q.ready_count);
+  if (taken > 0) {
+    const std::uint64_t first = database.counter.fetch_add(taken, std::memory_order_relaxed) + 1;
+    if (first >= kCounterRaise) hold.wake_housekeeper(q.database);
+    if (first + taken >= kCounterEnd) {
+      /* The epoch's tokens are used up; claims return nothing until the raise is durable. */
+      database.counter.store(kCounterEnd - 1, std::memory_order_relaxed);
+      return 0;
+    }
+    const Micros span = lease > 0 ? lease : q.options.lease;
+    if (!hand_out(q, worker, now, span, make_token(database.epoch, first), out, taken))
+      return kWorkerGone;
+    set_deadline_timer(q, later(platform_->monotonic_now(), span));
+  }
+  if (q.mode == LoadMode::loading && q.ready_count < kLowWater) hold.wake_housekeeper(q.database);
+  if (q.ready_count > 0 && q.waiter_count > 0)
+    hold.add_waiters(take_waiters(ref.queue, hold.waiters(), 1));
+  return taken;
+}
+
+void Dispatcher::refund_claim(EntryRef ref, Token token) noexcept {
+  Index index = kNone;
+  Entry* e = lock_ref(ref, &index);
+  if (e == nullptr) return;
+  const QueueLock hold(*this, index, QueueLock::Adopt{});
+  if (e->state != EntryState::leased || e->token != token || e->lapsed != 0) return;
+  Queue& q = queue(index);
+  const std::int32_t most = e->max_attempts != 0 ? e->max_attempts : q.options.max_attempts;
+  leave_tree(q, *e);
+  const Micros now = platform_->wall_now();
+  if (e->refunds < std::min(most, 255)) {
+    e->refunds++;
+    e->attempts--;
+    make_waiting(q, *e, later(now, kRefundPause), now);
+  } else {
+    /* So many failed statements in a row are a property of the job, not of the statement. */
+    e->refunds = 0;
+    make_waiting(q, *e, later(now, retry_delay(q.options, e->attempts, platform_->random())), now);
+  }
+}
+
+void Dispatcher::roll_back_claim(EntryRef ref, Token token) noexcept {
+  Index index = kNone;
+  Entry* e = lock_ref(ref, &index);
+  if (e == nullptr) return;
+  const QueueLock hold(*this, index, QueueLock::Adopt{});
+  if (e->state != EntryState::leased || e->token != token || e->lapsed != 0) return;
+  Queue& q = queue(index);
+  const std::int32_t most = e->max_attempts != 0 ? e->max_attempts : q.options.max_attempts;
+  if (e->attempts >= most) {
+    /* Out of attempts: the sweep writes the dead letter, a callback cannot. */
+    q.leased.erase(q.leased.iterator_to(*e));
+    e->lapsed = 1;
+    e->at = kAlways;
+    q.leased.insert(*e);
+    set_deadline_timer(q, kAlways);
+    return;
+  }
+  leave_tree(q, *e);
+  const Micros now = platform_->wall_now();
+  make_waiting(q, *e, later(now, retry_delay(q.options, e->attempts, platform_->random())), now);
+}
+
+void Dispatcher::quarantine(EntryRef ref, Token token) noexcept {
+  Index index = kNone;
+  Entry* e = lock_ref(ref, &index);
+  if (e == nullptr) return;
+  QueueLock hold(*this, index, QueueLock::Adopt{});
+  if (e->state != EntryState::leased || e->token != token) return;
+  Queue& q = queue(index);
+  if (e->segment == kParkedSegment) {
+    /* Rows of long sleepers are found by due time. */
+    note_parked(q.database, kAlways);
+  } else {
+    const std::uint32_t last =
+        std::max(e->block, arena_->databases[q.database].tail_block[e->segment]);
+    q.dirty.add(e->segment, 0, last);
+    if (q.mode == LoadMode::live) q.mode = LoadMode::handover;
+    hold.wake_housekeeper(q.database);
+  }
+  leave_tree(q, *e);
+  release_entry(*e);
+}
+
+Micros Dispatcher::extend(Index database, JobId id, Token token, Micros lease,
+                          Verdict* verdict) noexcept {
+  Index index = kNone;
+  Entry* e = lock_job(database, id, token, 0, &index);
+  if (e == nullptr) {
+    *verdict = Verdict::not_resident;
+    return 0;
+  }
+  const QueueLock hold(*this, index, QueueLock::Adopt{});
+  *verdict = Verdict::stale;
+  if (e->token != token || e->lapsed != 0) return 0;
+  if (e->state == EntryState::cancelled) *verdict = Verdict::cancelled;
+  /* A job whose completion is not committed yet is still this worker's: an abort gives it back with
+   * this deadline. */
+  const bool held =
+      e->state == EntryState::leased || (e->state == EntryState::completing && e->worker != kNone);
+  if (!held) return 0;
+  Queue& q = queue(index);
+  const Micros span = lease > 0 ? lease : q.options.lease;
+  q.leased.erase(q.leased.iterator_to(*e));
+  e->at = later(platform_->monotonic_now(), span);
+  q.leased.insert(q.leased.end(), *e);
+  set_deadline_timer(q, e->at);
+  *verdict = Verdict::ok;
+  return later(platform_->wall_now(), span);
+}
+
+std::uint32_t Dispatcher::worker_leases(Index worker, EntryRef* out, std::uint32_t n) noexcept {
+  const LeafLock leaf(*platform_, kWorkersLock);
+  std::uint32_t count = 0;
+  for (Index i = arena_->workers[worker].first_lease; i != kNone; i = entry(i).next_of_worker) {
+    if (count < n) out[count] = EntryRef{i, entry(i).incarnation};
+    count++;
+  }
+  return count;
+}
+
+bool Dispatcher::heartbeat(EntryRef ref, Index worker, Micros lease, LeaseRow* out,
+                           HeartbeatState* state) noexcept {
+  Index index = kNone;
+  Entry* e = lock_ref(ref, &index);
+  if (e == nullptr) return false;
+  const QueueLock hold(*this, index, QueueLock::Adopt{});
+  if (e->worker != worker) return false;
+  Queue& q = queue(index);
+  const Micros monotonic = platform_->monotonic_now();
+  const Micros wall = platform_->wall_now();
+  if (e->state == EntryState::cancelled) {
+    *state = HeartbeatState::cancelled;
+  } else if (e->lapsed != 0 || e->state == EntryState::expiring) {
+    *state = HeartbeatState::lost;
+  } else {
+    *state = HeartbeatState::leased;
+    q.leased.erase(q.leased.iterator_to(*e));
+    e->at = later(monotonic, lease > 0 ? lease : q.options.lease);
+    q.leased.insert(q.leased.end(), *e);
+    set_deadline_timer(q, e->at);
+  }
+  fill_lease(q, *e, wall, monotonic, out);
+  return true;
+}
+
+}  // namespace dw::core

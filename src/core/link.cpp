@@ -1,0 +1,155 @@
+/*
+ * Making committed jobs resident: by the transaction that wrote them, or by the loader.
+ *
+ * A commit publishes only through a pending entry that it linked itself before the commit. A row
+ * without one is marked dirty, whatever the queue's mode at that moment, and the loader finds it by
+ * its page: between the commit record and the callback the committing process can be stopped for
+ * seconds, in which the loader may have loaded, and a worker finished, the same job. Linking it
+ * then would hand out a finished job.
+ */
+#include "core/queue_lock.hpp"
+
+#include <algorithm>
+
+namespace dw::core {
+
+void Dispatcher::link_pending(QueueRef ref, const JobRow* const* rows, EntryRef* refs,
+                              std::uint32_t n) noexcept {
+  for (std::uint32_t i = 0; i < n; i++) refs[i] = EntryRef{kNone, 0};
+  if (ref.queue == kNone) return;
+  QueueLock hold(*this, ref.queue);
+  Queue& q = queue(ref.queue);
+  if (q.incarnation != ref.incarnation || q.mode == LoadMode::loading) return;
+  const Micros now = platform_->wall_now();
+  for (std::uint32_t i = 0; i < n; i++) {
+    const JobRow& row = *rows[i];
+    if (row.segment == kParkedSegment) continue;
+    if (row.due > now && q.delayed_count >= arena_->capacity / 2) continue;
+    Entry* e = allocate(ref.queue);
+    if (e == nullptr) {
+      /* The rest of a deep backlog stays on disk; from now on commits only mark what they wrote. */
+      q.mode = LoadMode::loading;
+      q.short_of_room = 1;
+      return;
+    }
+    e->id = row.id;
+    e->at = row.due;
+    e->key_hash = row.key_hash;
+    e->block = row.block;
+    e->offset = row.offset;
+    e->segment = row.segment;
+    e->priority = row.priority;
+    e->attempts = row.attempts;
+    e->max_attempts = row.max_attempts;
+    e->state = EntryState::pending;
+    if (!hash_add(q.database, *e)) {
+      /* Two rows of one id: the log was loaded twice. Leave it to the loader, which reports it. */
+      release_entry(*e);
+      continue;
+    }
+    refs[i] = EntryRef{index_of(*e), e->incarnation};
+  }
+}
+
+void Dispatcher::publish(Index database, QueueId id, QueueRef ref, const JobRow* const* rows,
+                         const EntryRef* refs, std::uint32_t n) noexcept {
+  if (!queue_matches(ref)) {
+    /* The queue was dropped, or its slot is not made yet: the housekeeper sorts it out from the
+     * tables. */
+    ref.queue = find_queue(database, id);
+    if (ref.queue == kNone) {
+      {
+        const LeafLock leaf(*platform_, kArenaLock);
+        arena_->databases[database].catalog_stale = 1;
+        arena_->databases[database].reload_all = 1;
+      }
+      platform_->wake_housekeeper(database);
+      return;
+    }
+    ref.incarnation = queue(ref.queue).incarnation;
+  }
+  QueueLock hold(*this, ref.queue);
+  Queue& q = queue(ref.queue);
+  if (q.incarnation != ref.incarnation) return;
+  const Micros now = platform_->wall_now();
+  const std::uint32_t ready_before = q.ready_count;
+  bool marked = false;
+  for (std::uint32_t i = 0; i < n; i++) {
+    const JobRow& row = *rows[i];
+    if (refs[i].entry != kNone) {
+      Entry& e = entry(refs[i].entry);
+      if (e.incarnation == refs[i].incarnation && e.state == EntryState::pending)
+        make_waiting(q, e, e.at, now);
+    } else if (row.segment == kParkedSegment) {
+      note_parked(database, row.due);
+    } else {
+      mark_dirty_locked(q, row.segment, row.block);
+      marked = true;
+    }
+  }
+  q.counters.enqueued += n;
+  if (marked && (q.mode != LoadMode::loading || q.short_of_room == 0))
+    hold.wake_housekeeper(database);
+  const std::uint32_t arrived = q.ready_count - ready_before;
+  if (arrived > 0 && q.waiter_count > 0 && !q.options.paused)
+    hold.add_waiters(
+        take_waiters(ref.queue, hold.waiters(), std::min(arrived, hold.waiter_room())));
+}
+
+void Dispatcher::unlink_pending(QueueRef ref, const EntryRef* refs, std::uint32_t n) noexcept {
+  if (ref.queue == kNone) return;
+  const QueueLock hold(*this, ref.queue);
+  for (std::uint32_t i = 0; i < n; i++) {
+    if (refs[i].entry == kNone) continue;
+    Entry& e = entry(refs[i].entry);
+    if (e.incarnation == refs[i].incarnation && e.state == EntryState::pending) release_entry(e);
+  }
+}
+
+bool Dispatcher::link_loaded(Index queue_index, const JobRow& row, Micros now) noexcept {
+  Queue& q = queue(queue_index);
+  Entry* e = allocate(queue_index);
+  if (e == nullptr) return hash_has(q.database, queue_index, row.id);
+  e->id = row.id;
+  e->key_hash = row.key_hash;
+  e->block = row.block;
+  e->offset = row.offset;
+  e->segment = row.segment;
+  e->priority = row.priority;
+  e->attempts = row.attempts;
+  e->max_attempts = row.max_attempts;
+  if (!hash_add(q.database, *e)) {
+    release_entry(*e);
+    return true;
+  }
+  make_waiting(q, *e, row.due, now);
+  return true;
+}
+
+void Dispatcher::note_outcome_page(Index database, std::uint8_t segment,
+                                   std::uint32_t block) noexcept {
+  const LeafLock leaf(*platform_, kArenaLock);
+  arena_->databases[database].outcome_pages.add(segment, block, block);
+}
+
+void Dispatcher::note_parked(Index database, Micros due) noexcept {
+  Database& slot = arena_->databases[database];
+  if (due > slot.parked_until.load(std::memory_order_acquire)) return;
+  Micros from = slot.parked_from.load(std::memory_order_relaxed);
+  while (due < from && !slot.parked_from.compare_exchange_weak(from, due)) {
+  }
+  platform_->wake_housekeeper(database);
+}
+
+void Dispatcher::mark_dirty(Index database, QueueId id, std::uint8_t segment,
+                            std::uint32_t block) noexcept {
+  const Index index = find_queue(database, id);
+  if (index == kNone) return;
+  QueueLock hold(*this, index);
+  Queue& q = queue(index);
+  if (q.id != id || q.database != database) return;
+  mark_dirty_locked(q, segment, block);
+  hold.wake_housekeeper(database);
+}
+
+}  // namespace dw::core

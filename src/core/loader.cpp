@@ -1,0 +1,434 @@
+#include "core/loader.hpp"
+
+#include "core/queue_lock.hpp"
+
+#include <algorithm>
+
+namespace dw::core {
+
+namespace {
+
+/* Near enough to the tail for commits to link their own jobs again. */
+constexpr std::uint64_t kNearTail = 128;
+/* A refill that brings less than this waits until the queue runs dry. */
+constexpr std::uint32_t kWorthLoading = 4096;
+constexpr Micros kParkedRetry = 1 * kSecond;
+
+}  // namespace
+
+/* Ends the chunk on every path; a thrown error leaves no queue with an active chunk. */
+class Loader::ChunkEnd {
+ public:
+  explicit ChunkEnd(Loader* loader) : loader_(loader) {}
+  ChunkEnd(const ChunkEnd&) = delete;
+  ChunkEnd& operator=(const ChunkEnd&) = delete;
+  ~ChunkEnd() { loader_->end_chunk(); }
+
+ private:
+  Loader* loader_;
+};
+
+/* Sorts the rows of a page by queue. */
+class Loader::PageRows : public JobSink {
+ public:
+  explicit PageRows(Loader* loader) : loader_(loader) {}
+  bool take(const StoredJob& job) override {
+    for (QueueLoad& load : loader_->queues_) {
+      if (load.active && load.topic == job.topic) load.rows.push_back(job);
+    }
+    return true;
+  }
+
+ private:
+  Loader* loader_;
+};
+
+class Loader::OutcomeRows : public OutcomeSink {
+ public:
+  explicit OutcomeRows(Loader* loader) : loader_(loader) {}
+  bool take(const StoredOutcome& outcome) override {
+    if (!loader_->known_.add(outcome.first_id, outcome.batch, outcome.body, outcome.length))
+      loader_->damaged_++;
+    return true;
+  }
+
+ private:
+  Loader* loader_;
+};
+
+void Loader::set_queues(const QueueTopic* queues, std::size_t n) {
+  std::erase_if(queues_, [this, queues, n](const QueueLoad& load) {
+    const bool listed =
+        std::any_of(queues, queues + n, [&load](const QueueTopic& q) { return q.id == load.id; });
+    return !listed || !dispatcher_->queue_matches(load.ref);
+  });
+  for (std::size_t i = 0; i < n; i++) {
+    const bool known =
+        std::any_of(queues_.begin(), queues_.end(),
+                    [&queues, i](const QueueLoad& load) { return load.id == queues[i].id; });
+    if (known) continue;
+    const Index index = dispatcher_->find_queue(database_, queues[i].id);
+    if (index == kNone) continue;
+    QueueLoad load{};
+    load.ref = dispatcher_->queue_ref(index);
+    load.id = queues[i].id;
+    load.topic = queues[i].topic;
+    load.asleep_until = kNever;
+    const QueueLock hold(*dispatcher_, index);
+    load.whole = dispatcher_->queue(index).mode == LoadMode::loading;
+    queues_.push_back(std::move(load));
+  }
+}
+
+void Loader::reset() {
+  for (QueueLoad& load : queues_) {
+    load.whole = true;
+    load.scan.clear();
+    load.asleep.clear();
+    load.asleep_until = kNever;
+    const QueueLock hold(*dispatcher_, load.ref.queue);
+    Queue& q = dispatcher_->queue(load.ref.queue);
+    if (q.incarnation == load.ref.incarnation) take_over(q);
+  }
+  known_.clear();
+  outcome_pages_.clear();
+  all_outcomes_ = true;
+  Database& database = dispatcher_->arena().databases[database_];
+  database.parked_from.store(kAlways);
+}
+
+/* Under the queue lock. A housekeeper that was terminated unwinds nothing. */
+void Loader::take_over(Queue& q) noexcept {
+  q.mode = LoadMode::loading;
+  q.chunk_active = 0;
+  while (q.first_tombstone != kNone) {
+    Entry& e = dispatcher_->entry(q.first_tombstone);
+    q.first_tombstone = e.next_of_worker;
+    dispatcher_->release_entry(e);
+  }
+  for (Entry& e : q.leased) {
+    if (e.state == EntryState::expiring) e.state = EntryState::leased;
+  }
+}
+
+bool Loader::worth_loading(const QueueLoad& load) {
+  const Queue& q = dispatcher_->queue(load.ref.queue);
+  const std::uint32_t room = dispatcher_->room(q);
+  if (room == 0) return false;
+  const std::uint32_t enough =
+      std::min(kWorthLoading, std::max(dispatcher_->arena().capacity / 8, 1U));
+  return room >= enough || q.ready_count == 0;
+}
+
+/* Which queues take part in the next chunk. */
+bool Loader::choose() {
+  bool any = false;
+  for (QueueLoad& load : queues_) {
+    load.active = false;
+    load.full = false;
+    const QueueLock hold(*dispatcher_, load.ref.queue);
+    const Queue& q = dispatcher_->queue(load.ref.queue);
+    if (q.incarnation != load.ref.incarnation || q.state == QueueState::free) continue;
+    const bool wants =
+        load.whole || !load.scan.empty() || !q.dirty.empty() || q.mode != LoadMode::live;
+    load.active = wants && worth_loading(load);
+    any = any || load.active;
+  }
+  return any;
+}
+
+void Loader::begin_chunk() {
+  for (QueueLoad& load : queues_) {
+    if (!load.active) continue;
+    RangeList dirty;
+    {
+      const QueueLock hold(*dispatcher_, load.ref.queue);
+      Queue& q = dispatcher_->queue(load.ref.queue);
+      if (q.incarnation != load.ref.incarnation) {
+        load.active = false;
+        continue;
+      }
+      BoundedRanges taken = q.dirty;
+      q.dirty.clear();
+      q.chunk_active = 1;
+      q.short_of_room = 0;
+      dirty.add(taken);
+    }
+    load.scan.add(dirty);
+    if (load.whole || load.scan.blocks() > kNearTail) continue;
+    const QueueLock hold(*dispatcher_, load.ref.queue);
+    Queue& q = dispatcher_->queue(load.ref.queue);
+    if (q.mode == LoadMode::loading) q.mode = LoadMode::handover;
+  }
+  BoundedRanges noted;
+  {
+    const LeafLock leaf(dispatcher_->platform(), kArenaLock);
+    noted = dispatcher_->arena().databases[database_].outcome_pages;
+    dispatcher_->arena().databases[database_].outcome_pages.clear();
+  }
+  outcome_pages_.add(noted);
+}
+
+void Loader::end_chunk() noexcept {
+  for (QueueLoad& load : queues_) {
+    if (!load.active) continue;
+    load.active = false;
+    bool more_tombstones = true;
+    while (more_tombstones) {
+      QueueLock hold(*dispatcher_, load.ref.queue);
+      Queue& q = dispatcher_->queue(load.ref.queue);
+      if (q.incarnation != load.ref.incarnation) break;
+      /* From here finished entries are freed at once; those of the chunk go piece by piece. */
+      for (std::uint32_t i = 0; i < kEntriesPerHold && q.first_tombstone != kNone; i++) {
+        Entry& e = dispatcher_->entry(q.first_tombstone);
+        q.first_tombstone = e.next_of_worker;
+        dispatcher_->release_entry(e);
+      }
+      more_tombstones = q.first_tombstone != kNone;
+      if (more_tombstones) continue;
+      q.chunk_active = 0;
+      if (!load.whole && load.scan.empty() && q.dirty.empty()) {
+        q.mode = LoadMode::live;
+      } else if (load.full) {
+        q.mode = LoadMode::loading;
+        q.short_of_room = 1;
+      }
+    }
+  }
+}
+
+bool Loader::scan_outcomes(Micros until) {
+  if (all_outcomes_) {
+    for (std::uint8_t segment = 0; segment < kStores; segment++) {
+      const std::uint32_t blocks = store_->outcome_blocks(segment);
+      if (blocks > 0) outcome_pages_.add(segment, 0, blocks - 1);
+    }
+    all_outcomes_ = false;
+  }
+  OutcomeRows sink(this);
+  while (!outcome_pages_.empty()) {
+    const BlockRange range = outcome_pages_.ranges().front();
+    store_->scan_outcomes(range.segment, range.first, sink);
+    outcome_pages_.remove(range.segment, range.first);
+    if (out_of_time(until)) return outcome_pages_.empty();
+  }
+  return true;
+}
+
+bool Loader::next_page(std::uint8_t* segment, std::uint32_t* block) const {
+  bool found = false;
+  for (const QueueLoad& load : queues_) {
+    if (!load.active || load.full || load.scan.empty()) continue;
+    const BlockRange& first = load.scan.ranges().front();
+    if (found && (first.segment > *segment || (first.segment == *segment && first.first >= *block)))
+      continue;
+    *segment = first.segment;
+    *block = first.first;
+    found = true;
+  }
+  return found;
+}
+
+/* Links the page's rows of one queue; the page stays in the scan set when there was no room for all
+ * of them. */
+void Loader::link_rows(QueueLoad& load, std::uint8_t segment, std::uint32_t block) {
+  if (load.full || !load.scan.contains(segment, block)) return;
+  const Micros now = dispatcher_->platform().wall_now();
+  Micros look_again = kNever;
+  bool placed = true;
+  /* In order of id, so that what is left out when room ends is the youngest. */
+  std::sort(load.rows.begin(), load.rows.end(),
+            [](const StoredJob& a, const StoredJob& b) { return a.row.id < b.row.id; });
+  for (StoredJob& job : load.rows) {
+    job.row.queue = load.id;
+    known_.apply(load.id, job.row.id, &job.row.attempts, &job.row.due);
+  }
+  {
+    QueueLock hold(*dispatcher_, load.ref.queue);
+    Queue& q = dispatcher_->queue(load.ref.queue);
+    if (q.incarnation != load.ref.incarnation) return;
+    const std::uint32_t ready_before = q.ready_count;
+    for (const StoredJob& job : load.rows) {
+      if (known_.finished(load.id, job.row.id)) continue;
+      if (job.row.due > now && job.row.due - now > horizon_) {
+        look_again = std::min(look_again, job.row.due - horizon_ / 2);
+        continue;
+      }
+      if (job.row.due > now && q.delayed_count >= dispatcher_->arena().capacity / 2) {
+        look_again = std::min(look_again, job.row.due);
+        continue;
+      }
+      const std::uint32_t resident = q.resident;
+      if (!dispatcher_->link_loaded(load.ref.queue, job.row, now)) {
+        placed = false;
+        break;
+      }
+      loaded_ += q.resident - resident;
+    }
+    const std::uint32_t arrived = q.ready_count - std::min(ready_before, q.ready_count);
+    if (arrived > 0 && q.waiter_count > 0 && !q.options.paused)
+      hold.add_waiters(dispatcher_->take_waiters(load.ref.queue, hold.waiters(),
+                                                 std::min(arrived, hold.waiter_room())));
+  }
+  if (look_again != kNever) {
+    load.asleep.add(segment, block, block);
+    load.asleep_until = std::min(load.asleep_until, look_again);
+  }
+  if (placed) {
+    load.scan.remove(segment, block);
+  } else {
+    load.full = true;
+  }
+}
+
+void Loader::load_page(std::uint8_t segment, std::uint32_t block) {
+  for (QueueLoad& load : queues_) load.rows.clear();
+  PageRows sink(this);
+  store_->scan_jobs(segment, block, sink);
+  for (QueueLoad& load : queues_) {
+    if (load.active) link_rows(load, segment, block);
+  }
+}
+
+bool Loader::scan_jobs(Micros until) {
+  for (QueueLoad& load : queues_) {
+    if (!load.active || !load.whole) continue;
+    load.whole = false;
+    for (std::uint8_t segment = 0; segment < kSegments; segment++) {
+      const std::uint32_t blocks = store_->job_blocks(segment);
+      if (blocks > 0) load.scan.add(segment, 0, blocks - 1);
+    }
+  }
+  std::uint8_t segment = 0;
+  std::uint32_t block = 0;
+  while (next_page(&segment, &block)) {
+    load_page(segment, block);
+    if (out_of_time(until)) return next_page(&segment, &block);
+  }
+  return false;
+}
+
+void Loader::wake_sleepers(Micros now) {
+  for (QueueLoad& load : queues_) {
+    if (load.asleep_until > now) continue;
+    load.scan.add(load.asleep);
+    load.asleep.clear();
+    load.asleep_until = kNever;
+  }
+}
+
+/*
+ * Long sleepers that come due within the horizon. The position is moved before the snapshot is
+ * taken: a commit that comes later finds its due time behind the position and lowers parked_from.
+ */
+bool Loader::load_parked() {
+  Database& database = dispatcher_->arena().databases[database_];
+  const Micros now = dispatcher_->platform().wall_now();
+  const Micros until = now + horizon_;
+  const Micros position = database.parked_until.load();
+  const bool advance = position == kAlways || until - position > horizon_ / 4;
+  const bool retry = parked_retry_ <= now;
+  if (!advance && !retry && database.parked_from.load() == kNever) return false;
+  for (QueueLoad& load : queues_) {
+    load.active = true;
+    load.rows.clear();
+  }
+  const ChunkEnd end(this);
+  Micros from = std::min(position, database.parked_from.exchange(kNever));
+  if (retry) from = std::min(from, parked_unplaced_);
+  database.parked_until.store(std::max(position, until));
+  begin_chunk();
+  try {
+    store_->begin();
+    scan_outcomes(kNever);
+    PageRows sink(this);
+    store_->scan_parked(from == kAlways ? from : from - 1, until, sink);
+    store_->commit();
+  } catch (...) {
+    database.parked_from.store(kAlways);
+    throw;
+  }
+  const Micros unplaced = link_parked(now);
+  if (unplaced != kNever) {
+    parked_unplaced_ = std::min(unplaced, retry ? kNever : parked_unplaced_);
+    parked_retry_ = std::max(now + kParkedRetry, unplaced);
+  } else if (retry) {
+    parked_unplaced_ = kNever;
+    parked_retry_ = kNever;
+  }
+  return false;
+}
+
+/* Returns the earliest due time of a row that found no room. */
+Micros Loader::link_parked(Micros now) {
+  Micros unplaced = kNever;
+  for (QueueLoad& load : queues_) {
+    if (!load.active) continue;
+    for (StoredJob& job : load.rows) {
+      job.row.queue = load.id;
+      known_.apply(load.id, job.row.id, &job.row.attempts, &job.row.due);
+      if (known_.finished(load.id, job.row.id)) continue;
+      const QueueLock hold(*dispatcher_, load.ref.queue);
+      const Queue& q = dispatcher_->queue(load.ref.queue);
+      if (q.incarnation != load.ref.incarnation) break;
+      const bool too_many =
+          job.row.due > now && q.delayed_count >= dispatcher_->arena().capacity / 2;
+      if (too_many || !dispatcher_->link_loaded(load.ref.queue, job.row, now))
+        unplaced = std::min(unplaced, job.row.due);
+    }
+  }
+  return unplaced;
+}
+
+/* A queue below its share finds no free entry: the largest borrower gives some back. */
+bool Loader::relieve() {
+  const Arena& arena = dispatcher_->arena();
+  if (arena.free_count > 0) return false;
+  bool needed = false;
+  Index largest = kNone;
+  for (Index i = 0; i < kMostQueues; i++) {
+    const Queue& q = arena.queues[i];
+    if (q.state != QueueState::active) continue;
+    needed = needed || (q.short_of_room != 0 && q.resident < dispatcher_->share());
+    if (largest == kNone || q.resident > arena.queues[largest].resident) largest = i;
+  }
+  if (!needed || arena.queues[largest].resident <= dispatcher_->share()) return false;
+  const QueueLock hold(*dispatcher_, largest);
+  Queue& q = dispatcher_->queue(largest);
+  constexpr std::uint32_t kEvicted = 64;
+  bool any = false;
+  for (std::uint32_t i = 0; i < kEvicted && q.resident > dispatcher_->share(); i++) {
+    if (!dispatcher_->evict_last(q)) break;
+    any = true;
+  }
+  return any;
+}
+
+bool Loader::step(Micros budget) {
+  wake_sleepers(dispatcher_->platform().wall_now());
+  const bool parked = load_parked();
+  const bool relieved = relieve();
+  if (!choose()) return parked || relieved;
+  const Micros until = dispatcher_->platform().monotonic_now() + budget;
+  const ChunkEnd end(this);
+  begin_chunk();
+  store_->begin();
+  bool more = true;
+  if (scan_outcomes(until)) more = scan_jobs(until);
+  store_->commit();
+  return more;
+}
+
+Micros Loader::next_wake() const {
+  const Micros position = dispatcher_->arena().databases[database_].parked_until.load();
+  Micros next = std::min(parked_retry_, position == kAlways ? kAlways : position - horizon_ / 2);
+  for (const QueueLoad& load : queues_) next = std::min(next, load.asleep_until);
+  return next;
+}
+
+bool Loader::complete() const {
+  return std::all_of(queues_.begin(), queues_.end(),
+                     [](const QueueLoad& load) { return !load.whole && load.scan.empty(); });
+}
+
+}  // namespace dw::core

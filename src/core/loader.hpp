@@ -1,0 +1,113 @@
+/*
+ * The loader: makes jobs resident that are only on disk.
+ *
+ * Start-up, crash recovery, promotion, restore and the refill of a spilled queue are one protocol,
+ * run by the housekeeper alone. A queue that has something to load has a set of pages to scan;
+ * commits add to its dirty pages. The work is cut into chunks. A chunk, in this order:
+ *
+ *   1. Under each queue's lock: the chunk becomes active, dirty pages move to the scan set, and a
+ * queue that is near the tail and has room goes to HANDOVER, from where commits link their own
+ * jobs.
+ *   2. Outcome pages noted by commits move to the outcome scan set. Both before 3: a commit that
+ * comes between is either seen by the snapshot or still noted for the next chunk.
+ *   3. A new snapshot, for jobs and outcomes alike.
+ *   4. Outcome pages, all that are noted; then job pages. A row that the snapshot sees, that is not
+ * finished and not resident, becomes resident. A job finished meanwhile is still there as a
+ * tombstone, so it is skipped. No room ends the chunk for that queue.
+ *   5. Under each queue's lock: tombstones go; nothing left to scan and nothing dirty makes the
+ * queue LIVE.
+ *
+ * What is due far ahead, or what the limit on waiting entries leaves no room for, is remembered by
+ * page with the time when the page is to be looked at again. Long sleepers in the parked table come
+ * in by due time.
+ */
+#pragma once
+
+#include "core/known_outcomes.hpp"
+#include "core/store.hpp"
+
+#include <vector>
+
+namespace dw::core {
+
+class Loader {
+ public:
+  Loader(Dispatcher* dispatcher, Index database, Store* store)
+      : dispatcher_(dispatcher), store_(store), database_(database) {}
+
+  /* How far ahead jobs are kept resident. */
+  void set_horizon(Micros horizon) { horizon_ = horizon; }
+  /* The queues there are. One that is new here is scanned whole unless it is live. */
+  struct QueueTopic {
+    QueueId id;
+    std::int32_t topic;
+  };
+  void set_queues(const QueueTopic* queues, std::size_t n);
+  /* Everything is to be loaded again: a reload was asked for, or a housekeeper takes over from one
+   * that was ended in the middle of a chunk or a sweep, whose marks in shared memory are taken
+   * back. */
+  void reset();
+
+  /* Runs one chunk, if there is one to run. True if more can be done at once. May throw; then the
+   * caller aborts the store's transaction and may call again. */
+  bool step(Micros budget);
+
+  /* Wall time when there may be work again without anybody asking. */
+  [[nodiscard]] Micros next_wake() const;
+  /* True when no queue has a page left to scan. */
+  [[nodiscard]] bool complete() const;
+  [[nodiscard]] std::uint64_t loaded() const { return loaded_; }
+  [[nodiscard]] std::uint64_t damaged_rows() const { return damaged_; }
+  KnownOutcomes& known() { return known_; }
+
+ private:
+  struct QueueLoad {
+    QueueRef ref;
+    QueueId id;
+    std::int32_t topic;
+    bool whole;  /* every page is to be scanned; known as ranges once the chunk has a snapshot */
+    bool active; /* takes part in the chunk that runs */
+    bool full;   /* found no room in it */
+    RangeList scan;
+    RangeList asleep;
+    Micros asleep_until;
+    std::vector<StoredJob> rows; /* of the page being read */
+  };
+  class ChunkEnd;
+  friend class ChunkEnd;
+  class PageRows;
+  class OutcomeRows;
+
+  bool choose();
+  bool worth_loading(const QueueLoad& load);
+  void begin_chunk();
+  void end_chunk() noexcept;
+  bool scan_outcomes(Micros until);
+  bool scan_jobs(Micros until);
+  void load_page(std::uint8_t segment, std::uint32_t block);
+  void link_rows(QueueLoad& load, std::uint8_t segment, std::uint32_t block);
+  void take_over(Queue& q) noexcept;
+  bool load_parked();
+  Micros link_parked(Micros now);
+  bool relieve();
+  void wake_sleepers(Micros now);
+  [[nodiscard]] bool next_page(std::uint8_t* segment, std::uint32_t* block) const;
+  [[nodiscard]] bool out_of_time(Micros until) const {
+    return dispatcher_->platform().monotonic_now() >= until;
+  }
+
+  Dispatcher* dispatcher_;
+  Store* store_;
+  Index database_;
+  Micros horizon_ = 15 * kMinute;
+  std::vector<QueueLoad> queues_;
+  KnownOutcomes known_;
+  RangeList outcome_pages_;
+  bool all_outcomes_ = true;
+  Micros parked_retry_ = kNever;    /* when what found no room is tried again */
+  Micros parked_unplaced_ = kNever; /* its earliest due time */
+  std::uint64_t loaded_ = 0;
+  std::uint64_t damaged_ = 0;
+};
+
+}  // namespace dw::core

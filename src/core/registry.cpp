@@ -1,0 +1,231 @@
+/*
+ * Databases and queues coming and going. Slots are found and made under kArenaLock; a queue's
+ * fields change under its own lock. Slots are few and change rarely, so they are searched one by
+ * one.
+ */
+#include "core/queue_lock.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace dw::core {
+
+Index Dispatcher::find_database(DatabaseOid oid) const noexcept {
+  for (Index i = 0; i < kMostDatabases; i++) {
+    const Database& database = arena_->databases[i];
+    if (database.state != DatabaseState::free && database.oid == oid) return i;
+  }
+  return kNone;
+}
+
+Index Dispatcher::attach_database(DatabaseOid oid) noexcept {
+  const LeafLock leaf(*platform_, kArenaLock);
+  const Index known = find_database(oid);
+  if (known != kNone) return known;
+  for (Index i = 0; i < kMostDatabases; i++) {
+    Database& database = arena_->databases[i];
+    if (database.state != DatabaseState::free) continue;
+    database.oid = oid;
+    database.incarnation++;
+    database.reload_all = 0;
+    database.catalog_stale = 0;
+    database.epoch = 0;
+    database.counter.store(0);
+    database.current_segment = 0;
+    for (JobId& first : database.first_id) first = kNever;
+    database.first_id[0] = kAlways;
+    std::memset(database.tail_block, 0, sizeof(database.tail_block));
+    std::memset(database.outcome_tail, 0, sizeof(database.outcome_tail));
+    database.outcome_pages.clear();
+    database.parked_until.store(kAlways);
+    database.parked_from.store(kNever);
+    database.planned_due.store(kNever);
+    database.planned_deadline.store(kNever);
+    database.state = DatabaseState::attaching;
+    return i;
+  }
+  return kNone;
+}
+
+void Dispatcher::open_database(Index index, std::int64_t epoch) noexcept {
+  const LeafLock leaf(*platform_, kArenaLock);
+  Database& database = arena_->databases[index];
+  if (epoch > database.epoch) {
+    database.epoch = epoch;
+    database.counter.store(0);
+  }
+  database.state = DatabaseState::open;
+}
+
+void Dispatcher::detach_database(Index index) noexcept {
+  for (Index i = 0; i < kMostQueues; i++) {
+    if (queue(i).state != QueueState::free && queue(i).database == index)
+      remove_queue(queue_ref(i));
+  }
+  const LeafLock leaf(*platform_, kArenaLock);
+  Database& database = arena_->databases[index];
+  database.state = DatabaseState::free;
+  database.incarnation++;
+  database.oid = 0;
+}
+
+void Dispatcher::set_segments(Index index, std::uint8_t current, const JobId* first_ids) noexcept {
+  const LeafLock leaf(*platform_, kArenaLock);
+  Database& database = arena_->databases[index];
+  database.current_segment = current;
+  std::copy(first_ids, first_ids + kSegments, database.first_id);
+}
+
+bool Dispatcher::take_reload(Index index) noexcept {
+  const LeafLock leaf(*platform_, kArenaLock);
+  return std::exchange(arena_->databases[index].reload_all, std::uint8_t{0}) != 0;
+}
+
+bool Dispatcher::take_catalog_stale(Index index) noexcept {
+  const LeafLock leaf(*platform_, kArenaLock);
+  return std::exchange(arena_->databases[index].catalog_stale, std::uint8_t{0}) != 0;
+}
+
+void Dispatcher::note_catalog_stale(DatabaseOid oid) noexcept {
+  Index index = kNone;
+  {
+    const LeafLock leaf(*platform_, kArenaLock);
+    index = find_database(oid);
+    if (index != kNone) arena_->databases[index].catalog_stale = 1;
+  }
+  if (index != kNone) platform_->wake_housekeeper(index);
+}
+
+void Dispatcher::request_reload(Index index) noexcept {
+  {
+    const LeafLock leaf(*platform_, kArenaLock);
+    arena_->databases[index].reload_all = 1;
+  }
+  platform_->wake_housekeeper(index);
+}
+
+Index Dispatcher::find_queue(Index database, QueueId id) const noexcept {
+  for (Index i = 0; i < kMostQueues; i++) {
+    const Queue& q = queue(i);
+    if (q.state != QueueState::free && q.database == database && q.id == id) return i;
+  }
+  return kNone;
+}
+
+Index Dispatcher::add_queue(Index database, QueueId id, std::string_view name,
+                            const QueueOptions& options, QueueState state, LoadMode mode) noexcept {
+  Index index = kNone;
+  {
+    const LeafLock leaf(*platform_, kArenaLock);
+    const Index known = find_queue(database, id);
+    if (known != kNone) return known;
+    for (Index i = 0; i < kMostQueues && index == kNone; i++) {
+      if (queue(i).state == QueueState::free) index = i;
+    }
+    if (index == kNone) return kNone;
+    Queue& q = queue(index);
+    q.incarnation++;
+    q.id = id;
+    q.database = database;
+    q.mode = mode;
+    q.chunk_active = 0;
+    q.short_of_room = 0;
+    const std::size_t length = std::min(name.size(), kQueueNameSize - 1);
+    std::memcpy(q.name, name.data(), length);
+    q.name[length] = '\0';
+    q.options = options;
+    q.dirty.clear();
+    q.counters = QueueCounters{};
+    q.state = state;
+    arena_->queue_count++;
+    count_borrowed();
+  }
+  return index;
+}
+
+void Dispatcher::activate_queue(QueueRef ref) noexcept {
+  const QueueLock hold(*this, ref.queue);
+  Queue& q = queue(ref.queue);
+  if (q.incarnation == ref.incarnation && q.state == QueueState::creating)
+    q.state = QueueState::active;
+}
+
+void Dispatcher::set_queue_options(Index database, QueueId id,
+                                   const QueueOptions& options) noexcept {
+  const Index index = find_queue(database, id);
+  if (index == kNone) return;
+  QueueLock hold(*this, index);
+  Queue& q = queue(index);
+  if (q.state == QueueState::free || q.id != id || q.database != database) return;
+  q.options = options;
+  if (!options.paused && q.ready_count > 0)
+    hold.add_waiters(take_waiters(index, hold.waiters(), hold.waiter_room()));
+}
+
+QueueRef Dispatcher::queue_ref(Index index) const noexcept {
+  return QueueRef{index, queue(index).incarnation};
+}
+
+bool Dispatcher::queue_matches(QueueRef ref) const noexcept {
+  return ref.queue != kNone && queue(ref.queue).incarnation == ref.incarnation &&
+         queue(ref.queue).state != QueueState::free;
+}
+
+void Dispatcher::free_all_entries(Index index) noexcept {
+  for (Index i = 0; i < arena_->capacity;) {
+    QueueLock hold(*this, index);
+    const Queue& q = queue(index);
+    for (std::uint32_t k = 0; k < kEntriesPerHold && i < arena_->capacity; k++, i++) {
+      Entry& e = entry(i);
+      if (e.state == EntryState::free || e.queue != index) continue;
+      leave_tree(queue(index), e);
+      release_entry(e);
+    }
+    if (q.resident == 0) return;
+  }
+}
+
+void Dispatcher::remove_queue(QueueRef ref) noexcept {
+  const Index index = ref.queue;
+  {
+    QueueLock hold(*this, index);
+    Queue& q = queue(index);
+    if (q.incarnation != ref.incarnation || q.state == QueueState::free) return;
+    /* From here nobody links into it or claims from it. */
+    q.state = QueueState::creating;
+    q.incarnation++;
+    q.chunk_active = 0;
+    q.first_tombstone = kNone;
+  }
+  free_all_entries(index);
+  bool more_waiters = true;
+  while (more_waiters) {
+    QueueLock hold(*this, index);
+    const std::uint32_t taken = take_waiters(index, hold.waiters(), hold.waiter_room());
+    hold.add_waiters(taken);
+    more_waiters = taken > 0;
+  }
+  const LeafLock leaf(*platform_, kArenaLock);
+  Queue& q = queue(index);
+  q.state = QueueState::free;
+  q.database = kNone;
+  q.dirty.clear();
+  arena_->queue_count--;
+  count_borrowed();
+}
+
+void Dispatcher::queue_figures(Index index, QueueFigures* out) const noexcept {
+  const QueueLock hold(*this, index);
+  const Queue& q = queue(index);
+  const Micros now = platform_->wall_now();
+  std::uint32_t due = 0;
+  for (auto e = q.delayed.begin(); e != q.delayed.end() && e->at <= now && due < kEntriesPerHold;
+       ++e)
+    due++;
+  *out = QueueFigures{
+      q.id,           q.mode,     q.options.paused, q.ready_count + due, q.delayed_count - due,
+      q.leased_count, q.resident, q.waiter_count,   q.counters};
+}
+
+}  // namespace dw::core

@@ -1,0 +1,67 @@
+/* What views and explain functions read: copies made under the queue lock. */
+#include "core/queue_lock.hpp"
+
+#include <cstring>
+
+namespace dw::core {
+
+namespace {
+
+Micros wall_of(Micros monotonic_deadline, Micros wall, Micros monotonic) noexcept {
+  if (monotonic_deadline == kNever || monotonic_deadline == kAlways) return monotonic_deadline;
+  return wall + (monotonic_deadline - monotonic);
+}
+
+}  // namespace
+
+void Dispatcher::fill_lease(const Queue& q, const Entry& e, Micros wall, Micros monotonic,
+                            LeaseRow* out) const noexcept {
+  out->id = e.id;
+  out->token = e.token;
+  out->leased_at = e.leased_at;
+  out->deadline = e.lapsed != 0 ? wall : wall_of(e.at, wall, monotonic);
+  out->queue = q.id;
+  out->attempt = e.attempts;
+  out->state = e.state;
+  std::memcpy(out->worker, arena_->workers[e.worker].name, kWorkerNameSize);
+}
+
+bool Dispatcher::see_job(Index database, QueueId queue_id, JobId id, ResidentRow* out) noexcept {
+  Index index = kNone;
+  Entry* e = lock_job(database, id, 0, queue_id, &index);
+  if (e == nullptr) return false;
+  const QueueLock hold(*this, index, QueueLock::Adopt{});
+  const Queue& q = queue(index);
+  const Micros wall = platform_->wall_now();
+  *out = ResidentRow{};
+  out->state = e->state;
+  out->token = e->token;
+  out->attempts = e->attempts;
+  out->paused = q.options.paused;
+  out->leased_at = e->leased_at;
+  if (e->worker != kNone) {
+    out->deadline = e->lapsed != 0 ? wall : wall_of(e->at, wall, platform_->monotonic_now());
+    std::memcpy(out->worker, arena_->workers[e->worker].name, kWorkerNameSize);
+  } else {
+    out->due = e->at;
+  }
+  return e->state != EntryState::busy;
+}
+
+std::uint32_t Dispatcher::see_leases(Index queue_index, QueueId id, LeaseRow* out,
+                                     std::uint32_t n) noexcept {
+  const QueueLock hold(*this, queue_index);
+  const Queue& q = queue(queue_index);
+  if (q.state == QueueState::free || q.id != id) return 0;
+  const Micros wall = platform_->wall_now();
+  const Micros monotonic = platform_->monotonic_now();
+  std::uint32_t count = 0;
+  for (auto e = q.leased.begin(); e != q.leased.end(); ++e) {
+    if (e->state == EntryState::cancelled) continue;
+    if (count < n) fill_lease(q, *e, wall, monotonic, &out[count]);
+    count++;
+  }
+  return count;
+}
+
+}  // namespace dw::core

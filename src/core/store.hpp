@@ -1,0 +1,80 @@
+/*
+ * The log as the housekeeper's protocols see it. In the server it is the segment tables, read page
+ * by page; in tests and in the simulation a model of them. Functions may throw; whoever drives a
+ * protocol aborts the transaction then and tries again later.
+ */
+#pragma once
+
+#include "core/dispatcher.hpp"
+#include "core/outcome.hpp"
+
+#include <string_view>
+
+namespace dw::core {
+
+/* A job row as it lies on a page. */
+struct StoredJob {
+  JobRow row; /* row.queue is filled in by the loader */
+  std::int32_t topic;
+  Micros expires_at; /* kNever: none */
+};
+
+/* An outcome row as it lies on a page; the body is only valid until the next call. */
+struct StoredOutcome {
+  JobId first_id;
+  bool batch;
+  const unsigned char* body;
+  std::size_t length;
+};
+
+/* Receives rows; returning false ends the scan of the page. */
+class JobSink {
+ public:
+  virtual ~JobSink() = default;
+  virtual bool take(const StoredJob& job) = 0;
+};
+class OutcomeSink {
+ public:
+  virtual ~OutcomeSink() = default;
+  virtual bool take(const StoredOutcome& outcome) = 0;
+};
+
+/* One lease that ended without an answer. */
+struct Expiry {
+  JobId id;
+  Token token;
+  QueueId queue;
+  std::uint8_t segment;
+  std::uint32_t block;
+  std::uint16_t offset;
+  std::int32_t attempt;
+  bool dead;        /* no attempt is left: dead letter */
+  bool rolled_back; /* the claiming transaction rolled back, the lease did not run out */
+  char worker[kWorkerNameSize];
+};
+
+class Store {
+ public:
+  virtual ~Store() = default;
+
+  /* A READ COMMITTED transaction with a snapshot taken now, used by all reads until the end. */
+  virtual void begin() = 0;
+  virtual void commit() = 0;
+  /* After an error; never throws. */
+  virtual void abort() noexcept = 0;
+
+  virtual std::uint32_t job_blocks(std::uint8_t segment) = 0;
+  virtual std::uint32_t outcome_blocks(std::uint8_t segment) = 0;
+  /* Rows of one page that the snapshot sees. A page past the end has none. */
+  virtual void scan_jobs(std::uint8_t segment, std::uint32_t block, JobSink& sink) = 0;
+  virtual void scan_outcomes(std::uint8_t segment, std::uint32_t block, OutcomeSink& sink) = 0;
+  /* Long sleepers due after `from` (exclusive) and up to `until` (inclusive), in order of their due
+   * times. */
+  virtual void scan_parked(Micros from, Micros until, JobSink& sink) = 0;
+  /* All outcome rows of long sleepers that the snapshot sees. */
+  virtual void scan_parked_outcomes(OutcomeSink& sink) = 0;
+  /* Writes attempt_failed (next due: now) or dead_lettered for each, in the transaction begun. */
+  virtual void write_expiries(const Expiry* expiries, std::size_t n, Micros now) = 0;
+};
+
+}  // namespace dw::core

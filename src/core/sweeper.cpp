@@ -1,0 +1,165 @@
+#include "core/sweeper.hpp"
+
+#include "core/queue_lock.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace dw::core {
+
+namespace {
+
+constexpr Micros kPauseAfterFailure = 1 * kSecond;
+constexpr Micros kPauseOfBadJob = 10 * kSecond;
+/* Due work beside sleeping waiters: a woken client that does nothing delays the others this long.
+ */
+constexpr Micros kIdleCheck = 20 * kMillisecond;
+
+}  // namespace
+
+/* Gives the leases back unless the batch was written. */
+class Sweeper::BatchEnd {
+ public:
+  explicit BatchEnd(Sweeper* sweeper) : sweeper_(sweeper) {}
+  BatchEnd(const BatchEnd&) = delete;
+  BatchEnd& operator=(const BatchEnd&) = delete;
+  ~BatchEnd() { sweeper_->resolve(written_); }
+  void written() { written_ = true; }
+
+ private:
+  Sweeper* sweeper_;
+  bool written_ = false;
+};
+
+void Sweeper::collect(Index index, Micros now) {
+  const QueueLock hold(*dispatcher_, index);
+  Queue& q = dispatcher_->queue(index);
+  if (q.state != QueueState::active || q.database != database_) return;
+  for (auto next = q.leased.begin(); next != q.leased.end() && expiries_.size() < batch_size_;) {
+    Entry& e = *next;
+    ++next;
+    if (e.at > now) break;
+    if (e.state == EntryState::cancelled) {
+      /* The holder had its time to hear of it. */
+      dispatcher_->leave_tree(q, e);
+      dispatcher_->finish_entry(e);
+      continue;
+    }
+    /* Already decided by an open transaction: its abort gives the lease back, and it is swept then.
+     */
+    if (e.state != EntryState::leased) continue;
+    const std::int32_t most = e.max_attempts != 0 ? e.max_attempts : q.options.max_attempts;
+    Expiry expiry{};
+    expiry.id = e.id;
+    expiry.token = e.token;
+    expiry.queue = q.id;
+    expiry.segment = e.segment;
+    expiry.block = e.block;
+    expiry.offset = e.offset;
+    expiry.attempt = e.attempts;
+    expiry.dead = e.attempts >= most;
+    expiry.rolled_back = e.lapsed != 0;
+    std::memcpy(expiry.worker, dispatcher_->arena().workers[e.worker].name, kWorkerNameSize);
+    expiries_.push_back(expiry);
+    refs_.push_back(EntryRef{dispatcher_->index_of(e), e.incarnation});
+    e.state = EntryState::expiring;
+  }
+}
+
+void Sweeper::resolve(bool written) noexcept {
+  for (std::size_t i = 0; i < refs_.size(); i++) {
+    Index index = kNone;
+    Entry* e = dispatcher_->lock_ref(refs_[i], &index);
+    if (e == nullptr) continue;
+    QueueLock hold(*dispatcher_, index, QueueLock::Adopt{});
+    Queue& q = dispatcher_->queue(index);
+    if (e->state != EntryState::expiring || e->token != expiries_[i].token) continue;
+    if (!written) {
+      e->state = EntryState::leased;
+      if (batch_size_ == 1) {
+        /* This one is what fails. Its token stays void, the others go on. */
+        q.leased.erase(q.leased.iterator_to(*e));
+        e->lapsed = 1;
+        e->at = dispatcher_->platform().monotonic_now() + kPauseOfBadJob;
+        q.leased.insert(*e);
+      }
+      continue;
+    }
+    dispatcher_->leave_tree(q, *e);
+    e->lapsed = 0;
+    q.counters.expired++;
+    if (expiries_[i].dead) {
+      q.counters.dead_lettered++;
+      dispatcher_->finish_entry(*e);
+      continue;
+    }
+    const Micros now = dispatcher_->platform().wall_now();
+    dispatcher_->make_waiting(q, *e, now, now);
+    if (q.waiter_count > 0 && !q.options.paused)
+      hold.add_waiters(dispatcher_->take_waiters(index, hold.waiters(), 1));
+  }
+  if (!written) {
+    if (batch_size_ > 1)
+      paused_until_ = dispatcher_->platform().monotonic_now() + kPauseAfterFailure;
+    batch_size_ = 1;
+    singles_left_ = kMostInBatch;
+  } else if (singles_left_ > 0 && --singles_left_ == 0) {
+    batch_size_ = kMostInBatch;
+  }
+}
+
+bool Sweeper::step() {
+  const Micros now = dispatcher_->platform().monotonic_now();
+  if (now < paused_until_) return false;
+  expiries_.clear();
+  refs_.clear();
+  expiries_.reserve(kMostInBatch);
+  refs_.reserve(kMostInBatch);
+  for (Index i = 0; i < kMostQueues && expiries_.size() < batch_size_; i++) {
+    const Queue& q = dispatcher_->queue(i);
+    if (q.state == QueueState::active && q.database == database_ && q.leased_count > 0)
+      collect(i, now);
+  }
+  if (expiries_.empty()) return false;
+  const bool full = expiries_.size() == batch_size_;
+  BatchEnd end(this);
+  store_->begin();
+  store_->write_expiries(expiries_.data(), expiries_.size(), dispatcher_->platform().wall_now());
+  store_->commit();
+  end.written();
+  return full;
+}
+
+Micros Sweeper::next_deadline() const {
+  Micros next = kNever;
+  for (Index i = 0; i < kMostQueues; i++) {
+    const Queue& slot = dispatcher_->queue(i);
+    if (slot.state != QueueState::active || slot.database != database_ || slot.leased_count == 0)
+      continue;
+    const QueueLock hold(*dispatcher_, i);
+    const Queue& q = dispatcher_->queue(i);
+    /* A job being decided does not count: when that ends in an abort, the timer is set again. */
+    for (auto e = q.leased.begin(); e != q.leased.end() && e->at < next; ++e) {
+      if (e->state == EntryState::leased || e->state == EntryState::cancelled) next = e->at;
+    }
+  }
+  return std::max(next, paused_until_);
+}
+
+Micros Sweeper::next_due() const {
+  Micros next = kNever;
+  const Micros now = dispatcher_->platform().wall_now();
+  for (Index i = 0; i < kMostQueues; i++) {
+    const Queue& slot = dispatcher_->queue(i);
+    if (slot.state != QueueState::active || slot.database != database_ || slot.waiter_count == 0)
+      continue;
+    const QueueLock hold(*dispatcher_, i);
+    const Queue& q = dispatcher_->queue(i);
+    if (q.options.paused) continue;
+    if (q.ready_count > 0) next = std::min(next, now + kIdleCheck);
+    if (!q.delayed.empty()) next = std::min(next, q.delayed.begin()->at);
+  }
+  return next;
+}
+
+}  // namespace dw::core

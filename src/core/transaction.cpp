@@ -1,0 +1,342 @@
+#include "core/transaction.hpp"
+
+#include <algorithm>
+
+namespace dw::core {
+
+namespace {
+
+/* Beyond this many elements a transaction's memory is given back at its end. */
+constexpr std::size_t kKeptElements = 16384;
+
+template <typename Vector>
+void make_room(Vector& vector, std::size_t n) {
+  if (vector.capacity() - vector.size() < n)
+    vector.reserve(std::max(vector.capacity() * 2, vector.size() + n));
+}
+
+template <typename Vector>
+void empty_out(Vector& vector) noexcept {
+  if (vector.capacity() > kKeptElements) {
+    Vector().swap(vector);
+  } else {
+    vector.clear();
+  }
+}
+
+}  // namespace
+
+void Transaction::reserve(std::size_t n) {
+  make_room(jobs_, n);
+  make_room(actions_, n);
+}
+
+bool Transaction::changes_database() const noexcept {
+  return std::any_of(actions_.begin(), actions_.end(), [](const Action& action) {
+    return action.kind == ActionKind::attach || action.kind == ActionKind::detach;
+  });
+}
+
+Transaction::Action& Transaction::add(std::int32_t level, ActionKind kind) noexcept {
+  Action& action = actions_.emplace_back();
+  action.kind = kind;
+  action.level = level;
+  action.ref = EntryRef{kNone, 0};
+  action.queue = QueueRef{kNone, 0};
+  return action;
+}
+
+void Transaction::note_enqueue(std::int32_t level, QueueRef queue, const JobRow& row) noexcept {
+  jobs_.push_back(NewJob{row, EntryRef{kNone, 0}, queue, level});
+}
+
+bool Transaction::enqueued_here(JobId id) const noexcept {
+  return std::any_of(jobs_.rbegin(), jobs_.rend(),
+                     [id](const NewJob& job) { return job.row.id == id; });
+}
+
+void Transaction::note_claims(std::int32_t level, const ClaimedJob* jobs,
+                              std::uint32_t n) noexcept {
+  for (std::uint32_t i = 0; i < n; i++) {
+    Action& action = add(level, ActionKind::claim);
+    action.ref = jobs[i].ref;
+    action.token = jobs[i].token;
+  }
+}
+
+void Transaction::delivered(std::size_t first) noexcept {
+  for (std::size_t i = first; i < actions_.size(); i++) actions_[i].delivered = true;
+}
+
+void Transaction::quarantine(EntryRef ref, Token token) noexcept {
+  dispatcher_->quarantine(ref, token);
+  /* The claim's action stays; its reference is stale now and does nothing. */
+}
+
+Verdict Transaction::note_decision(std::int32_t level, const Decided& decided, Verdict verdict,
+                                   std::size_t* action) noexcept {
+  if (verdict == Verdict::ok) {
+    *action = actions_.size();
+    Action& noted = add(level, ActionKind::decide);
+    noted.ref = decided.ref;
+    noted.token = decided.token;
+    noted.before = decided.before;
+  }
+  return verdict;
+}
+
+Verdict Transaction::begin_decision(std::int32_t level, JobId id, Token token, Decided* out,
+                                    std::size_t* action) noexcept {
+  if (database_ == kNone) return Verdict::not_resident;
+  const Verdict verdict = dispatcher_->begin_decision(database_, id, token, out);
+  if (verdict == Verdict::in_doubt) {
+    for (const Action& own : actions_) {
+      if (own.kind == ActionKind::decide && own.ref.entry == out->ref.entry &&
+          own.ref.incarnation == out->ref.incarnation && own.token == token)
+        return Verdict::own_duplicate;
+    }
+  }
+  return note_decision(level, *out, verdict, action);
+}
+
+Verdict Transaction::begin_cancel(std::int32_t level, JobId id, QueueId queue, Decided* out,
+                                  std::size_t* action) noexcept {
+  if (database_ == kNone) return Verdict::not_resident;
+  return note_decision(level, *out, dispatcher_->begin_cancel(database_, id, queue, out), action);
+}
+
+void Transaction::settle(std::size_t action, Decision decision, OutcomeKind outcome,
+                         Micros due) noexcept {
+  actions_[action].settled = true;
+  actions_[action].decision = decision;
+  actions_[action].outcome = outcome;
+  actions_[action].due = due;
+}
+
+void Transaction::note_outcome_row(std::size_t action, std::uint8_t segment,
+                                   std::uint32_t block) noexcept {
+  actions_[action].wrote = true;
+  actions_[action].segment = segment;
+  actions_[action].block = block;
+}
+
+Verdict Transaction::add_placeholder(std::int32_t level, QueueId queue, JobId id,
+                                     std::size_t* action) noexcept {
+  if (database_ == kNone) return Verdict::no_room;
+  EntryRef ref{kNone, 0};
+  const Verdict verdict = dispatcher_->add_placeholder(database_, queue, id, &ref);
+  if (verdict == Verdict::ok) {
+    *action = actions_.size();
+    add(level, ActionKind::placeholder).ref = ref;
+  }
+  return verdict;
+}
+
+bool Transaction::fill_placeholder(std::size_t index, const JobRow& row, Decided* out) noexcept {
+  Action& action = actions_[index];
+  if (!dispatcher_->fill_placeholder(action.ref, row, out)) return false;
+  action.kind = ActionKind::decide;
+  action.token = out->token;
+  action.before = out->before;
+  return true;
+}
+
+void Transaction::drop_placeholder(std::size_t index) noexcept {
+  dispatcher_->drop_placeholder(actions_[index].ref);
+  actions_[index].ref = EntryRef{kNone, 0};
+}
+
+void Transaction::set_options(QueueId id, const QueueOptions& options) {
+  options_.push_back(Options{id, options});
+}
+
+void Transaction::note_queue(std::int32_t level, ActionKind kind, QueueRef queue,
+                             QueueId id) noexcept {
+  Action& action = add(level, kind);
+  action.queue = queue;
+  action.number = id;
+}
+
+void Transaction::note_database(std::int32_t level, ActionKind kind, DatabaseOid oid,
+                                std::int64_t epoch) noexcept {
+  Action& action = add(level, kind);
+  action.oid = oid;
+  action.number = epoch;
+}
+
+/* Consecutive jobs of one queue, at most as many as one lock hold may link. */
+template <typename Each>
+void Transaction::for_each_run(std::size_t first, Each each) noexcept {
+  const JobRow* rows[kEntriesPerHold];
+  EntryRef refs[kEntriesPerHold];
+  while (first < jobs_.size()) {
+    const NewJob& head = jobs_[first];
+    std::uint32_t n = 0;
+    while (n < kEntriesPerHold && first + n < jobs_.size()) {
+      const NewJob& job = jobs_[first + n];
+      if (job.row.queue != head.row.queue || job.queue.queue != head.queue.queue ||
+          job.queue.incarnation != head.queue.incarnation)
+        break;
+      rows[n] = &job.row;
+      refs[n] = job.ref;
+      n++;
+    }
+    each(head, rows, refs, n);
+    for (std::uint32_t i = 0; i < n; i++) jobs_[first + i].ref = refs[i];
+    first += n;
+  }
+}
+
+bool Transaction::pre_commit(QueueId* gone) noexcept {
+  if (jobs_.empty()) return true;
+  if (database_ == kNone) database_ = dispatcher_->find_database(oid_);
+  if (database_ == kNone) return true;
+  const Database& database = dispatcher_->arena().databases[database_];
+  for (NewJob& job : jobs_) {
+    if (dispatcher_->queue_matches(job.queue)) continue;
+    const Index found = dispatcher_->find_queue(database_, job.row.queue);
+    if (found != kNone) {
+      job.queue = dispatcher_->queue_ref(found);
+    } else if (job.queue.queue != kNone && database.state == DatabaseState::open &&
+               database.catalog_stale == 0) {
+      /* Its slot was there when the job was written: somebody dropped the queue since. */
+      *gone = job.row.queue;
+      return false;
+    } else {
+      job.queue = QueueRef{kNone, 0};
+    }
+  }
+  for_each_run(0, [this](const NewJob& head, const JobRow* const* rows, EntryRef* refs,
+                         std::uint32_t n) noexcept {
+    dispatcher_->link_pending(head.queue, rows, refs, n);
+  });
+  return true;
+}
+
+void Transaction::apply_options(const Action& action) noexcept {
+  const auto queue = static_cast<QueueId>(action.number);
+  if (database_ == kNone) return;
+  for (auto change = options_.rbegin(); change != options_.rend(); ++change) {
+    if (change->id != queue) continue;
+    dispatcher_->set_queue_options(database_, queue, change->options);
+    return;
+  }
+}
+
+void Transaction::apply(const Action& action) noexcept {
+  switch (action.kind) {
+    case ActionKind::claim:
+    case ActionKind::placeholder:
+      break;
+    case ActionKind::decide:
+      if (!action.settled) {
+        dispatcher_->abort_decision(action.ref, action.token, action.before);
+        break;
+      }
+      /* First the page, then the entry: a loader that no longer finds the entry must find the
+       * outcome. */
+      if (action.wrote) dispatcher_->note_outcome_page(database_, action.segment, action.block);
+      dispatcher_->commit_decision(action.ref, action.token, action.decision, action.outcome,
+                                   action.due);
+      break;
+    case ActionKind::queue_created:
+      if (action.queue.queue != kNone) dispatcher_->activate_queue(action.queue);
+      apply_options(action);
+      dispatcher_->note_catalog_stale(oid_);
+      break;
+    case ActionKind::queue_changed:
+      apply_options(action);
+      break;
+    case ActionKind::queue_dropped:
+      if (action.queue.queue != kNone) dispatcher_->remove_queue(action.queue);
+      dispatcher_->note_catalog_stale(oid_);
+      break;
+    case ActionKind::attach: {
+      const Index index = dispatcher_->attach_database(action.oid);
+      if (index != kNone) dispatcher_->open_database(index, action.number);
+      break;
+    }
+    case ActionKind::detach: {
+      const Index index = dispatcher_->find_database(action.oid);
+      if (index != kNone) dispatcher_->detach_database(index);
+      break;
+    }
+  }
+}
+
+void Transaction::commit() noexcept {
+  if (database_ == kNone) database_ = dispatcher_->find_database(oid_);
+  for (const Action& action : actions_) apply(action);
+  /* A transaction that found no slot of its database does nothing here: whoever makes the slot
+   * later reads the tables after that, with a snapshot that sees these rows. */
+  if (database_ != kNone) {
+    for_each_run(0, [this](const NewJob& head, const JobRow* const* rows, EntryRef* refs,
+                           std::uint32_t n) noexcept {
+      dispatcher_->publish(database_, head.row.queue, head.queue, rows, refs, n);
+    });
+  }
+  clear();
+}
+
+void Transaction::undo(const Action& action) noexcept {
+  switch (action.kind) {
+    case ActionKind::claim:
+      if (action.delivered) {
+        dispatcher_->roll_back_claim(action.ref, action.token);
+      } else {
+        dispatcher_->refund_claim(action.ref, action.token);
+      }
+      break;
+    case ActionKind::decide:
+      dispatcher_->abort_decision(action.ref, action.token, action.before);
+      break;
+    case ActionKind::placeholder:
+      if (action.ref.entry != kNone) dispatcher_->drop_placeholder(action.ref);
+      break;
+    case ActionKind::queue_created:
+      if (action.queue.queue != kNone) dispatcher_->remove_queue(action.queue);
+      break;
+    case ActionKind::queue_changed:
+    case ActionKind::queue_dropped:
+    case ActionKind::attach:
+    case ActionKind::detach:
+      break;
+  }
+}
+
+void Transaction::undo_jobs(std::size_t first) noexcept {
+  for_each_run(first, [this](const NewJob& head, const JobRow* const*, EntryRef* refs,
+                             std::uint32_t n) noexcept {
+    dispatcher_->unlink_pending(head.queue, refs, n);
+  });
+}
+
+void Transaction::abort() noexcept {
+  undo_jobs(0);
+  for (auto action = actions_.rbegin(); action != actions_.rend(); ++action) undo(*action);
+  clear();
+}
+
+void Transaction::sub_commit(std::int32_t level) noexcept {
+  for (auto job = jobs_.rbegin(); job != jobs_.rend() && job->level >= level; ++job)
+    job->level = level - 1;
+  for (auto action = actions_.rbegin(); action != actions_.rend() && action->level >= level;
+       ++action)
+    action->level = level - 1;
+}
+
+void Transaction::sub_abort(std::int32_t level) noexcept {
+  while (!jobs_.empty() && jobs_.back().level >= level) jobs_.pop_back();
+  while (!actions_.empty() && actions_.back().level >= level) {
+    undo(actions_.back());
+    actions_.pop_back();
+  }
+}
+
+void Transaction::clear() noexcept {
+  empty_out(jobs_);
+  empty_out(actions_);
+  empty_out(options_);
+}
+
+}  // namespace dw::core

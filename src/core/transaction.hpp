@@ -1,0 +1,154 @@
+/*
+ * What the open transaction of this process has done and what its end means for the dispatcher.
+ *
+ * Each operation notes an intent before or right after it writes its row; PRE_COMMIT links new jobs
+ * as pending, the COMMIT and ABORT callbacks publish or undo. Intents carry references that are
+ * checked again under the queue lock. They are kept in the order they were made and undone in the
+ * reverse order; each knows the nesting level of the subtransaction that made it, so that a
+ * rollback to a savepoint undoes just the tail.
+ *
+ * reserve() may throw std::bad_alloc and must come before the row is written or a job popped;
+ * everything after it, and every callback, is noexcept and allocates nothing.
+ */
+#pragma once
+
+#include "core/dispatcher.hpp"
+
+#include <vector>
+
+namespace dw::core {
+
+enum class ActionKind : std::uint8_t {
+  claim,
+  decide,
+  placeholder, /* a job on disk that is about to be cancelled */
+  queue_created,
+  queue_changed,
+  queue_dropped,
+  attach, /* CREATE EXTENSION: open the database at commit */
+  detach, /* DROP EXTENSION */
+};
+
+class Transaction {
+ public:
+  explicit Transaction(Dispatcher* dispatcher) noexcept : dispatcher_(dispatcher) {}
+
+  /* The slot of the process's database, kNone while it is not attached. */
+  void set_database(Index database, DatabaseOid oid) noexcept {
+    database_ = database;
+    oid_ = oid;
+  }
+  [[nodiscard]] Index database() const noexcept { return database_; }
+  /* True if the transaction did anything here: it may not be prepared. */
+  [[nodiscard]] bool has_work() const noexcept { return !actions_.empty() || !jobs_.empty(); }
+  /* True if the launcher is to look at this database after the end. */
+  [[nodiscard]] bool changes_database() const noexcept;
+  /* Number of actions so far, to be given to delivered(). */
+  [[nodiscard]] std::size_t size() const noexcept { return actions_.size(); }
+
+  /* Room for n more jobs and n more actions. */
+  void reserve(std::size_t n);
+
+  /* --- enqueue --- */
+  void note_enqueue(std::int32_t level, QueueRef queue, const JobRow& row) noexcept;
+  /* True if this transaction enqueued the job itself. */
+  [[nodiscard]] bool enqueued_here(JobId id) const noexcept;
+
+  /* --- claim --- */
+  /* Notes what claim() just handed out, not yet delivered. */
+  void note_claims(std::int32_t level, const ClaimedJob* jobs, std::uint32_t n) noexcept;
+  /* The claiming statement got through: from here a rollback charges the attempts. first: size()
+   * before. */
+  void delivered(std::size_t first) noexcept;
+  /* Quarantines a job whose row is not what its entry says. */
+  void quarantine(EntryRef ref, Token token) noexcept;
+
+  /* --- decide --- */
+  /* complete, fail, release, defer, reject: fenced by the token. On ok *action is what settle() and
+   * note_outcome_row() take; own_duplicate if this very transaction decided it before with this
+   * token. */
+  Verdict begin_decision(std::int32_t level, JobId id, Token token, Decided* out,
+                         std::size_t* action) noexcept;
+  Verdict begin_cancel(std::int32_t level, JobId id, QueueId queue, Decided* out,
+                       std::size_t* action) noexcept;
+  /* What becomes of it, and when the job is due again. Without a call it is given back at commit as
+   * it was. */
+  void settle(std::size_t action, Decision decision, OutcomeKind outcome, Micros due) noexcept;
+  /* Where the outcome's row went; the loader learns it before the entry is freed. */
+  void note_outcome_row(std::size_t action, std::uint8_t segment, std::uint32_t block) noexcept;
+
+  /* --- cancel of a job that is not resident ---
+   * add_placeholder, read the log with a new snapshot, then fill_placeholder (the job waits;
+   * continue as after begin_cancel) or drop_placeholder. An error in between drops it with the
+   * transaction. */
+  Verdict add_placeholder(std::int32_t level, QueueId queue, JobId id,
+                          std::size_t* action) noexcept;
+  bool fill_placeholder(std::size_t action, const JobRow& row, Decided* out) noexcept;
+  void drop_placeholder(std::size_t action) noexcept;
+
+  /* --- queues and databases --- */
+  /* Options that a queue_created or queue_changed noted next will have at commit. May throw
+   * std::bad_alloc. */
+  void set_options(QueueId id, const QueueOptions& options);
+  void note_queue(std::int32_t level, ActionKind kind, QueueRef queue, QueueId id) noexcept;
+  void note_database(std::int32_t level, ActionKind kind, DatabaseOid oid,
+                     std::int64_t epoch) noexcept;
+
+  /* --- callbacks --- */
+  /* PRE_COMMIT. False if a queue that was enqueued to is gone; its id is in *gone. */
+  bool pre_commit(QueueId* gone) noexcept;
+  void commit() noexcept;
+  void abort() noexcept;
+  void sub_commit(std::int32_t level) noexcept;
+  void sub_abort(std::int32_t level) noexcept;
+
+ private:
+  struct NewJob {
+    JobRow row;
+    EntryRef ref;
+    QueueRef queue;
+    std::int32_t level;
+  };
+  struct Action {
+    ActionKind kind;
+    Decision decision;
+    EntryState before;
+    OutcomeKind outcome;
+    bool delivered;
+    bool settled;
+    bool wrote;
+    std::uint8_t segment;
+    std::int32_t level;
+    std::uint32_t block;
+    EntryRef ref;
+    QueueRef queue;
+    Token token;
+    Micros due;
+    std::int64_t number; /* queue id, or epoch */
+    DatabaseOid oid;
+  };
+  struct Options {
+    QueueId id;
+    QueueOptions options;
+  };
+
+  Action& add(std::int32_t level, ActionKind kind) noexcept;
+  Verdict note_decision(std::int32_t level, const Decided& decided, Verdict verdict,
+                        std::size_t* action) noexcept;
+  void undo(const Action& action) noexcept;
+  void undo_jobs(std::size_t first) noexcept;
+  void apply(const Action& action) noexcept;
+  void apply_options(const Action& action) noexcept;
+  template <typename Each>
+  void for_each_run(std::size_t first, Each each) noexcept;
+  void clear() noexcept;
+
+  Dispatcher* dispatcher_;
+  Index database_ = kNone;
+  DatabaseOid oid_ = 0;
+  std::vector<NewJob> jobs_;
+  std::vector<Action> actions_;
+  std::vector<Options> options_;
+};
+
+}  // namespace dw::core

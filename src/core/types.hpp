@@ -1,0 +1,118 @@
+/*
+ * Words shared by every part of the core: ids, times, states, options.
+ *
+ * Times are microseconds. Wall times count from 2000-01-01 UTC (the server's own epoch) and are
+ * used for what a person set: due times. Monotonic times have no meaningful zero and are used for
+ * leases, so that a step of the system clock neither expires nor prolongs one.
+ */
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+
+namespace dw::core {
+
+using JobId = std::int64_t;
+using Token = std::int64_t;
+using Micros = std::int64_t;
+using DatabaseOid = std::uint32_t;
+/* Number of a queue's row in durable_work.queue. A queue that starts to read its topic anew gets a
+ * new number, so one number names the queue and the generation of its subscription. */
+using QueueId = std::int32_t;
+
+constexpr Micros kNever = std::numeric_limits<Micros>::max();
+constexpr Micros kAlways = std::numeric_limits<Micros>::min();
+constexpr Micros kMillisecond = 1000;
+constexpr Micros kSecond = 1000 * kMillisecond;
+constexpr Micros kMinute = 60 * kSecond;
+
+/* Index into an array of the arena; 32 bits instead of a pointer's 64. */
+using Index = std::uint32_t;
+constexpr Index kNone = std::numeric_limits<Index>::max();
+
+/* Slots of the ring of log tables, and the table of long sleepers, which is addressed like one more
+ * slot. */
+constexpr std::uint8_t kSegments = 8;
+constexpr std::uint8_t kParkedSegment = kSegments;
+constexpr std::uint8_t kStores = kSegments + 1;
+
+constexpr std::uint8_t kLowestPriority = 9;
+constexpr std::uint8_t kDefaultPriority = 4;
+constexpr std::int32_t kMostAttempts = 32767;
+
+/* What a lock holder does in one go when a transaction is large. */
+constexpr std::uint32_t kEntriesPerHold = 1024;
+
+enum class Backoff : std::uint8_t { exponential, linear, fixed };
+
+/* Options of a queue that the dispatcher needs; the row in durable_work.queue is the truth. */
+struct QueueOptions {
+  Micros lease = 90 * kSecond;
+  Micros backoff_base = 5 * kSecond;
+  Micros backoff_cap = 3600 * kSecond;
+  double jitter = 1.0;
+  std::int32_t max_attempts = 20;
+  Backoff backoff = Backoff::exponential;
+  bool paused = false;
+  bool strict = false;
+  std::uint8_t unused = 0;
+};
+
+/*
+ * States of a resident job. Each names its next ones.
+ *
+ *            +--------- abort ---------+
+ *            v                         |
+ *   free -> pending -> ready <-> delayed (due time passed)
+ *     ^                  |          ^
+ *     |                 claim       | retry, defer, rolled back claim
+ *     |                  v          |
+ *     +--- tombstone <- completing <-> leased -> expiring -> ready | delayed | free
+ *                        |              (back to leased when the sweep's transaction fails)
+ *                        +-> cancelled -> free (at the old deadline)
+ *   free -> busy -> completing | free         (a job on disk that somebody is about to decide)
+ */
+enum class EntryState : std::uint8_t {
+  free,       /* -> pending, ready, delayed, busy */
+  pending,    /* its enqueue is committing -> ready, delayed, free */
+  ready,      /* due -> leased, completing (cancel), free (evicted) */
+  delayed,    /* due later -> ready, completing (cancel), free (evicted) */
+  leased,     /* held by a worker -> completing, expiring, delayed (claim rolled back) */
+  completing, /* an open transaction decides it -> free, tombstone, ready, delayed, cancelled;
+                 abort: as before */
+  expiring,   /* the sweep writes its failed attempt; the token is already stale -> ready, free,
+                 leased */
+  busy, /* placeholder while the log is read for a job that is not resident -> completing, free */
+  tombstone, /* finished while a loader's chunk runs, so that the chunk does not load it again ->
+                free */
+  cancelled, /* cancelled under its holder; kept to tell the holder so -> free */
+};
+
+/*
+ * How commits and the loader share the work of making a queue's jobs resident.
+ * loading:  far from the tail of the log, or no room: commits only mark what they wrote as dirty.
+ * handover: commits link their own jobs while the loader still scans, and skips what is resident.
+ * live:     everything on disk is resident or finished; the loader has nothing to do.
+ */
+enum class LoadMode : std::uint8_t { loading, handover, live };
+
+enum class OutcomeKind : std::uint8_t {
+  completed = 0,
+  attempt_failed = 1,
+  dead_lettered = 2,
+  cancelled = 3,
+  moved = 4,
+  claimed = 5,
+  rescheduled = 6,
+  payload_replaced = 7,
+  purged = 8,
+};
+
+/* After a final outcome the job is never handed out again. */
+constexpr bool is_final(OutcomeKind kind) noexcept {
+  return kind == OutcomeKind::completed || kind == OutcomeKind::dead_lettered ||
+         kind == OutcomeKind::cancelled || kind == OutcomeKind::purged;
+}
+
+}  // namespace dw::core

@@ -1,0 +1,53 @@
+/*
+ * What one server process has of the engine: its dispatcher on the shared arena, its open transaction, its waiter.
+ */
+#pragma once
+
+#include "core/dispatcher.hpp"
+#include "core/transaction.hpp"
+#include "pg/headers.hpp"
+
+#include <string_view>
+
+namespace dw::runtime {
+
+/* False when the library was not loaded by shared_preload_libraries. */
+bool preloaded();
+
+/* Raises DW007 unless preloaded. The first line of every SQL function that needs the dispatcher. */
+void require_preloaded();
+
+/* Raises 25006 on a standby or in a read-only transaction, as the server itself would for `command`. */
+void require_writable(const char* command);
+
+/* Valid only when preloaded. */
+core::Dispatcher& dispatcher();
+
+/*
+ * The intents of the open transaction. The first call in a process registers the transaction callbacks. Its database
+ * slot is set, kNone while the housekeeper has not attached the database yet.
+ */
+core::Transaction& transaction();
+
+/* Slot of MyDatabaseId in the arena, or kNone. */
+core::Index database();
+
+/* Nesting level for intents: 1 outside any savepoint. */
+int level();
+
+/* This process's waiter number. */
+core::Index waiter();
+
+/* The worker's slot, remembered between calls with the same name; raises 53400 when every slot holds leases. */
+core::WorkerRef worker(std::string_view name, int64 instance);
+/* After claim() said kWorkerGone. */
+void forget_worker();
+
+/* Settings, in microseconds. */
+int64 timer_horizon();
+int64 max_wait();
+
+/* Wakes the launcher, because a database or an extension came or went. */
+void poke_launcher();
+
+}  // namespace dw::runtime
