@@ -1,0 +1,170 @@
+// From the commit of an enqueue to the payload in the hand of a claimer that was blocked.
+// durable_work: CALL wait_for_work, then claim. Beside it: LISTEN, a NOTIFY in the enqueuing
+// transaction, then the SKIP LOCKED claim. Both take two round trips after the wake-up. The clock
+// starts when COMMIT is sent.
+#include "subject.hpp"
+
+#include <poll.h>
+
+#include <atomic>
+#include <random>
+#include <stdexcept>
+#include <thread>
+
+namespace bench {
+namespace {
+
+struct Flight {
+  std::atomic<std::int64_t> received{0};  // jobs in the claimer's hand so far
+  std::atomic<std::int64_t> at{0};        // when the latest arrived, ns of the steady clock
+  std::atomic<bool> stop{false};
+  std::atomic<bool> failed{false};
+};
+
+std::int64_t nanoseconds() { return Clock::now().time_since_epoch().count(); }
+
+void sleep_in_wait_for_work(Connection& connection) { connection.execute("wait"); }
+
+// Blocks in poll() until a notification is there.
+void sleep_in_listen(Connection& connection) {
+  for (;;) {
+    PQconsumeInput(connection.get());
+    if (PGnotify* notification = PQnotifies(connection.get()); notification != nullptr) {
+      do {
+        PQfreemem(notification);
+        notification = PQnotifies(connection.get());
+      } while (notification != nullptr);
+      return;
+    }
+    pollfd socket{PQsocket(connection.get()), POLLIN, 0};
+    if (poll(&socket, 1, 1000) == 0) return;
+  }
+}
+
+void claimer(const Subject& subject, Connection& connection, Flight& flight) {
+  try {
+    while (!flight.stop) {
+      if (subject.ours)
+        sleep_in_wait_for_work(connection);
+      else
+        sleep_in_listen(connection);
+      const Result claimed = connection.execute("claim", "worker-1", "1");
+      if (claimed.rows() == 0) continue;
+      flight.at = nanoseconds();
+      ++flight.received;
+      connection.execute("finish", claimed.raw(0, 0), claimed.raw(0, 1));
+    }
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "claimer: {}\n", error.what());
+    flight.failed = true;
+  }
+}
+
+// Latencies in microseconds.
+std::vector<double> fly(const Subject& subject, int samples, bool synchronous) {
+  Connection producer, consumer;
+  for (Connection* connection : {&producer, &consumer}) {
+    connection->script(synchronous ? "SET synchronous_commit = on"
+                                   : "SET synchronous_commit = off");
+    for (const Statement& statement : subject.statements())
+      connection->prepare(statement.name, statement.sql);
+  }
+  if (subject.ours)
+    consumer.prepare(
+        "wait", fmt::format("CALL durable_work.wait_for_work(ARRAY['{}'], '1 s')", subject.place));
+  else
+    consumer.script("LISTEN " + subject.place);
+  producer.prepare("begin", "BEGIN");
+  producer.prepare("notify", "NOTIFY " + subject.place);
+  producer.prepare("commit", "COMMIT");
+
+  Flight flight;
+  std::thread thread(claimer, std::cref(subject), std::ref(consumer), std::ref(flight));
+  std::vector<double> latencies;
+  std::minstd_rand random(1);
+  const std::string argument = payload();
+  for (int i = 0; i < samples && !flight.failed; ++i) {
+    // Long enough for the claimer to have finished the last job and to be blocked again.
+    std::this_thread::sleep_for(std::chrono::microseconds(3000 + random() % 3000));
+    producer.execute("begin");
+    producer.execute("enqueue", argument);
+    if (!subject.ours) producer.execute("notify");
+    const std::int64_t sent = nanoseconds();
+    producer.execute("commit");
+    const TimePoint patience = Clock::now() + std::chrono::seconds(5);
+    while (flight.received <= i && !flight.failed && Clock::now() < patience)
+      std::this_thread::sleep_for(std::chrono::microseconds(200));
+    if (flight.received <= i) flight.failed = true;
+    latencies.push_back(static_cast<double>(flight.at - sent) / 1e3);
+  }
+  flight.stop = true;
+  thread.join();
+  if (flight.failed) throw std::runtime_error("a committed job did not arrive within 5 s");
+  return latencies;
+}
+
+struct Runs {
+  std::vector<double> p50, p99, all;
+
+  void add(const std::vector<double>& latencies) {
+    p50.push_back(percentile(latencies, 0.5));
+    p99.push_back(percentile(latencies, 0.99));
+    all.insert(all.end(), latencies.begin(), latencies.end());
+  }
+};
+
+double ratio_of(const std::vector<double>& ours, const std::vector<double>& theirs) {
+  std::vector<double> ratios;
+  for (std::size_t i = 0; i < ours.size(); ++i) ratios.push_back(ours[i] / theirs[i]);
+  return median(ratios);
+}
+
+void plot(Results& results, const std::string& side, const std::vector<double>& latencies) {
+  for (const double at :
+       {0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999})
+    results.point("wake_up", {{"side", side}},
+                  {{"fraction", at}, {"us", percentile(latencies, at)}});
+}
+
+void compare(Bench& bench, bool synchronous) {
+  const Subject ours = Subject::durable_work("bench_wake");
+  const Subject theirs = Subject::textbook("bench_wake_textbook");
+  Connection admin;
+  ours.create(admin);
+  theirs.create(admin);
+  const int samples = bench.options.pick(1000, 200);
+  Runs mine, other;
+  fly(ours, 50, synchronous);
+  fly(theirs, 50, synchronous);
+  for (int run = 0; run < bench.options.pick(5, 2); ++run) {
+    mine.add(fly(ours, samples, synchronous));
+    other.add(fly(theirs, samples, synchronous));
+  }
+  const auto beside = [](const std::vector<double>& a, const std::vector<double>& b) {
+    return fmt::format("{:.0f} us against {:.0f} us, medians of {} runs", median(a), median(b),
+                       a.size());
+  };
+  Results& results = bench.results;
+  if (synchronous) {
+    results.shown("p50 against LISTEN/NOTIFY, synchronous_commit on", ratio_of(mine.p50, other.p50),
+                  "x", beside(mine.p50, other.p50));
+    results.shown("p99 against LISTEN/NOTIFY, synchronous_commit on", ratio_of(mine.p99, other.p99),
+                  "x", beside(mine.p99, other.p99));
+    return;
+  }
+  results.at_most("p50 against LISTEN/NOTIFY", ratio_of(mine.p50, other.p50), 1.0 / 3, "x",
+                  beside(mine.p50, other.p50));
+  results.at_most("p99 against LISTEN/NOTIFY", ratio_of(mine.p99, other.p99), 0.5, "x",
+                  beside(mine.p99, other.p99));
+  plot(results, "wait_for_work, then claim", mine.all);
+  plot(results, "LISTEN/NOTIFY, then SKIP LOCKED", other.all);
+}
+
+}  // namespace
+
+void wake_up(Bench& bench) {
+  compare(bench, false);
+  compare(bench, true);
+}
+
+}  // namespace bench
