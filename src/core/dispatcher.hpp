@@ -145,6 +145,8 @@ class Dispatcher {
   Index attach_database(DatabaseOid oid) noexcept;
   /* Opens it for claims. The counter starts anew only if the epoch is higher. */
   void open_database(Index database, std::int64_t epoch) noexcept;
+  /* Raises the position that claims of strict queues flush up to. */
+  void note_commit_position(Index database, std::uint64_t position) noexcept;
   /* Frees the slot, all its queues and their entries. */
   void detach_database(Index database) noexcept;
   void set_segments(Index database, std::uint8_t current, const JobId* first_ids) noexcept;

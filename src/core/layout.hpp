@@ -192,6 +192,9 @@ struct Database {
   std::uint32_t outcome_tail[kStores];
   /* Outcome pages written since the housekeeper last looked. Under kArenaLock. */
   BoundedRanges outcome_pages;
+  /* End of the last commit that enqueued, as a log position: a strict queue's claim flushes up to
+   * it. */
+  std::atomic<std::uint64_t> commit_position;
   /* Long sleepers due up to here have been brought in; a commit with an earlier one lowers
    * parked_from. */
   std::atomic<Micros> parked_until;

@@ -340,6 +340,7 @@ bool Loader::load_parked() {
   begin_chunk();
   try {
     store_->begin();
+    dispatcher_->note_commit_position(database_, store_->log_position());
     scan_outcomes(kNever);
     PageRows sink(this);
     store_->scan_parked(from == kAlways ? from : from - 1, until, sink);
@@ -413,6 +414,7 @@ bool Loader::step(Micros budget) {
   const ChunkEnd end(this);
   begin_chunk();
   store_->begin();
+  dispatcher_->note_commit_position(database_, store_->log_position());
   bool more = true;
   if (scan_outcomes(until)) more = scan_jobs(until);
   store_->commit();

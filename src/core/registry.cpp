@@ -38,6 +38,7 @@ Index Dispatcher::attach_database(DatabaseOid oid) noexcept {
     std::memset(database.tail_block, 0, sizeof(database.tail_block));
     std::memset(database.outcome_tail, 0, sizeof(database.outcome_tail));
     database.outcome_pages.clear();
+    database.commit_position.store(0);
     database.parked_until.store(kAlways);
     database.parked_from.store(kNever);
     database.planned_due.store(kNever);
@@ -56,6 +57,13 @@ void Dispatcher::open_database(Index index, std::int64_t epoch) noexcept {
     database.counter.store(0);
   }
   database.state = DatabaseState::open;
+}
+
+void Dispatcher::note_commit_position(Index index, std::uint64_t position) noexcept {
+  std::atomic<std::uint64_t>& last = arena_->databases[index].commit_position;
+  std::uint64_t seen = last.load(std::memory_order_relaxed);
+  while (position > seen && !last.compare_exchange_weak(seen, position)) {
+  }
 }
 
 void Dispatcher::detach_database(Index index) noexcept {
@@ -194,6 +202,7 @@ void Dispatcher::remove_queue(QueueRef ref) noexcept {
     if (q.incarnation != ref.incarnation || q.state == QueueState::free) return;
     /* From here nobody links into it or claims from it. */
     q.state = QueueState::creating;
+    q.id = 0;
     q.incarnation++;
     q.chunk_active = 0;
     q.first_tombstone = kNone;

@@ -59,6 +59,8 @@ class Store {
 
   /* A READ COMMITTED transaction with a snapshot taken now, used by all reads until the end. */
   virtual void begin() = 0;
+  /* End of the log when the transaction began: all commits that its snapshot sees lie before. */
+  virtual std::uint64_t log_position() = 0;
   virtual void commit() = 0;
   /* After an error; never throws. */
   virtual void abort() noexcept = 0;

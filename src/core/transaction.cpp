@@ -90,10 +90,13 @@ Verdict Transaction::begin_decision(std::int32_t level, JobId id, Token token, D
   if (database_ == kNone) return Verdict::not_resident;
   const Verdict verdict = dispatcher_->begin_decision(database_, id, token, out);
   if (verdict == Verdict::in_doubt) {
-    for (const Action& own : actions_) {
-      if (own.kind == ActionKind::decide && own.ref.entry == out->ref.entry &&
-          own.ref.incarnation == out->ref.incarnation && own.token == token)
-        return Verdict::own_duplicate;
+    for (std::size_t i = 0; i < actions_.size(); i++) {
+      const Action& own = actions_[i];
+      if (own.kind != ActionKind::decide || own.ref.entry != out->ref.entry ||
+          own.ref.incarnation != out->ref.incarnation || own.token != token)
+        continue;
+      *action = i;
+      return Verdict::own_duplicate;
     }
   }
   return note_decision(level, *out, verdict, action);
@@ -264,12 +267,15 @@ void Transaction::apply(const Action& action) noexcept {
   }
 }
 
-void Transaction::commit() noexcept {
+void Transaction::commit(std::uint64_t log_position) noexcept {
   if (database_ == kNone) database_ = dispatcher_->find_database(oid_);
   for (const Action& action : actions_) apply(action);
+  if (database_ == kNone) database_ = dispatcher_->find_database(oid_);
   /* A transaction that found no slot of its database does nothing here: whoever makes the slot
    * later reads the tables after that, with a snapshot that sees these rows. */
-  if (database_ != kNone) {
+  if (database_ != kNone && !jobs_.empty()) {
+    /* Before the jobs can be claimed. */
+    dispatcher_->note_commit_position(database_, log_position);
     for_each_run(0, [this](const NewJob& head, const JobRow* const* rows, EntryRef* refs,
                            std::uint32_t n) noexcept {
       dispatcher_->publish(database_, head.row.queue, head.queue, rows, refs, n);

@@ -71,6 +71,10 @@ class Transaction {
                          std::size_t* action) noexcept;
   Verdict begin_cancel(std::int32_t level, JobId id, QueueId queue, Decided* out,
                        std::size_t* action) noexcept;
+  /* After own_duplicate: what this transaction decided before. */
+  [[nodiscard]] OutcomeKind outcome_of(std::size_t action) const noexcept {
+    return actions_[action].outcome;
+  }
   /* What becomes of it, and when the job is due again. Without a call it is given back at commit as
    * it was. */
   void settle(std::size_t action, Decision decision, OutcomeKind outcome, Micros due) noexcept;
@@ -97,7 +101,8 @@ class Transaction {
   /* --- callbacks --- */
   /* PRE_COMMIT. False if a queue that was enqueued to is gone; its id is in *gone. */
   bool pre_commit(QueueId* gone) noexcept;
-  void commit() noexcept;
+  /* log_position: the end of the commit record, 0 when nothing was written. */
+  void commit(std::uint64_t log_position) noexcept;
   void abort() noexcept;
   void sub_commit(std::int32_t level) noexcept;
   void sub_abort(std::int32_t level) noexcept;
