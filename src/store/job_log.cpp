@@ -1,0 +1,336 @@
+// Appending job rows.
+//
+// Rows go straight through the heap, without executor and SPI, because this is the whole cost of an
+// enqueue. What the executor would have done and we do: lock, command id, TOAST (by the heap
+// itself), index entries. What it would have checked (read-only transaction, rights) the callers
+// check.
+//
+// Which segment: an id belongs to the slot whose first id is the highest not above it; that is the
+// current slot but for ids taken just before a rotation. The slot is read again after its table is
+// locked: rotation changes it first and then waits for the lock, so whoever holds the lock and
+// still reads the same slot may write to it until the transaction ends.
+//
+// Which page: the last one, always, so that pages fill in the order in which the loader and the
+// block range summaries take them. A process remembers the page it used last; it forgets it when
+// shared memory knows a later one.
+//
+// The segment's block range index: an entry is needed only where the range already has a summary.
+// The range is looked up after the rows are on their pages, and the summariser puts down its
+// placeholder before it reads the pages, so one of the two always sees the other. This is what the
+// index itself does for every row; here it is done once for a run of rows.
+#include <atomic>
+
+#include "core/dispatcher.hpp"
+#include "pg/headers.hpp"
+
+#include "pg/brin.hpp"
+#include "pg/error.hpp"
+#include "pg/memory.hpp"
+#include "runtime/session.hpp"
+#include "store/job_log.hpp"
+#include "store/job_row.hpp"
+
+namespace dw::store {
+
+namespace {
+
+constexpr int kRowsPerChunk = 1000;
+constexpr Size kBytesPerChunk = 64 * 1024;
+
+// What is known of a segment's indexes until the server says that the table changed.
+struct SegmentIndexes {
+  Oid table;  // InvalidOid: nothing known
+  Oid only;   // the block range index, if the table has just that one
+};
+SegmentIndexes segment_indexes[core::kSegments];
+
+void forget_indexes(Datum /*unused*/, Oid relation) {
+  for (SegmentIndexes& known : segment_indexes)
+    if (relation == InvalidOid || known.table == relation || known.only == relation)
+      known.table = InvalidOid;
+}
+
+// The block range index on id, if it is ready and the only index.
+Oid only_index(Relation table) {
+  List* const indexes = RelationGetIndexList(table);
+  if (list_length(indexes) != 1) return InvalidOid;
+  const Oid oid = linitial_oid(indexes);
+  const Relation index = index_open(oid, RowExclusiveLock);
+  const bool as_made = index->rd_rel->relam == BRIN_AM_OID && index->rd_index->indisready &&
+                       index->rd_index->indnkeyatts == 1 &&
+                       index->rd_index->indkey.values[0] == kJobId &&
+                       heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, nullptr);
+  index_close(index, NoLock);
+  return as_made ? oid : InvalidOid;
+}
+
+const SegmentIndexes& indexes_of(Relation table, uint8 segment) {
+  static bool registered = false;
+  SegmentIndexes& known = segment_indexes[segment];
+  if (known.table == RelationGetRelid(table)) return known;
+  if (!registered) {
+    CacheRegisterRelcacheCallback(forget_indexes, Datum{0});
+    registered = true;
+  }
+  known.only = only_index(table);
+  known.table = RelationGetRelid(table);
+  return known;
+}
+
+// --- rows ---------------------------------------------------------------------------------------
+
+bool is_delayed(const NewJob& job) {
+  return job.has_available_at && job.available_at > job.enqueued_at;
+}
+
+HeapTuple form_row(TupleDesc description, const NewJob& job) {
+  Datum values[kJobColumns];
+  bool nulls[kJobColumns] = {};
+  const auto put = [&](JobColumn column, bool present, Datum value) {
+    values[column - 1] = present ? value : Datum{0};
+    nulls[column - 1] = !present;
+  };
+  put(kJobId, true, Int64GetDatum(job.id));
+  put(kJobEnqueuedAt, true, TimestampTzGetDatum(job.enqueued_at));
+  put(kJobTopic, true, Int32GetDatum(job.topic));
+  put(kJobKeyHash, true, Int32GetDatum(static_cast<int32>(job.key_hash)));
+  put(kJobPriority, true, Int16GetDatum(job.priority));
+  put(kJobMaxAttempts, job.max_attempts != 0, Int16GetDatum(job.max_attempts));
+  put(kJobAvailableAt, is_delayed(job), TimestampTzGetDatum(job.available_at));
+  put(kJobExpiresAt, false, Datum{0});
+  put(kJobPartitionKey, job.has_partition_key, job.partition_key);
+  put(kJobPayload, true, job.payload);
+  put(kJobHeaders, job.has_headers, job.headers);
+  return heap_form_tuple(description, values, nulls);
+}
+
+void fill_row(const NewJob& job, uint8 segment, const ItemPointerData& place, core::JobRow* row) {
+  row->id = job.id;
+  row->due = is_delayed(job) ? job.available_at : core::kAlways;
+  row->queue = job.queue;
+  row->key_hash = job.key_hash;
+  row->block = ItemPointerGetBlockNumber(&place);
+  row->offset = ItemPointerGetOffsetNumber(&place);
+  row->segment = segment;
+  row->priority = static_cast<uint8>(job.priority);
+  row->max_attempts = static_cast<uint16>(job.max_attempts);
+  row->attempts = 0;
+}
+
+// --- segments -----------------------------------------------------------------------------------
+
+Relation lock_segment(core::JobId id, uint8* segment) {
+  for (;;) {
+    const uint8 wanted = segment_of(id);
+    const Oid table = tables().job[wanted];
+    LockRelationOid(table, RowExclusiveLock);
+    if (segment_of(id) == wanted && tables().job[wanted] == table) {
+      *segment = wanted;
+      return relation_open(table, NoLock);
+    }
+    UnlockRelationOid(table, RowExclusiveLock);
+  }
+}
+
+void aim_at_tail(Relation table, uint8 segment) {
+  uint32* const hint = tail_hint(segment);
+  if (hint == nullptr) return;
+  const BlockNumber target = RelationGetTargetBlock(table);
+  if (target != InvalidBlockNumber &&
+      target < std::atomic_ref<uint32>(*hint).load(std::memory_order_relaxed))
+    RelationSetTargetBlock(table, InvalidBlockNumber);
+}
+
+// Entries for rows that are on their pages already.
+void index_rows(Relation table, Oid index_oid, const core::JobRow* rows, int n) {
+  const Relation index = index_open(index_oid, RowExclusiveLock);
+  IndexInfo* info = nullptr;
+  for (int i = 0; i < n;) {
+    const pg::BrinRange range = pg::brin_range(index, rows[i].block);
+    for (; i < n && range.holds(rows[i].block); i++) {
+      if (!range.summarised) continue;
+      if (info == nullptr) {
+        info = makeNode(IndexInfo);
+        info->ii_Context = CurrentMemoryContext;
+      }
+      Datum value = Int64GetDatum(rows[i].id);
+      bool null = false;
+      ItemPointerData place = item_pointer(rows[i].block, rows[i].offset);
+      index_insert(index, &value, &null, &place, table, UNIQUE_CHECK_NO, false, info);
+    }
+  }
+  if (info != nullptr) index_insert_cleanup(index, info);
+  index_close(index, NoLock);
+}
+
+// The server's own routine for rows that have been formed already. Named for catalogs, but good
+// for every table without expression and partial indexes.
+void insert_with_indexes(Relation table, uint8 segment, const NewJob* jobs, int n,
+                         core::JobRow* rows) {
+  const CatalogIndexState indexes = CatalogOpenIndexes(table);
+  for (int i = 0; i < indexes->ri_NumIndices; i++) {
+    const IndexInfo* const info = indexes->ri_IndexRelationInfo[i];
+    if (info->ii_Expressions != NIL || info->ii_Predicate != NIL ||
+        info->ii_ExclusionOps != nullptr)
+      pg::raise(DW_FEATURE_NOT_SUPPORTED,
+                psprintf("index \"%s\" on a table of durable_work is of a kind that enqueue cannot "
+                         "keep up to date",
+                         RelationGetRelationName(indexes->ri_IndexRelationDescs[i])),
+                nullptr, "Drop the index.");
+  }
+  for (int i = 0; i < n; i++) {
+    CHECK_FOR_INTERRUPTS();
+    const HeapTuple row = form_row(RelationGetDescr(table), jobs[i]);
+    CatalogTupleInsertWithInfo(table, row, indexes);
+    fill_row(jobs[i], segment, row->t_self, &rows[i]);
+    heap_freetuple(row);
+  }
+  CatalogCloseIndexes(indexes);
+}
+
+void append_one(Relation table, uint8 segment, const NewJob& job, core::JobRow* row) {
+  const HeapTuple tuple = form_row(RelationGetDescr(table), job);
+  heap_insert(table, tuple, GetCurrentCommandId(true), HEAP_INSERT_SKIP_FSM, nullptr);
+  fill_row(job, segment, tuple->t_self, row);
+  heap_freetuple(tuple);
+}
+
+// heap_multi_insert wants slots only to take a tuple from and to write its address to; these are
+// heap tuple slots that own a tuple, made without the arrays that reading columns would need.
+struct SlotArray {
+  HeapTupleTableSlot* slots;
+  TupleTableSlot** pointers;
+
+  explicit SlotArray(int n)
+      : slots(pg::allocate_zeroed<HeapTupleTableSlot>(static_cast<Size>(n))),
+        pointers(pg::allocate<TupleTableSlot*>(static_cast<Size>(n))) {
+    for (int i = 0; i < n; i++) {
+      pointers[i] = &slots[i].base;
+      NodeSetTag(pointers[i], T_TupleTableSlot);
+      *const_cast<const TupleTableSlotOps**>(&pointers[i]->tts_ops) = &TTSOpsHeapTuple;
+    }
+  }
+  void put(int i, HeapTuple tuple) const {
+    slots[i].base.tts_flags = TTS_FLAG_SHOULDFREE;
+    slots[i].tuple = tuple;
+  }
+};
+
+int append_chunk(Relation table, uint8 segment, const NewJob* jobs, int n, core::JobRow* rows,
+                 const SlotArray& slots) {
+  Size bytes = 0;
+  int taken = 0;
+  while (taken < n && taken < kRowsPerChunk && bytes < kBytesPerChunk) {
+    const HeapTuple tuple = form_row(RelationGetDescr(table), jobs[taken]);
+    slots.put(taken, tuple);
+    bytes += tuple->t_len;
+    taken++;
+  }
+  heap_multi_insert(table, slots.pointers, taken, GetCurrentCommandId(true), HEAP_INSERT_SKIP_FSM,
+                    nullptr);
+  for (int i = 0; i < taken; i++) fill_row(jobs[i], segment, slots.pointers[i]->tts_tid, &rows[i]);
+  return taken;
+}
+
+void append_many(Relation table, uint8 segment, const NewJob* jobs, int n, core::JobRow* rows) {
+  const SlotArray slots(Min(n, kRowsPerChunk));
+  const MemoryContext chunk = pg::new_context(CurrentMemoryContext, "durable_work job rows");
+  for (int done = 0; done < n;) {
+    done += pg::in_context(chunk, [&] {
+      return append_chunk(table, segment, jobs + done, n - done, rows + done, slots);
+    });
+    MemoryContextReset(chunk);
+  }
+  MemoryContextDelete(chunk);
+}
+
+// Jobs that all belong to the slot of the first of them; returns how many that were.
+int insert_run(const NewJob* jobs, int n, core::JobRow* rows) {
+  uint8 segment = 0;
+  const Relation table = lock_segment(jobs[0].id, &segment);
+  int run = 1;
+  while (run < n && segment_of(jobs[run].id) == segment) run++;
+  const Oid index = indexes_of(table, segment).only;
+  aim_at_tail(table, segment);
+  if (index == InvalidOid) {
+    insert_with_indexes(table, segment, jobs, run, rows);
+  } else {
+    if (run == 1)
+      append_one(table, segment, jobs[0], rows);
+    else
+      append_many(table, segment, jobs, run, rows);
+    index_rows(table, index, rows, run);
+  }
+  raise_tail_hint(segment, rows[run - 1].block);
+  relation_close(table, NoLock);
+  return run;
+}
+
+void insert_parked(const NewJob* jobs, int n, core::JobRow* rows) {
+  const Relation table = relation_open(tables().job[core::kParkedSegment], RowExclusiveLock);
+  insert_with_indexes(table, core::kParkedSegment, jobs, n, rows);
+  relation_close(table, NoLock);
+}
+
+core::Database* database_slot() {
+  const core::Index slot = runtime::database();
+  return slot == core::kNone ? nullptr : &runtime::dispatcher().arena().databases[slot];
+}
+
+}  // namespace
+
+uint32* tail_hint(uint8 segment) {
+  core::Database* const database = database_slot();
+  return database == nullptr ? nullptr : &database->tail_block[segment];
+}
+
+void raise_tail_hint(uint8 segment, BlockNumber block) {
+  uint32* const hint = tail_hint(segment);
+  if (hint == nullptr) return;
+  const std::atomic_ref<uint32> shared(*hint);
+  uint32 known = shared.load(std::memory_order_relaxed);
+  while (known < block && !shared.compare_exchange_weak(known, block, std::memory_order_relaxed)) {
+  }
+}
+
+core::JobId next_job_id() { return nextval_internal(tables().job_id_sequence, false); }
+
+uint8 segment_of(core::JobId id) {
+  core::Database* const database = database_slot();
+  if (database == nullptr) return 0;
+  const auto first_id = [database](uint8 segment) {
+    return std::atomic_ref<core::JobId>(database->first_id[segment])
+        .load(std::memory_order_relaxed);
+  };
+  const uint8 current =
+      std::atomic_ref<uint8>(database->current_segment).load(std::memory_order_relaxed);
+  if (first_id(current) <= id) return current;
+  uint8 best = current;
+  core::JobId best_first = core::kAlways;
+  for (uint8 segment = 0; segment < core::kSegments; segment++) {
+    const core::JobId first = first_id(segment);
+    if (first > id || first < best_first) continue;
+    best = segment;
+    best_first = first;
+  }
+  return best;
+}
+
+void insert_jobs(const NewJob* jobs, int n, core::JobRow* rows) {
+  const int64 horizon = runtime::timer_horizon();
+  const auto is_parked = [horizon](const NewJob& job) {
+    return is_delayed(job) && job.available_at - job.enqueued_at > horizon;
+  };
+  for (int done = 0; done < n;) {
+    const bool parked = is_parked(jobs[done]);
+    int run = 1;
+    while (done + run < n && is_parked(jobs[done + run]) == parked) run++;
+    if (parked)
+      insert_parked(jobs + done, run, rows + done);
+    else
+      run = insert_run(jobs + done, run, rows + done);
+    done += run;
+  }
+}
+
+}  // namespace dw::store

@@ -1,0 +1,262 @@
+// Reading job rows: by address for claims, by id for everything rare.
+//
+// By address: the dispatcher's entry proves that the row's transaction committed and that the row
+// is still needed, so no snapshot is looked at and no hint bit set (under data checksums that
+// would write WAL). The tables are locked only if that needs no waiting: whoever holds a stronger
+// lock (TRUNCATE, VACUUM FULL) would stop every claim. A page is pinned and share-locked once for
+// neighbouring jobs; rows are copied under the lock and read after it.
+//
+// By id: parked first, because a job that was moved there has a row in its old segment too; then
+// the segment that its id belongs to, through the block range index.
+#include <atomic>
+
+#include "core/dispatcher.hpp"
+#include "pg/headers.hpp"
+
+#include "pg/brin.hpp"
+#include "pg/memory.hpp"
+#include "runtime/session.hpp"
+#include "store/job_log.hpp"
+#include "store/job_row.hpp"
+
+namespace dw::store {
+
+namespace {
+
+// Fetched from the TOAST table, so that the value outlives its row; stays compressed.
+Datum self_contained(Datum value) {
+  const auto* const bytes = reinterpret_cast<varlena*>(DatumGetPointer(value));
+  return VARATT_IS_EXTERNAL(bytes) ? PointerGetDatum(detoast_external_attr(
+                                         reinterpret_cast<varlena*>(DatumGetPointer(value))))
+                                   : value;
+}
+
+// The values of short columns are taken out of the row, the others stay in it.
+void unpack(HeapTuple row, TupleDesc description, JobTuple* out) {
+  Datum values[kJobColumns];
+  bool nulls[kJobColumns];
+  heap_deform_tuple(row, description, values, nulls);
+  const auto has = [&](JobColumn column) { return !nulls[column - 1]; };
+  const auto get = [&](JobColumn column) { return nulls[column - 1] ? 0 : values[column - 1]; };
+  out->id = DatumGetInt64(get(kJobId));
+  out->topic = DatumGetInt32(get(kJobTopic));
+  out->key_hash = static_cast<uint32>(DatumGetInt32(get(kJobKeyHash)));
+  out->priority = DatumGetInt16(get(kJobPriority));
+  out->max_attempts = DatumGetInt16(get(kJobMaxAttempts));
+  out->enqueued_at = DatumGetTimestampTz(get(kJobEnqueuedAt));
+  out->has_available_at = has(kJobAvailableAt);
+  out->available_at = DatumGetTimestampTz(get(kJobAvailableAt));
+  out->has_expires_at = has(kJobExpiresAt);
+  out->expires_at = DatumGetTimestampTz(get(kJobExpiresAt));
+  out->has_partition_key = has(kJobPartitionKey);
+  out->partition_key = has(kJobPartitionKey) ? self_contained(get(kJobPartitionKey)) : 0;
+  out->payload = self_contained(get(kJobPayload));
+  out->has_headers = has(kJobHeaders);
+  out->headers = has(kJobHeaders) ? self_contained(get(kJobHeaders)) : 0;
+}
+
+HeapTupleHeader copy_row(Page page, ItemId item) {
+  const Size length = ItemIdGetLength(item);
+  char* const copy = pg::allocate<char>(length);
+  std::memcpy(copy, PageGetItem(page, item), length);
+  return reinterpret_cast<HeapTupleHeader>(copy);
+}
+
+void unpack_copy(Relation table, uint8 segment, BlockNumber block, OffsetNumber offset,
+                 HeapTupleHeader row, uint32 length, JobTuple* out) {
+  HeapTupleData tuple;
+  tuple.t_len = length;
+  tuple.t_tableOid = RelationGetRelid(table);
+  tuple.t_self = item_pointer(block, offset);
+  tuple.t_data = row;
+  unpack(&tuple, RelationGetDescr(table), out);
+  out->block = block;
+  out->offset = offset;
+  out->segment = segment;
+}
+
+// --- by address ---------------------------------------------------------------------------------
+
+// One table of a batch of reads; opened at its first job.
+struct Reader {
+  Relation table;
+  BlockNumber blocks;  // pages below this are known to exist
+  bool tried;
+};
+
+void open_reader(Reader* reader, uint8 segment) {
+  reader->tried = true;
+  const Oid oid = tables().job[segment];
+  if (!ConditionalLockRelationOid(oid, AccessShareLock)) return;
+  if (tables().job[segment] != oid) {
+    UnlockRelationOid(oid, AccessShareLock);
+    return;
+  }
+  reader->table = relation_open(oid, NoLock);
+  // Segments are never cut while their rows are needed, so the tail hint holds; parked can be.
+  uint32* const hint = segment == core::kParkedSegment ? nullptr : tail_hint(segment);
+  if (hint == nullptr) return;
+  const uint32 tail = std::atomic_ref<uint32>(*hint).load(std::memory_order_relaxed);
+  reader->blocks = tail == 0 ? 0 : tail + 1;
+}
+
+bool block_exists(Reader* reader, uint8 segment, BlockNumber block) {
+  if (block < reader->blocks) return true;
+  reader->blocks = RelationGetNumberOfBlocks(reader->table);
+  if (segment != core::kParkedSegment && reader->blocks > 0)
+    raise_tail_hint(segment, reader->blocks - 1);
+  return block < reader->blocks;
+}
+
+// Jobs of one page; at most MaxHeapTuplesPerPage of them.
+void read_page(Relation table, const core::ClaimedJob* jobs, int n, JobTuple* tuples, bool* found) {
+  HeapTupleHeader rows[MaxHeapTuplesPerPage];
+  uint32 lengths[MaxHeapTuplesPerPage];
+
+  const Buffer buffer = ReadBuffer(table, jobs[0].block);
+  LockBuffer(buffer, BUFFER_LOCK_SHARE);
+  const Page page = BufferGetPage(buffer);
+  const auto last = static_cast<OffsetNumber>(PageGetMaxOffsetNumber(page));
+  for (int i = 0; i < n; i++) {
+    rows[i] = nullptr;
+    if (jobs[i].offset < FirstOffsetNumber || jobs[i].offset > last) continue;
+    const ItemId item = PageGetItemId(page, jobs[i].offset);
+    if (!ItemIdIsNormal(item)) continue;
+    if (stored_job_id(reinterpret_cast<HeapTupleHeader>(PageGetItem(page, item))) != jobs[i].id)
+      continue;
+    lengths[i] = ItemIdGetLength(item);
+    rows[i] = copy_row(page, item);
+  }
+  UnlockReleaseBuffer(buffer);
+
+  for (int i = 0; i < n; i++) {
+    found[i] = rows[i] != nullptr;
+    if (found[i])
+      unpack_copy(table, jobs[i].segment, jobs[i].block, jobs[i].offset, rows[i], lengths[i],
+                  &tuples[i]);
+  }
+}
+
+bool same_page(const core::ClaimedJob& a, const core::ClaimedJob& b) {
+  return a.segment == b.segment && a.block == b.block;
+}
+
+// --- by id --------------------------------------------------------------------------------------
+
+bool find_parked(core::JobId id, Snapshot snapshot, JobTuple* out) {
+  const Relation table = relation_open(tables().job[core::kParkedSegment], AccessShareLock);
+  list_free(RelationGetIndexList(table));  // fills in rd_pkindex
+  ScanKeyData key;
+  ScanKeyInit(&key, kJobId, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
+  const SysScanDesc scan = systable_beginscan(table, table->rd_pkindex,
+                                              OidIsValid(table->rd_pkindex), snapshot, 1, &key);
+  const HeapTuple row = systable_getnext(scan);
+  const bool found = HeapTupleIsValid(row);
+  if (found) {
+    const HeapTuple copy = heap_copytuple(row);
+    unpack_copy(table, core::kParkedSegment, ItemPointerGetBlockNumber(&row->t_self),
+                ItemPointerGetOffsetNumber(&row->t_self), copy->t_data, copy->t_len, out);
+  }
+  systable_endscan(scan);
+  relation_close(table, AccessShareLock);
+  return found;
+}
+
+// The block range index on id, or null: then every page is looked at.
+Relation open_id_index(Relation table) {
+  List* const indexes = RelationGetIndexList(table);
+  const ListCell* cell = nullptr;
+  Relation found = nullptr;
+  foreach (cell, indexes) {
+    const Relation index = index_open(lfirst_oid(cell), AccessShareLock);
+    if (index->rd_rel->relam == BRIN_AM_OID && index->rd_index->indisvalid &&
+        index->rd_index->indkey.values[0] == kJobId) {
+      found = index;
+      break;
+    }
+    index_close(index, AccessShareLock);
+  }
+  list_free(indexes);
+  return found;
+}
+
+bool find_on_page(Relation table, uint8 segment, BlockNumber block, core::JobId id,
+                  Snapshot snapshot, JobTuple* out) {
+  CHECK_FOR_INTERRUPTS();
+  HeapTupleHeader row = nullptr;
+  uint32 length = 0;
+  OffsetNumber offset = FirstOffsetNumber;
+  const Buffer buffer = ReadBuffer(table, block);
+  LockBuffer(buffer, BUFFER_LOCK_SHARE);
+  const Page page = BufferGetPage(buffer);
+  const auto last = static_cast<OffsetNumber>(PageGetMaxOffsetNumber(page));
+  for (; offset <= last; offset = static_cast<OffsetNumber>(offset + 1)) {
+    const ItemId item = PageGetItemId(page, offset);
+    if (!ItemIdIsNormal(item)) continue;
+    HeapTupleData tuple;
+    tuple.t_data = reinterpret_cast<HeapTupleHeader>(PageGetItem(page, item));
+    if (stored_job_id(tuple.t_data) != id) continue;
+    tuple.t_len = ItemIdGetLength(item);
+    tuple.t_tableOid = RelationGetRelid(table);
+    tuple.t_self = item_pointer(block, offset);
+    if (!HeapTupleSatisfiesVisibility(&tuple, snapshot, buffer)) continue;
+    length = tuple.t_len;
+    row = copy_row(page, item);
+    break;
+  }
+  UnlockReleaseBuffer(buffer);
+  if (row != nullptr) unpack_copy(table, segment, block, offset, row, length, out);
+  return row != nullptr;
+}
+
+bool find_in_segment(core::JobId id, uint8 segment, Snapshot snapshot, JobTuple* out) {
+  const Relation table = relation_open(tables().job[segment], AccessShareLock);
+  const Relation index = open_id_index(table);
+  const BlockNumber blocks = RelationGetNumberOfBlocks(table);
+  bool found = false;
+  const auto look = [&](BlockNumber block) {
+    found = block < blocks && find_on_page(table, segment, block, id, snapshot, out);
+    return !found;
+  };
+  if (index != nullptr) {
+    ScanKeyData key;
+    ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
+    pg::for_each_brin_page(index, &key, 1, snapshot, look);
+    index_close(index, AccessShareLock);
+  } else {
+    for (BlockNumber block = 0; block < blocks && look(block); block++) {
+    }
+  }
+  relation_close(table, AccessShareLock);
+  return found;
+}
+
+}  // namespace
+
+void read_jobs(const core::ClaimedJob* jobs, int n, JobTuple* tuples, bool* found) {
+  Reader readers[core::kStores] = {};
+  for (int i = 0; i < n;) {
+    int run = 1;
+    while (i + run < n && run < MaxHeapTuplesPerPage && same_page(jobs[i], jobs[i + run])) run++;
+    const uint8 segment = jobs[i].segment;
+    Reader* const reader = &readers[segment];
+    if (!reader->tried) open_reader(reader, segment);
+    if (reader->table != nullptr && block_exists(reader, segment, jobs[i].block))
+      read_page(reader->table, jobs + i, run, tuples + i, found + i);
+    else
+      std::memset(found + i, 0, static_cast<Size>(run) * sizeof(bool));
+    i += run;
+  }
+  for (const Reader& reader : readers)
+    if (reader.table != nullptr) relation_close(reader.table, AccessShareLock);
+}
+
+bool find_job(core::JobId id, JobTuple* tuple) {
+  const Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+  const bool found =
+      find_parked(id, snapshot, tuple) || find_in_segment(id, segment_of(id), snapshot, tuple);
+  UnregisterSnapshot(snapshot);
+  return found;
+}
+
+}  // namespace dw::store

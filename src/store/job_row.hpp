@@ -1,0 +1,45 @@
+// The columns of job_<n> and parked, in the order of the tables.
+#pragma once
+
+#include "core/dispatcher.hpp"
+#include "pg/headers.hpp"
+#include "store/job_log.hpp"
+
+namespace dw::store {
+
+enum JobColumn : AttrNumber {
+  kJobId = 1,
+  kJobEnqueuedAt,
+  kJobTopic,
+  kJobKeyHash,
+  kJobPriority,
+  kJobMaxAttempts,
+  kJobAvailableAt,
+  kJobExpiresAt,
+  kJobPartitionKey,
+  kJobPayload,
+  kJobHeaders,
+  kJobColumns = kJobHeaders,
+};
+
+// The id of a stored row, without deforming it: the first column, eight bytes, never null.
+inline core::JobId stored_job_id(HeapTupleHeader row) {
+  core::JobId id = 0;
+  std::memcpy(&id, reinterpret_cast<const char*>(row) + row->t_hoff, sizeof(id));
+  return id;
+}
+
+inline ItemPointerData item_pointer(BlockNumber block, OffsetNumber offset) {
+  ItemPointerData place;
+  place.ip_blkid.bi_hi = static_cast<uint16>(block >> 16);
+  place.ip_blkid.bi_lo = static_cast<uint16>(block);
+  place.ip_posid = offset;
+  return place;
+}
+
+// Where new rows of a segment go to; a hint that is never behind the table's end. nullptr: the
+// database has no slot in shared memory yet.
+uint32* tail_hint(uint8 segment);
+void raise_tail_hint(uint8 segment, BlockNumber block);
+
+}  // namespace dw::store
