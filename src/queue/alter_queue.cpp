@@ -1,0 +1,66 @@
+/*
+ * alter_queue, pause_queue, resume_queue: change a queue's row. The dispatcher takes the new
+ * options when the transaction commits; leases that are out keep their deadlines.
+ */
+#include "core/dispatcher.hpp"
+
+#include "pg/headers.hpp"
+
+#include "durable_work/abi.h"
+#include "pg/datum.hpp"
+#include "pg/error.hpp"
+#include "queue/settings.hpp"
+#include "runtime/session.hpp"
+#include "store/queue_table.hpp"
+
+namespace {
+
+using namespace dw;
+
+/* The queue as its locked row says. Two changes at a time wait for each other, so none is lost. */
+const store::QueueInfo& lock_newest(std::string_view name) {
+  while (!store::lock_queue(store::require_queue(name).id)) {
+  }
+  return store::require_queue(name);
+}
+
+Datum set_paused(FunctionCallInfo fcinfo, bool paused, const char* command) {
+  runtime::require_preloaded();
+  const std::string_view name = pg::required_text(fcinfo, 0, "queue", 1, core::kQueueNameSize - 1);
+  runtime::require_writable(command);
+  const store::QueueInfo& queue = lock_newest(name);
+  store::QueueSettings settings = store::settings_of(queue);
+  if (settings.options.paused != paused) {
+    settings.options.paused = paused;
+    store::update_queue(queue, settings);
+  }
+  return pg::void_result();
+}
+
+}  // namespace
+
+extern "C" Datum dw_alter_queue_body(FunctionCallInfo fcinfo) {
+  runtime::require_preloaded();
+  const std::string_view name = pg::required_text(fcinfo, 0, "queue", 1, core::kQueueNameSize - 1);
+  bool any = false;
+  for (int i = queue::kFirstOption; i <= queue::kLastOption; i++) any |= !pg::is_null(fcinfo, i);
+  if (!any)
+    pg::raise_invalid("no option is given", nullptr,
+                      "Name the options to change, for example lease => '5 min'.");
+  runtime::require_writable("alter_queue()");
+
+  const store::QueueInfo& queue = lock_newest(name);
+  const store::QueueSettings before = store::settings_of(queue);
+  store::QueueSettings settings = before;
+  queue::read_settings(fcinfo, true, &settings);
+  if (queue::describe_difference(before, settings) != nullptr) store::update_queue(queue, settings);
+  return pg::void_result();
+}
+
+extern "C" Datum dw_pause_queue_body(FunctionCallInfo fcinfo) {
+  return set_paused(fcinfo, true, "pause_queue()");
+}
+
+extern "C" Datum dw_resume_queue_body(FunctionCallInfo fcinfo) {
+  return set_paused(fcinfo, false, "resume_queue()");
+}

@@ -1,0 +1,45 @@
+/*
+ * create_queue: makes a queue and its topic, once. Asked for again with the same settings it does
+ * nothing, so that a deployment script can run twice.
+ */
+#include "core/dispatcher.hpp"
+
+#include "pg/headers.hpp"
+
+#include "durable_work/abi.h"
+#include "pg/datum.hpp"
+#include "pg/error.hpp"
+#include "queue/settings.hpp"
+#include "runtime/session.hpp"
+#include "store/queue_table.hpp"
+
+namespace {
+
+using namespace dw;
+
+void check_same(const store::QueueInfo& queue, const store::QueueSettings& given) {
+  const char* const difference = queue::describe_difference(store::settings_of(queue), given);
+  if (difference == nullptr) return;
+  pg::raise(DW_SETTINGS_DIFFER,
+            psprintf("queue \"%s\" already exists with other settings", queue.name), difference,
+            "Change it with durable_work.alter_queue.");
+}
+
+}  // namespace
+
+extern "C" Datum dw_create_queue_body(FunctionCallInfo fcinfo) {
+  runtime::require_preloaded();
+  const std::string_view name = pg::required_text(fcinfo, 0, "queue", 1, core::kQueueNameSize - 1);
+  store::QueueSettings settings;
+  queue::read_settings(fcinfo, false, &settings);
+  runtime::require_writable("create_queue()");
+
+  for (;;) {
+    const store::QueueInfo* const known = store::find_queue(name);
+    if (known != nullptr) {
+      check_same(*known, settings);
+      return pg::void_result();
+    }
+    if (store::insert_queue(name, settings)) return pg::void_result();
+  }
+}

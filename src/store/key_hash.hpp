@@ -1,0 +1,24 @@
+/*
+ * The hash of a partition key: over its UTF-8 bytes, whatever the database's encoding, so that
+ * every client computes the same. In a database without an encoding the bytes are taken as they
+ * are.
+ */
+#pragma once
+
+#include "core/hash.hpp"
+
+#include "pg/headers.hpp"
+
+#include <string_view>
+
+namespace dw::store {
+
+inline uint32 key_hash(std::string_view key) {
+  const int encoding = GetDatabaseEncoding();
+  if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII) return core::fnv1a32(key);
+  const char* const utf8 = pg_server_to_any(key.data(), static_cast<int>(key.size()), PG_UTF8);
+  if (utf8 == key.data()) return core::fnv1a32(key);
+  return core::fnv1a32(utf8);
+}
+
+}  // namespace dw::store

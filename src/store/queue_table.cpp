@@ -1,0 +1,229 @@
+/*
+ * Writing durable_work.queue and durable_work.topic.
+ *
+ * The topic's row comes first and its unique name is what two sessions that make the same queue
+ * wait on: the second inserts nothing, and reads what the first has made.
+ */
+#include "core/dispatcher.hpp"
+
+#include "pg/headers.hpp"
+
+#include "pg/datum.hpp"
+#include "pg/error.hpp"
+#include "runtime/session.hpp"
+#include "store/queue_table.hpp"
+
+namespace dw::store {
+
+namespace {
+
+constexpr const char* kBackoffNames[] = {"exponential", "linear", "fixed"};
+
+/* Statements run as the owner between these two. */
+void open_spi(OwnerScope* scope) {
+  enter_owner(scope);
+  if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
+}
+
+void close_spi(OwnerScope* scope) {
+  if (SPI_finish() != SPI_OK_FINISH) elog(ERROR, "SPI_finish failed");
+  leave_owner(scope);
+}
+
+/*
+ * Runs one statement with the latest snapshot, so that also under REPEATABLE READ a queue is
+ * changed as it is now, and one that was just made is found.
+ */
+uint64 run(const char* statement, int n, const Oid* types, const Datum* values, int expected) {
+  SPIPlanPtr const plan = SPI_prepare(statement, n, const_cast<Oid*>(types));
+  if (plan == nullptr)
+    elog(ERROR, "statement \"%s\" gave %s", statement, SPI_result_code_string(SPI_result));
+  Snapshot const snapshot = RegisterSnapshot(GetLatestSnapshot());
+  const int result = SPI_execute_snapshot(plan, const_cast<Datum*>(values), nullptr, snapshot,
+                                          InvalidSnapshot, false, true, 0);
+  UnregisterSnapshot(snapshot);
+  if (result != expected)
+    elog(ERROR, "statement \"%s\" gave %s", statement, SPI_result_code_string(result));
+  SPI_freeplan(plan);
+  return SPI_processed;
+}
+
+template <int n>
+uint64 execute(const char* statement, const Oid (&types)[n], const Datum (&values)[n],
+               int expected) {
+  return run(statement, n, types, values, expected);
+}
+
+int32 returned_number() {
+  bool null = false;
+  const Datum value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null);
+  if (null) elog(ERROR, "a queue's number is null");
+  return DatumGetInt32(value);
+}
+
+Datum interval_datum(int64 microseconds) {
+  return IntervalPGetDatum(pg::make_interval(microseconds));
+}
+
+Datum backoff_datum(core::Backoff backoff) {
+  return CStringGetTextDatum(kBackoffNames[static_cast<int>(backoff)]);
+}
+
+void note(core::ActionKind kind, core::QueueId id, core::QueueRef slot,
+          const core::QueueOptions* options) {
+  core::Transaction& transaction = runtime::transaction();
+  transaction.reserve(1);
+  if (options != nullptr) transaction.set_options(id, *options);
+  transaction.note_queue(runtime::level(), kind, slot, id);
+}
+
+/* Takes a slot in the arena, which the commit makes usable and a rollback frees. */
+void announce(core::QueueId id, std::string_view name, const core::QueueOptions& options) {
+  core::Transaction& transaction = runtime::transaction();
+  transaction.reserve(1);
+  transaction.set_options(id, options);
+  core::QueueRef slot{core::kNone, 0};
+  const core::Index database = transaction.database();
+  if (database != core::kNone) {
+    core::Dispatcher& dispatcher = runtime::dispatcher();
+    const core::Index index = dispatcher.add_queue(
+        database, id, name, options, core::QueueState::creating, core::LoadMode::live);
+    if (index == core::kNone)
+      pg::raise(
+          "53400", "too many queues",
+          psprintf("The server has room for %u queues in all its databases.", core::kMostQueues),
+          "Drop queues that are no longer needed.");
+    slot = dispatcher.queue_ref(index);
+  }
+  transaction.note_queue(runtime::level(), core::ActionKind::queue_created, slot, id);
+}
+
+}  // namespace
+
+QueueSettings settings_of(const QueueInfo& queue) {
+  return QueueSettings{queue.options, queue.retention, queue.dedupe_window};
+}
+
+bool insert_queue(std::string_view name, const QueueSettings& settings) {
+  runtime::require_writable("create_queue()");
+  OwnerScope scope;
+  open_spi(&scope);
+  const Datum name_datum = pg::text_datum(name);
+
+  const bool is_new = execute<3>(
+                          "INSERT INTO durable_work.topic (name, dedupe_window, max_attempts) "
+                          "VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING RETURNING id",
+                          {TEXTOID, INTERVALOID, INT4OID},
+                          {name_datum, interval_datum(settings.dedupe_window),
+                           Int32GetDatum(settings.options.max_attempts)},
+                          SPI_OK_INSERT_RETURNING) == 1;
+  int32 id = 0;
+  if (is_new) {
+    const int32 topic = returned_number();
+    execute<10>(
+        "INSERT INTO durable_work.queue (name, topic, lease, backoff, backoff_base, backoff_cap, "
+        "jitter, retention, strict, paused) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) "
+        "RETURNING id",
+        {TEXTOID, INT4OID, INTERVALOID, TEXTOID, INTERVALOID, INTERVALOID, FLOAT8OID, INTERVALOID,
+         BOOLOID, BOOLOID},
+        {name_datum, Int32GetDatum(topic), interval_datum(settings.options.lease),
+         backoff_datum(settings.options.backoff), interval_datum(settings.options.backoff_base),
+         interval_datum(settings.options.backoff_cap), Float8GetDatum(settings.options.jitter),
+         interval_datum(settings.retention), BoolGetDatum(settings.options.strict),
+         BoolGetDatum(settings.options.paused)},
+        SPI_OK_INSERT_RETURNING);
+    id = returned_number();
+  }
+  close_spi(&scope);
+
+  if (is_new) {
+    queues_changed();
+    announce(id, name, settings.options);
+  }
+  return is_new;
+}
+
+bool lock_queue(core::QueueId id) {
+  OwnerScope scope;
+  open_spi(&scope);
+  const bool found = execute<1>("SELECT 1 FROM durable_work.queue WHERE id = $1 FOR UPDATE",
+                                {INT4OID}, {Int32GetDatum(id)}, SPI_OK_SELECT) == 1;
+  close_spi(&scope);
+  forget_queues(); /* the copy may be older than what the lock waited for */
+  return found;
+}
+
+void update_queue(const QueueInfo& queue, const QueueSettings& settings) {
+  const core::QueueId id = queue.id;
+  const core::QueueRef slot = queue.slot;
+  OwnerScope scope;
+  open_spi(&scope);
+  execute<10>(
+      "UPDATE durable_work.queue SET lease = $2, backoff = $3, backoff_base = $4, "
+      "backoff_cap = $5, jitter = $6, retention = $7, strict = $8, paused = $9 "
+      "WHERE id = $1 AND topic = $10",
+      {INT4OID, INTERVALOID, TEXTOID, INTERVALOID, INTERVALOID, FLOAT8OID, INTERVALOID, BOOLOID,
+       BOOLOID, INT4OID},
+      {Int32GetDatum(id), interval_datum(settings.options.lease),
+       backoff_datum(settings.options.backoff), interval_datum(settings.options.backoff_base),
+       interval_datum(settings.options.backoff_cap), Float8GetDatum(settings.options.jitter),
+       interval_datum(settings.retention), BoolGetDatum(settings.options.strict),
+       BoolGetDatum(settings.options.paused), Int32GetDatum(queue.topic)},
+      SPI_OK_UPDATE);
+  execute<3>(
+      "UPDATE durable_work.topic SET dedupe_window = $2, max_attempts = $3 "
+      "WHERE id = $1 AND (dedupe_window, max_attempts) IS DISTINCT FROM ($2, $3)",
+      {INT4OID, INTERVALOID, INT4OID},
+      {Int32GetDatum(queue.topic), interval_datum(settings.dedupe_window),
+       Int32GetDatum(settings.options.max_attempts)},
+      SPI_OK_UPDATE);
+  close_spi(&scope);
+  queues_changed();
+  note(core::ActionKind::queue_changed, id, slot, &settings.options);
+}
+
+void delete_queue(const QueueInfo& queue) {
+  const core::QueueId id = queue.id;
+  const core::QueueRef slot = queue.slot;
+  const Datum topic = Int32GetDatum(queue.topic);
+  OwnerScope scope;
+  open_spi(&scope);
+  execute<1>("DELETE FROM durable_work.dead_letter WHERE queue = $1", {INT4OID},
+             {Int32GetDatum(id)}, SPI_OK_DELETE);
+  execute<1>("DELETE FROM durable_work.idempotency WHERE topic = $1", {INT4OID}, {topic},
+             SPI_OK_DELETE);
+  execute<1>("DELETE FROM durable_work.queue WHERE id = $1", {INT4OID}, {Int32GetDatum(id)},
+             SPI_OK_DELETE);
+  execute<1>("DELETE FROM durable_work.topic WHERE id = $1", {INT4OID}, {topic}, SPI_OK_DELETE);
+  close_spi(&scope);
+  queues_changed();
+  note(core::ActionKind::queue_dropped, id, slot, nullptr);
+}
+
+int64 count_unfinished(const QueueInfo& queue, bool parked_only) {
+  OwnerScope scope;
+  open_spi(&scope);
+  int64 count = 0;
+  for (int i = parked_only ? core::kParkedSegment : 0; i < core::kStores; i++) {
+    char job[NAMEDATALEN] = "parked";
+    char outcome[NAMEDATALEN] = "parked_outcome";
+    if (i < core::kSegments) {
+      snprintf(job, sizeof(job), "job_%d", i);
+      snprintf(outcome, sizeof(outcome), "outcome_%d", i);
+    }
+    execute<2>(
+        psprintf("SELECT count(*) FROM durable_work.%s AS job WHERE job.topic = $1 AND NOT EXISTS ("
+                 "SELECT 1 FROM durable_work.%s AS outcome CROSS JOIN LATERAL "
+                 "durable_work.outcome_members(outcome.first_id, outcome.last_id, outcome.body) "
+                 "AS member WHERE member.queue = $2 AND member.id = job.id AND member.kind IN "
+                 "('completed', 'dead_lettered', 'cancelled', 'purged', 'moved'))",
+                 job, outcome),
+        {INT4OID, INT4OID}, {Int32GetDatum(queue.topic), Int32GetDatum(queue.id)}, SPI_OK_SELECT);
+    bool null = false;
+    count += DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
+  }
+  close_spi(&scope);
+  return count;
+}
+
+}  // namespace dw::store
