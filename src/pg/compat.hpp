@@ -50,4 +50,46 @@ inline uint32 new_wait_event([[maybe_unused]] const char* name) {
 #endif
 }
 
+// 18 added a place for counters of the scan.
+inline IndexScanDesc begin_bitmap_scan(Relation index, Snapshot snapshot, int keys) {
+#if PG_VERSION_NUM >= 180000
+  return index_beginscan_bitmap(index, snapshot, nullptr, keys);
+#else
+  return index_beginscan_bitmap(index, snapshot, keys);
+#endif
+}
+
+// Calls each(block) for every page in the bitmap, in order. 18 gave iterators of
+// one process a name of their own and returns results through an argument.
+template <typename Each>
+void for_each_bitmap_block(TIDBitmap* bitmap, Each each) {
+#if PG_VERSION_NUM >= 180000
+  TBMPrivateIterator* const iterator = tbm_begin_private_iterate(bitmap);
+  TBMIterateResult page;
+  while (tbm_private_iterate(iterator, &page)) each(page.blockno);
+  tbm_end_private_iterate(iterator);
+#else
+  TBMIterator* const iterator = tbm_begin_iterate(bitmap);
+  while (const TBMIterateResult* const page = tbm_iterate(iterator)) each(page->blockno);
+  tbm_end_iterate(iterator);
+#endif
+}
+
+// 17 dropped the snapshot from these, which had served old_snapshot_threshold only.
+inline BrinRevmap* open_brin_map(Relation index, BlockNumber* pages_per_range) {
+#if PG_VERSION_NUM >= 170000
+  return brinRevmapInitialize(index, pages_per_range);
+#else
+  return brinRevmapInitialize(index, pages_per_range, nullptr);
+#endif
+}
+inline BrinTuple* brin_summary(BrinRevmap* map, BlockNumber block, Buffer* buffer,
+                               OffsetNumber* offset) {
+#if PG_VERSION_NUM >= 170000
+  return brinGetTupleForHeapBlock(map, block, buffer, offset, nullptr, BUFFER_LOCK_SHARE);
+#else
+  return brinGetTupleForHeapBlock(map, block, buffer, offset, nullptr, BUFFER_LOCK_SHARE, nullptr);
+#endif
+}
+
 }  // namespace pg

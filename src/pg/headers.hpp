@@ -7,15 +7,25 @@
 // The server defines macros with the names of std identifiers (printf and its
 // family, _, Min, Max, Abs, ...). With <cstdio> in front, std::snprintf is
 // unusable in the shell; behind, plain snprintf silently becomes libc's. So std
-// comes first, and the shell formats with psprintf/snprintf only.
+// comes first, and the shell formats with psprintf/snprintf only. The std headers
+// that core's headers need are included below in any case, so that a header of
+// ours that includes core behind the server does no harm.
 #pragma once
 
+#include <algorithm>
+#include <array>
+#include <atomic>
 #include <cinttypes>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <exception>
+#include <iterator>
 #include <limits>
+#include <new>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -25,6 +35,7 @@ extern "C" {
 #include "postgres.h"
 // clang-format on
 
+#include "access/brin_revmap.h"
 #include "access/detoast.h"
 #include "access/genam.h"
 #include "access/heapam.h"
@@ -42,6 +53,7 @@ extern "C" {
 #include "access/twophase.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "access/xlog_internal.h"
 #include "access/xloginsert.h"
 #include "access/xlogrecovery.h"
 #include "catalog/catalog.h"
@@ -51,6 +63,7 @@ extern "C" {
 #include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
 #include "catalog/objectaddress.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_control.h"
@@ -61,11 +74,13 @@ extern "C" {
 #include "catalog/pg_type.h"
 #include "commands/async.h"
 #include "commands/dbcommands.h"
+#include "commands/defrem.h"
 #include "commands/extension.h"
 #include "commands/sequence.h"
 #include "commands/tablecmds.h"
 #include "commands/trigger.h"
 #include "common/hashfn.h"
+#include "common/pg_prng.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
@@ -79,6 +94,7 @@ extern "C" {
 #include "nodes/execnodes.h"
 #include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
+#include "nodes/tidbitmap.h"
 #include "parser/parse_func.h"
 #include "pgstat.h"
 #include "port/atomics.h"
@@ -118,6 +134,7 @@ extern "C" {
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/pg_lsn.h"
+#include "utils/portal.h"
 #include "utils/ps_status.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"

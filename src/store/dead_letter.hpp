@@ -1,0 +1,22 @@
+// Dead letters: jobs that will not be tried again, kept with everything that is known of them.
+#pragma once
+
+#include "core/dispatcher.hpp"
+
+#include "pg/headers.hpp"
+
+#include "store/job_log.hpp"
+#include "store/outcome_log.hpp"
+
+namespace dw::store {
+
+// The last attempt of a job as it stands at the end of its history: what failure_detail() makes of
+// worker, error and reason, with the time and the number of the attempt.
+Datum last_failure(TimestampTz at, int32 attempt, Datum detail);
+
+// Writes the dead letter of a job whose row is at that address, with its whole history. The caller
+// writes the outcome dead_lettered with the same detail. Raises when the row is not there.
+void bury(core::QueueId queue, const core::ClaimedJob& address, int32 attempts, const char* reason,
+          TimestampTz at, Datum detail);
+
+}  // namespace dw::store

@@ -1,0 +1,55 @@
+// release, defer: the worker gives the job back, and the attempt does not count.
+//
+// A release is only remembered in memory and costs nothing; a crash would make the job claimable
+// again anyway. A deferral is a promise about time and is written to the log.
+#include <algorithm>
+
+#include "core/dispatcher.hpp"
+
+#include "pg/headers.hpp"
+
+#include "durable_work/abi.h"
+#include "pg/datum.hpp"
+#include "runtime/session.hpp"
+#include "worker/lease_check.hpp"
+#include "worker/limits.hpp"
+#include "worker/outcome_batch.hpp"
+
+namespace dw::worker {
+
+namespace {
+
+Datum release(FunctionCallInfo fcinfo) {
+  begin_deciding("release", 1);
+  const Lease lease = lease_arguments(fcinfo);
+  core::Decided decided;
+  std::size_t action = 0;
+  require_decision(lease, &decided, &action);
+  runtime::transaction().settle(action, core::Decision::put_back, core::OutcomeKind::rescheduled,
+                                GetCurrentTimestamp());
+  return pg::void_result();
+}
+
+Datum defer(FunctionCallInfo fcinfo) {
+  begin_deciding("defer", 1);
+  const Lease lease = lease_arguments(fcinfo);
+  const TimestampTz until = pg::required_timestamp(fcinfo, 2, "until");
+  const TimestampTz now = GetCurrentTimestamp();
+  if (until > now + kMostSpan) pg::raise_invalid("until must be at most a hundred years from now");
+  const core::Micros due = whole_milliseconds(std::max(until, now));
+  core::Decided decided;
+  std::size_t action = 0;
+  require_decision(lease, &decided, &action);
+  write_outcome(core::OutcomeKind::rescheduled, now,
+                decided_job(decided, action, decided.attempts - 1, due), std::nullopt,
+                core::Decision::put_back, due);
+  obey_strict(decided.options);
+  return pg::void_result();
+}
+
+}  // namespace
+
+}  // namespace dw::worker
+
+extern "C" Datum dw_release_body(FunctionCallInfo fcinfo) { return dw::worker::release(fcinfo); }
+extern "C" Datum dw_defer_body(FunctionCallInfo fcinfo) { return dw::worker::defer(fcinfo); }

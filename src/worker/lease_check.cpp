@@ -1,0 +1,156 @@
+// A token that the dispatcher does not know says nothing by itself: the job may be finished, by
+// this token or by a later one, or the lease may have ended. The log knows what is final; the rest
+// is told by the job's entry.
+#include "worker/lease_check.hpp"
+
+#include "core/token.hpp"
+#include "pg/datum.hpp"
+#include "pg/error.hpp"
+#include "runtime/session.hpp"
+#include "store/job_log.hpp"
+#include "store/outcome_log.hpp"
+
+namespace dw::worker {
+
+namespace {
+
+constexpr char kHint[] =
+    "Stop working on the job, roll back what was done for it, and claim again.";
+
+bool find_final(core::JobId id, store::FoundOutcome* out) {
+  return store::find_final_outcome(id, 0, store::segment_of(id), nullptr, out) ||
+         store::find_final_outcome(id, 0, core::kParkedSegment, nullptr, out);
+}
+
+bool completed_by(const Lease& lease) {
+  store::FoundOutcome outcome;
+  return find_final(lease.id, &outcome) && outcome.kind == core::OutcomeKind::completed &&
+         outcome.token == lease.token;
+}
+
+const char* reason_in_log(core::JobId id) {
+  store::FoundOutcome outcome;
+  if (!find_final(id, &outcome)) return nullptr;
+  switch (outcome.kind) {
+    case core::OutcomeKind::completed:
+      return psprintf("The job was completed under lease token " INT64_FORMAT ".", outcome.token);
+    case core::OutcomeKind::dead_lettered:
+      return "The job is a dead letter.";
+    case core::OutcomeKind::cancelled:
+      return "The job was cancelled.";
+    default:
+      return "The job was removed.";
+  }
+}
+
+const char* reason_in_dispatcher(const Lease& lease) {
+  const core::Index database = runtime::database();
+  if (database == core::kNone) return "The server is starting; no lease is older than its start.";
+  core::ResidentRow row;
+  if (!runtime::dispatcher().see_job(database, 0, lease.id, &row)) return nullptr;
+  if (row.state == core::EntryState::cancelled) return "The job was cancelled.";
+  if (row.token > lease.token && row.worker[0] != '\0')
+    return psprintf("The job was claimed again, by worker \"%s\".", row.worker);
+  if (row.token > lease.token) return "The job was claimed again since.";
+  if (row.token == lease.token && row.state == core::EntryState::completing)
+    return "This transaction has completed the job.";
+  const int64 epoch = runtime::dispatcher().arena().databases[database].epoch;
+  if (core::epoch_of(lease.token) < epoch)
+    return "The lease was given before the server's last start, which ended all leases.";
+  if (row.token != 0 && row.token < lease.token) return "This token was never given for the job.";
+  return "The lease ran out, was given back, or its claim was rolled back.";
+}
+
+const char* stale_reason(const Lease& lease) {
+  if (const char* const reason = reason_in_dispatcher(lease)) return reason;
+  if (const char* const reason = reason_in_log(lease.id)) return reason;
+  store::JobTuple job;
+  if (!store::find_job(lease.id, &job)) return "There is no job with this id.";
+  return "The lease ran out or was given back, and the job is not in memory.";
+}
+
+[[noreturn]] void raise_in_doubt(const Lease& lease) {
+  pg::raise(DW_WRONG_STATE, psprintf("job " INT64_FORMAT " is being decided", lease.id),
+            "A transaction that is still open has completed, failed, released or cancelled the job "
+            "under this lease.",
+            "Try again when that transaction has ended.");
+}
+
+}  // namespace
+
+const char* standing_name(Standing standing) {
+  switch (standing) {
+    case Standing::held:
+      return "completed";
+    case Standing::already_completed:
+      return "already_completed";
+    case Standing::in_doubt:
+      return "in_doubt";
+    case Standing::stale:
+      break;
+  }
+  return "stale";
+}
+
+Lease checked_lease(core::JobId id, core::Token token) {
+  pg::check_range(id, "job_id", 1, PG_INT64_MAX);
+  pg::check_range(token, "lease_token", 1, PG_INT64_MAX);
+  return {id, token};
+}
+
+Lease lease_arguments(FunctionCallInfo fcinfo) {
+  return checked_lease(pg::required_bigint(fcinfo, 0, "job_id"),
+                       pg::required_bigint(fcinfo, 1, "lease_token"));
+}
+
+void begin_deciding(const char* command, std::size_t n) {
+  runtime::require_preloaded();
+  runtime::require_writable(command);
+  runtime::transaction().reserve(n);
+}
+
+Standing take_decision(const Lease& lease, core::Decided* decided, std::size_t* action) {
+  switch (runtime::transaction().begin_decision(runtime::level(), lease.id, lease.token, decided,
+                                                action)) {
+    case core::Verdict::ok:
+      return Standing::held;
+    case core::Verdict::own_duplicate:
+      return Standing::already_completed;
+    case core::Verdict::in_doubt:
+      return Standing::in_doubt;
+    case core::Verdict::cancelled:
+      return Standing::stale;
+    case core::Verdict::stale:
+    case core::Verdict::not_resident:
+    case core::Verdict::no_room:
+      break;
+  }
+  return completed_by(lease) ? Standing::already_completed : Standing::stale;
+}
+
+void require_decision(const Lease& lease, core::Decided* decided, std::size_t* action,
+                      bool* completed) {
+  const Standing standing = take_decision(lease, decided, action);
+  if (completed != nullptr) *completed = standing == Standing::already_completed;
+  switch (standing) {
+    case Standing::held:
+      return;
+    case Standing::already_completed:
+      if (completed != nullptr) return;
+      break;
+    case Standing::in_doubt:
+      raise_in_doubt(lease);
+    case Standing::stale:
+      break;
+  }
+  raise_stale(lease);
+}
+
+void raise_stale(const Lease& lease) {
+  pg::raise(DW_STALE_LEASE,
+            psprintf("lease token " INT64_FORMAT " of job " INT64_FORMAT " is stale", lease.token,
+                     lease.id),
+            stale_reason(lease), kHint);
+}
+
+}  // namespace dw::worker

@@ -1,0 +1,35 @@
+// Decisions of one statement, gathered and written as few outcome rows.
+#pragma once
+
+#include "core/dispatcher.hpp"
+#include "core/outcome.hpp"
+
+#include "pg/headers.hpp"
+
+namespace dw::worker {
+
+// A job that begin_decision() or begin_cancel() accepted. Its row is written after that, never
+// before.
+struct DecidedJob {
+  core::OutcomeMember member;
+  std::size_t action;
+  core::QueueId queue;
+  uint8 segment;
+};
+
+DecidedJob decided_job(const core::Decided& decided, std::size_t action, int32 attempt,
+                       core::Micros next_due);
+
+// One row for one job, with its detail if there is one, and what becomes of the job at commit.
+void write_outcome(core::OutcomeKind kind, TimestampTz at, const DecidedJob& job,
+                   std::optional<Datum> detail, core::Decision decision, core::Micros due);
+
+// Jobs that are finished the same way, without detail: sorted and packed by queue and segment.
+void write_finished(core::OutcomeKind kind, TimestampTz at, DecidedJob* jobs, int n);
+
+// The decision is on a queue that promises durability whatever the session's synchronous_commit.
+inline void obey_strict(const core::QueueOptions& options) {
+  if (options.strict) ForceSyncCommit();
+}
+
+}  // namespace dw::worker
