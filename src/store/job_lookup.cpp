@@ -13,7 +13,6 @@
 #include "core/dispatcher.hpp"
 #include "pg/headers.hpp"
 
-#include "pg/brin.hpp"
 #include "pg/memory.hpp"
 #include "runtime/session.hpp"
 #include "store/job_log.hpp"
@@ -180,6 +179,21 @@ Relation open_id_index(Relation table) {
   return found;
 }
 
+// Pages that may hold the id, in rising order.
+template <typename Each>
+void for_each_page_with(Relation index, core::JobId id, Snapshot snapshot, Each each) {
+  ScanKeyData key;
+  ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, INT8OID, InvalidOid, F_INT8EQ,
+                         Int64GetDatum(id));
+  TIDBitmap* const pages = tbm_create(work_mem * 1024L, nullptr);
+  const IndexScanDesc scan = pg::begin_bitmap_scan(index, snapshot, 1);
+  index_rescan(scan, &key, 1, nullptr, 0);
+  index_getbitmap(scan, pages);
+  index_endscan(scan);
+  pg::for_each_bitmap_block(pages, each);
+  tbm_free(pages);
+}
+
 bool find_on_page(Relation table, uint8 segment, BlockNumber block, core::JobId id,
                   Snapshot snapshot, JobTuple* out) {
   CHECK_FOR_INTERRUPTS();
@@ -215,17 +229,13 @@ bool find_in_segment(core::JobId id, uint8 segment, Snapshot snapshot, JobTuple*
   const BlockNumber blocks = RelationGetNumberOfBlocks(table);
   bool found = false;
   const auto look = [&](BlockNumber block) {
-    found = block < blocks && find_on_page(table, segment, block, id, snapshot, out);
-    return !found;
+    if (!found && block < blocks) found = find_on_page(table, segment, block, id, snapshot, out);
   };
   if (index != nullptr) {
-    ScanKeyData key;
-    ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
-    pg::for_each_brin_page(index, &key, 1, snapshot, look);
+    for_each_page_with(index, id, snapshot, look);
     index_close(index, AccessShareLock);
   } else {
-    for (BlockNumber block = 0; block < blocks && look(block); block++) {
-    }
+    for (BlockNumber block = 0; block < blocks && !found; block++) look(block);
   }
   relation_close(table, AccessShareLock);
   return found;

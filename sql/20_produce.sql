@@ -1,0 +1,56 @@
+-- Producing: enqueue, enqueue_many, and what INSERT into the view inbox calls.
+
+CREATE FUNCTION durable_work.enqueue(
+    queue text,
+    payload jsonb,
+    partition_key text DEFAULT NULL,
+    idempotency_key text DEFAULT NULL,
+    priority integer DEFAULT 4,
+    available_at timestamptz DEFAULT NULL,
+    delay interval DEFAULT NULL,
+    max_attempts integer DEFAULT NULL,
+    headers jsonb DEFAULT NULL,
+    OUT job_id bigint,
+    OUT inserted boolean
+) RETURNS record
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'durable_work_enqueue';
+REVOKE ALL ON FUNCTION durable_work.enqueue(text, jsonb, text, text, integer, timestamptz, interval, integer, jsonb)
+    FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.enqueue(text, jsonb, text, text, integer, timestamptz, interval, integer, jsonb) IS
+'Adds a job to a queue, as part of the transaction: no worker sees it before the commit, none after a rollback. It never waits for room in shared memory and never fails for lack of it.
+queue: DW002 if there is none of that name; default is made on first use.
+payload: any jsonb but SQL null.
+partition_key: what the job is about (up to 1024 bytes, may be empty); decides its bucket.
+idempotency_key: 1 to 512 bytes. The first job under a key keeps it for the queue''s dedupe_window, whatever becomes of the job: the same key with the same payload returns that job and inserted = false, with another payload it raises DW004. While the first use is uncommitted, the call waits for its end. Under REPEATABLE READ a key taken after the snapshot raises 40001: run the transaction again.
+priority: 0 (first) to 9 (last).
+available_at or delay: not before that time, or that interval after now; a time in the past means at once.
+max_attempts: 1 to 32767; null is the queue''s.
+headers: a jsonb object that travels with the job.
+Raises 22023 or 22004 for a bad argument, 25006 in a read-only transaction and on a standby.';
+
+CREATE FUNCTION durable_work.enqueue_many(
+    queue text,
+    payloads jsonb[],
+    partition_keys text[] DEFAULT NULL,
+    idempotency_keys text[] DEFAULT NULL,
+    priorities integer[] DEFAULT NULL,
+    available_ats timestamptz[] DEFAULT NULL,
+    headers jsonb[] DEFAULT NULL
+) RETURNS TABLE (ordinal integer, job_id bigint, inserted boolean)
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'durable_work_enqueue_many';
+REVOKE ALL ON FUNCTION durable_work.enqueue_many(text, jsonb[], text[], text[], integer[], timestamptz[], jsonb[])
+    FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.enqueue_many(text, jsonb[], text[], text[], integer[], timestamptz[], jsonb[]) IS
+'Adds up to 100,000 jobs to a queue: enqueue for each element, at a fraction of the cost. Nothing is added if one element is refused.
+An array that is null gives every job the default; one that is given must be as long as payloads (22023). payloads and priorities must not contain nulls (22004); a null in one of the other arrays means none for that job.
+Returns one row for each element, in their order: its number from 1, its job, and false where the idempotency key was taken. Of several elements with one key and payload the first makes the job.';
+
+-- The trigger is made together with the view.
+CREATE FUNCTION durable_work.inbox_insert() RETURNS trigger
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'durable_work_inbox_insert';
+REVOKE ALL ON FUNCTION durable_work.inbox_insert() FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.inbox_insert() IS
+'Turns a row inserted into the view inbox into a job, with the checks of enqueue. queue null is default; a computed column that is given raises 22023; a row whose idempotency key is taken is skipped.';

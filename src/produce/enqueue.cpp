@@ -1,0 +1,89 @@
+// enqueue: one job.
+#include "core/dispatcher.hpp"
+#include "pg/headers.hpp"
+
+#include "durable_work/abi.h"
+#include "pg/datum.hpp"
+#include "pg/memory.hpp"
+#include "produce/submit.hpp"
+#include "runtime/session.hpp"
+
+namespace dw::produce {
+
+namespace {
+
+enum Argument {
+  kQueue,
+  kPayload,
+  kPartitionKey,
+  kIdempotencyKey,
+  kPriority,
+  kAvailableAt,
+  kDelay,
+  kMaxAttempts,
+  kHeaders,
+};
+
+std::optional<Datum> given(FunctionCallInfo fcinfo, int number) {
+  if (pg::is_null(fcinfo, number)) return std::nullopt;
+  return fcinfo->args[number].value;
+}
+
+std::optional<TimestampTz> due_time(FunctionCallInfo fcinfo) {
+  const std::optional<int64> delay = pg::optional_interval(fcinfo, kDelay, "delay");
+  const std::optional<TimestampTz> at =
+      pg::optional_timestamp(fcinfo, kAvailableAt, "available_at");
+  if (!delay) return at;
+  if (at)
+    pg::raise_invalid("available_at and delay must not both be given", nullptr,
+                      "Give the time or the delay.");
+  if (*delay == 0) return std::nullopt;
+  return after_delay(GetCurrentTimestamp(), *delay);
+}
+
+JobArguments read_arguments(FunctionCallInfo fcinfo) {
+  JobArguments arguments;
+  arguments.payload = pg::required_datum(fcinfo, kPayload, "payload");
+  arguments.partition_key = given(fcinfo, kPartitionKey);
+  if (arguments.partition_key) check_partition_key(*arguments.partition_key);
+  arguments.idempotency_key = given(fcinfo, kIdempotencyKey);
+  if (arguments.idempotency_key) check_idempotency_key(*arguments.idempotency_key);
+  arguments.priority =
+      static_cast<int16>(pg::required_int(fcinfo, kPriority, "priority", 0, core::kLowestPriority));
+  arguments.available_at = due_time(fcinfo);
+  arguments.max_attempts = static_cast<int16>(
+      pg::optional_int(fcinfo, kMaxAttempts, "max_attempts", 1, core::kMostAttempts).value_or(0));
+  arguments.headers = given(fcinfo, kHeaders);
+  if (arguments.headers) check_headers(*arguments.headers);
+  return arguments;
+}
+
+// The function's OUT parameters; looking them up in the catalog would cost more than the insert.
+TupleDesc result_columns() {
+  static TupleDesc columns = nullptr;
+  if (columns == nullptr)
+    columns = pg::in_context(TopMemoryContext, [] {
+      const TupleDesc made = CreateTemplateTupleDesc(2);
+      TupleDescInitEntry(made, 1, "job_id", INT8OID, -1, 0);
+      TupleDescInitEntry(made, 2, "inserted", BOOLOID, -1, 0);
+      return BlessTupleDesc(made);
+    });
+  return columns;
+}
+
+}  // namespace
+
+}  // namespace dw::produce
+
+extern "C" Datum dw_enqueue_body(FunctionCallInfo fcinfo) {
+  using namespace dw;
+  using namespace dw::produce;
+  runtime::require_preloaded();
+  runtime::require_writable("enqueue()");
+  const std::string_view queue = pg::text_view(pg::required_datum(fcinfo, kQueue, "queue"));
+  const JobArguments arguments = read_arguments(fcinfo);
+  const Submitted job = submit(target_of(store::require_queue(queue)), arguments);
+  Datum values[] = {Int64GetDatum(job.job_id), BoolGetDatum(job.inserted)};
+  bool nulls[] = {false, false};
+  return HeapTupleGetDatum(heap_form_tuple(result_columns(), values, nulls));
+}

@@ -1,0 +1,104 @@
+// From checked arguments to a row of the log.
+//
+// Order: room for the intent in process memory, id, idempotency key, row, intent. Whatever fails on
+// the way fails the statement, and the transaction takes back what was written.
+#include "produce/submit.hpp"
+
+#include "core/hash.hpp"
+#include "core/transaction.hpp"
+#include "pg/datum.hpp"
+#include "pg/memory.hpp"
+#include "runtime/session.hpp"
+#include "store/idempotency.hpp"
+
+namespace dw::produce {
+
+namespace {
+
+constexpr Size kLongestPartitionKey = 1024;  // bytes
+
+// The hash is over UTF-8, whatever the database's encoding.
+uint32 key_hash_of(std::string_view key) {
+  const int encoding = GetDatabaseEncoding();
+  if (encoding == PG_UTF8 || key.empty()) return core::fnv1a32(key);
+  auto* const source = reinterpret_cast<unsigned char*>(const_cast<char*>(key.data()));
+  const auto* const utf8 =
+      pg_do_encoding_conversion(source, static_cast<int>(key.size()), encoding, PG_UTF8);
+  if (utf8 == source) return core::fnv1a32(key);
+  return core::fnv1a32(reinterpret_cast<const char*>(utf8));
+}
+
+}  // namespace
+
+void check_partition_key(Datum key) {
+  pg::check_length(pg::text_view(key), "partition_key", 0, kLongestPartitionKey);
+}
+
+void check_idempotency_key(Datum key) {
+  pg::check_length(pg::text_view(key), "idempotency_key", 1, store::kLongestIdempotencyKey);
+}
+
+void check_headers(Datum headers) {
+  if (!JB_ROOT_IS_OBJECT(DatumGetJsonbP(headers)))
+    pg::raise_invalid("headers must be a jsonb object", nullptr,
+                      "Write them like {\"trace_id\": \"4bf92f35\"}.");
+}
+
+TimestampTz after_delay(TimestampTz at, int64 delay) {
+  TimestampTz due = 0;
+  if (__builtin_add_overflow(at, delay, &due) || !IS_VALID_TIMESTAMP(due))
+    pg::raise_invalid("delay is out of range");
+  return due;
+}
+
+Target target_of(const store::QueueInfo& queue) {
+  return {queue.id, queue.topic, queue.slot, queue.dedupe_window, queue.options.max_attempts};
+}
+
+store::NewJob new_job(const Target& target, const JobArguments& arguments, core::JobId id,
+                      TimestampTz now) {
+  store::NewJob job;
+  job.id = id;
+  job.topic = target.topic;
+  job.queue = target.queue;
+  job.key_hash = arguments.partition_key ? key_hash_of(pg::text_view(*arguments.partition_key))
+                                         : core::fnv1a32_of_id(id);
+  job.priority = arguments.priority;
+  job.max_attempts = arguments.max_attempts;
+  job.enqueued_at = now;
+  job.has_available_at = arguments.available_at.has_value();
+  job.available_at = arguments.available_at.value_or(0);
+  job.has_partition_key = arguments.partition_key.has_value();
+  job.partition_key = arguments.partition_key.value_or(0);
+  job.payload = arguments.payload;
+  job.has_headers = arguments.headers.has_value();
+  job.headers = arguments.headers.value_or(0);
+  return job;
+}
+
+void append(const Target& target, const store::NewJob* jobs, int n) {
+  core::JobRow one;
+  core::JobRow* const rows = n == 1 ? &one : pg::allocate<core::JobRow>(static_cast<Size>(n));
+  store::insert_jobs(jobs, n, rows);
+  core::Transaction& transaction = runtime::transaction();
+  const int level = runtime::level();
+  for (int i = 0; i < n; i++) transaction.note_enqueue(level, target.slot, rows[i]);
+  if (rows != &one) pfree(rows);
+}
+
+Submitted submit(const Target& target, const JobArguments& arguments) {
+  runtime::transaction().reserve(1);
+  const TimestampTz now = GetCurrentTimestamp();
+  const core::JobId id = store::next_job_id();
+  if (arguments.idempotency_key) {
+    store::KeyClaim claim{*arguments.idempotency_key, store::payload_hash(arguments.payload), id,
+                          false};
+    store::claim_keys(target.topic, &claim, 1, now, target.dedupe_window);
+    if (!claim.won) return {claim.job_id, false, {}};
+  }
+  Submitted done{id, true, new_job(target, arguments, id, now)};
+  append(target, &done.job, 1);
+  return done;
+}
+
+}  // namespace dw::produce

@@ -1,0 +1,53 @@
+// One new job's arguments, and the way from them to a row of the log. Shared by enqueue and the
+// view inbox; enqueue_many uses the parts.
+#pragma once
+
+#include "core/dispatcher.hpp"
+#include "pg/headers.hpp"
+#include "store/catalog.hpp"
+#include "store/job_log.hpp"
+
+namespace dw::produce {
+
+struct JobArguments {
+  Datum payload = 0;                     // jsonb
+  std::optional<Datum> partition_key;    // text
+  std::optional<Datum> idempotency_key;  // text
+  std::optional<Datum> headers;          // jsonb
+  std::optional<TimestampTz> available_at;
+  int16 priority = core::kDefaultPriority;
+  int16 max_attempts = 0;  // 0: the queue's
+};
+
+// Limits. They raise 22023.
+void check_partition_key(Datum key);
+void check_idempotency_key(Datum key);
+void check_headers(Datum headers);
+// `at` plus `delay` microseconds; raises when that is beyond the calendar.
+TimestampTz after_delay(TimestampTz at, int64 delay);
+
+// A queue's parts that survive other look-ups in the catalog.
+struct Target {
+  core::QueueId queue;
+  int32 topic;
+  core::QueueRef slot;
+  int64 dedupe_window;
+  int32 max_attempts;
+};
+Target target_of(const store::QueueInfo& queue);
+
+// A row ready to be written.
+store::NewJob new_job(const Target& target, const JobArguments& arguments, core::JobId id,
+                      TimestampTz now);
+
+// Writes the rows and notes them for the end of the transaction, which has room for them.
+void append(const Target& target, const store::NewJob* jobs, int n);
+
+struct Submitted {
+  core::JobId job_id;
+  bool inserted;      // false: the idempotency key belongs to that job already
+  store::NewJob job;  // as written, if inserted
+};
+Submitted submit(const Target& target, const JobArguments& arguments);
+
+}  // namespace dw::produce
