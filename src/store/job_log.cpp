@@ -84,8 +84,8 @@ bool is_delayed(const NewJob& job) {
 }
 
 HeapTuple form_row(TupleDesc description, const NewJob& job) {
-  Datum values[kJobColumns];
-  bool nulls[kJobColumns] = {};
+  Datum values[kLastJobColumn];
+  bool nulls[kLastJobColumn] = {};
   const auto put = [&](JobColumn column, bool present, Datum value) {
     values[column - 1] = present ? value : Datum{0};
     nulls[column - 1] = !present;

@@ -32,8 +32,8 @@ Datum self_contained(Datum value) {
 
 // The values of short columns are taken out of the row, the others stay in it.
 void unpack(HeapTuple row, TupleDesc description, JobTuple* out) {
-  Datum values[kJobColumns];
-  bool nulls[kJobColumns];
+  Datum values[kLastJobColumn];
+  bool nulls[kLastJobColumn];
   heap_deform_tuple(row, description, values, nulls);
   const auto has = [&](JobColumn column) { return !nulls[column - 1]; };
   const auto get = [&](JobColumn column) { return nulls[column - 1] ? 0 : values[column - 1]; };

@@ -19,7 +19,7 @@ enum JobColumn : AttrNumber {
   kJobPartitionKey,
   kJobPayload,
   kJobHeaders,
-  kJobColumns = kJobHeaders,
+  kLastJobColumn = kJobHeaders,
 };
 
 // The id of a stored row, without deforming it: the first column, eight bytes, never null.
