@@ -26,6 +26,17 @@ namespace {
 constexpr long kRetryMilliseconds = 100;
 
 uint32 wait_event = 0;
+bool sleeping = false;
+bool callback_registered = false;
+
+// Not guarded: calls only what cannot fail.
+void leave_lists(XactEvent event, void* /*unused*/) {
+  if (!sleeping || event != XACT_EVENT_ABORT) return;
+  sleeping = false;
+  const core::Index waiter = runtime::waiter();
+  runtime::dispatcher().wait_end(waiter);
+  runtime::dispatcher().pass_wake_on(waiter);
+}
 
 [[noreturn]] void raise_in_transaction(const char* detail, const char* hint) {
   pg::raise(DW_ACTIVE_SQL_TRANSACTION, "wait_for_work cannot run inside a transaction block",
@@ -99,16 +110,20 @@ void wait(Queues* queues, int64 timeout) {
   core::Dispatcher& dispatcher = runtime::dispatcher();
   const core::Index waiter = runtime::waiter();
   const TimestampTz end = GetCurrentTimestamp() + timeout;
+  if (!callback_registered) RegisterXactCallback(leave_lists, nullptr);
+  callback_registered = true;
   bool waiting = true;
   while (waiting) {
     find_slots(queues);
     const bool complete = queues->found == queues->count;
     const long slice = complete ? LONG_MAX : kRetryMilliseconds;
     if (!dispatcher.wait_begin(waiter, queues->slots, queues->found)) return;
+    sleeping = true;
     do {
       waiting = sleep_until(end, slice) && !dispatcher.woken(waiter);
     } while (waiting && complete);
     dispatcher.wait_end(waiter);
+    sleeping = false;
     waiting = waiting && !dispatcher.woken(waiter);
   }
 }

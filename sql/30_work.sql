@@ -1,0 +1,210 @@
+-- Working: claiming jobs under leases, deciding them, waiting for more; and two helpers for handlers' effects.
+
+CREATE FUNCTION durable_work.claim(
+    queue text,
+    worker text,
+    max_jobs integer DEFAULT 25,
+    lease interval DEFAULT NULL,
+    instance bigint DEFAULT NULL
+) RETURNS TABLE (
+    job_id bigint,
+    lease_token bigint,
+    queue text,
+    partition_key text,
+    payload jsonb,
+    headers jsonb,
+    attempt integer,
+    enqueued_at timestamptz,
+    lease_expires_at timestamptz,
+    priority integer
+)
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'durable_work_claim';
+REVOKE ALL ON FUNCTION durable_work.claim(text, text, integer, interval, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.claim(text, text, integer, interval, bigint) IS
+'Hands out up to max_jobs (1 to 10000) due jobs, in the order of (priority, job_id), each under a lease: until lease_expires_at nobody else gets the job. Nothing is written. No rows: nothing is due, the queue is paused, or the server has just started.
+Call it as a transaction of its own. If the claiming statement fails, the attempts do not count; if its transaction rolls back later, they do, and the backoff applies.
+lease: how long (above 0, at most 36525 days); null: the lease of the queue. worker: 1 to 127 bytes. instance: tells processes of one worker name apart in heartbeat.
+Keep lease_token as a 64 bit integer or as text: it does not fit into a double. Raises DW002 for an unknown queue.';
+
+CREATE FUNCTION durable_work.claim(
+    queues text[],
+    worker text,
+    max_jobs integer DEFAULT 25,
+    lease interval DEFAULT NULL,
+    instance bigint DEFAULT NULL
+) RETURNS TABLE (
+    job_id bigint,
+    lease_token bigint,
+    queue text,
+    partition_key text,
+    payload jsonb,
+    headers jsonb,
+    attempt integer,
+    enqueued_at timestamptz,
+    lease_expires_at timestamptz,
+    priority integer
+)
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'durable_work_claim_queues';
+REVOKE ALL ON FUNCTION durable_work.claim(text[], text, integer, interval, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.claim(text[], text, integer, interval, bigint) IS
+'As claim from one queue, from up to 64 queues in the order named: as many as are due in the first, then from the next, until there are max_jobs.';
+
+CREATE FUNCTION durable_work.complete(
+    job_id bigint,
+    lease_token bigint,
+    result jsonb DEFAULT NULL
+) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'durable_work_complete';
+REVOKE ALL ON FUNCTION durable_work.complete(bigint, bigint, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.complete(bigint, bigint, jsonb) IS
+'Completes the job when the transaction commits: together with what the transaction wrote, or not at all. The result is shown by the view inbox.
+True: completed now. False: completed before by this very token, so a lost reply may be asked for again. Raises DW001 when the lease is stale (ran out and was taken up again, job cancelled, server restarted), so that the transaction of a worker that lost its job aborts; DW006 while another open transaction is deciding the job.';
+
+CREATE FUNCTION durable_work.try_complete(
+    job_id bigint,
+    lease_token bigint,
+    result jsonb DEFAULT NULL
+) RETURNS text
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'durable_work_try_complete';
+REVOKE ALL ON FUNCTION durable_work.try_complete(bigint, bigint, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.try_complete(bigint, bigint, jsonb) IS
+'As complete, but says what is the matter in place of raising it: completed, already_completed, in_doubt (another open transaction is deciding the job) or stale.';
+
+CREATE FUNCTION durable_work.complete_many(
+    job_ids bigint[],
+    lease_tokens bigint[],
+    results jsonb[] DEFAULT NULL
+) RETURNS TABLE (job_id bigint, outcome text)
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'durable_work_complete_many';
+REVOKE ALL ON FUNCTION durable_work.complete_many(bigint[], bigint[], jsonb[]) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.complete_many(bigint[], bigint[], jsonb[]) IS
+'As try_complete for each pair of job and token (at most 100000), one row each in the order given. Jobs without result share few rows of the log, so this is the cheapest way to complete. Arrays of different lengths: 22023.';
+
+CREATE FUNCTION durable_work.fail(
+    job_id bigint,
+    lease_token bigint,
+    error jsonb DEFAULT NULL,
+    retry_in interval DEFAULT NULL,
+    retryable boolean DEFAULT true
+) RETURNS text
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'durable_work_fail';
+REVOKE ALL ON FUNCTION durable_work.fail(bigint, bigint, jsonb, interval, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.fail(bigint, bigint, jsonb, interval, boolean) IS
+'The attempt failed. Returns retry: the job is due again after retry_in, or else after the backoff of the queue; or dead_letter: no attempt was left, or retryable was false.
+error: at most 1 MB, kept with the attempt and shown by the views attempts and dead_letters. Raises DW001 when the lease is stale, DW006 while another open transaction is deciding the job.';
+
+CREATE FUNCTION durable_work.fail_many(
+    job_ids bigint[],
+    lease_tokens bigint[],
+    errors jsonb[] DEFAULT NULL,
+    retry_in interval DEFAULT NULL,
+    retryable boolean DEFAULT true
+) RETURNS TABLE (job_id bigint, outcome text)
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'durable_work_fail_many';
+REVOKE ALL ON FUNCTION durable_work.fail_many(bigint[], bigint[], jsonb[], interval, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.fail_many(bigint[], bigint[], jsonb[], interval, boolean) IS
+'As fail for each pair of job and token (at most 100000), one row each in the order given: retry, dead_letter, in_doubt or stale. The last two are not raised.';
+
+CREATE FUNCTION durable_work.release(
+    job_id bigint,
+    lease_token bigint
+) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'durable_work_release';
+REVOKE ALL ON FUNCTION durable_work.release(bigint, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.release(bigint, bigint) IS
+'Gives the job back when the transaction commits: due at once, the attempt does not count. Nothing is written. Raises DW001 when the lease is stale, DW006 while another open transaction is deciding the job.';
+
+CREATE FUNCTION durable_work.defer(
+    job_id bigint,
+    lease_token bigint,
+    until timestamptz
+) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'durable_work_defer';
+REVOKE ALL ON FUNCTION durable_work.defer(bigint, bigint, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.defer(bigint, bigint, timestamptz) IS
+'Gives the job back when the transaction commits: due at that time (finite, at most a hundred years ahead; in the past means at once), the attempt does not count. Raises DW001 when the lease is stale, DW006 while another open transaction is deciding the job.';
+
+CREATE FUNCTION durable_work.reject(
+    job_id bigint,
+    lease_token bigint,
+    reason text
+) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'durable_work_reject';
+REVOKE ALL ON FUNCTION durable_work.reject(bigint, bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.reject(bigint, bigint, text) IS
+'Makes the job a dead letter when the transaction commits, whatever attempts are left. reason: 1 to 1024 bytes. Raises DW001 when the lease is stale, DW006 while another open transaction is deciding the job.';
+
+CREATE FUNCTION durable_work.extend_lease(
+    job_id bigint,
+    lease_token bigint,
+    lease interval DEFAULT NULL
+) RETURNS timestamptz
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'durable_work_extend_lease';
+REVOKE ALL ON FUNCTION durable_work.extend_lease(bigint, bigint, interval) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.extend_lease(bigint, bigint, interval) IS
+'The lease ends this long from now (null: the lease of the queue); returns when. It takes effect at once and stays if the transaction rolls back. Nothing is written. Raises DW001 when the lease is stale.';
+
+CREATE FUNCTION durable_work.heartbeat(
+    worker text,
+    lease interval DEFAULT NULL,
+    instance bigint DEFAULT NULL
+) RETURNS TABLE (job_id bigint, queue text, lease_expires_at timestamptz, state text)
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'durable_work_heartbeat';
+REVOKE ALL ON FUNCTION durable_work.heartbeat(text, interval, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.heartbeat(text, interval, bigint) IS
+'Extends every lease that was taken with this worker name and instance (null: without one), as extend_lease does, and lists them by job_id. state: leased; cancelled: the job was cancelled, stop working on it; lost: the lease ran out. A job that is missing from the list is not held any more.';
+
+CREATE PROCEDURE durable_work.wait_for_work(
+    queues text[],
+    timeout interval
+)
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'durable_work_wait_for_work';
+REVOKE ALL ON PROCEDURE durable_work.wait_for_work(text[], interval) FROM PUBLIC;
+COMMENT ON PROCEDURE durable_work.wait_for_work(text[], interval) IS
+'Sleeps until one of the queues (1 to 64) has a due job, or for the timeout (at most durable_work.max_wait). It holds no snapshot meanwhile, and does not poll. Claim after it; there may be nothing left, if another worker was quicker.
+CALL it as a statement of its own: inside of a transaction block it raises 25001.';
+
+CREATE FUNCTION durable_work.cancel(
+    job_id bigint,
+    queue text DEFAULT NULL
+) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'durable_work_cancel';
+REVOKE ALL ON FUNCTION durable_work.cancel(bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.cancel(bigint, text) IS
+'Cancels the job when the transaction commits, waiting or leased; the holder of a lease is told at its next call. True: cancelled now. False: it was cancelled before.
+Raises DW006 when the job is completed or a dead letter, while another open transaction is deciding it, or when this transaction enqueued it; DW002 for an unknown job or queue.';
+
+CREATE FUNCTION durable_work.mark_handled(
+    handler text,
+    key text,
+    dedupe_window interval DEFAULT '7 d'
+) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'durable_work_mark_handled';
+REVOKE ALL ON FUNCTION durable_work.mark_handled(text, text, interval) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.mark_handled(text, text, interval) IS
+'For effects that must not happen twice, in the transaction of the effect. True: the first time for this handler and key; false: it was marked within its dedupe_window (1 s to 36525 days). Whoever comes second waits for the first one''s transaction. handler: 1 to 255 bytes, key: 1 to 1024 bytes. Under REPEATABLE READ it may raise 40001.';
+
+CREATE FUNCTION durable_work.fence(
+    resource text,
+    lease_token bigint
+) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'durable_work_fence';
+REVOKE ALL ON FUNCTION durable_work.fence(text, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.fence(text, bigint) IS
+'Raises DW001 if the resource (1 to 1024 bytes) has been used with a higher lease token before. Call it in the transaction of the effect; others wait for its end. Under REPEATABLE READ it may raise 40001.';
