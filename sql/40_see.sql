@@ -1,0 +1,220 @@
+-- Looking: views over the log, joined with what the dispatcher knows.
+
+-- Parts of the views ---------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION durable_work.outcome_members(
+    first_id bigint,
+    last_id bigint,
+    body bytea,
+    OUT id bigint,
+    OUT queue integer,
+    OUT kind text,
+    OUT at timestamptz,
+    OUT attempt integer,
+    OUT lease_token bigint,
+    OUT next_due timestamptz
+) RETURNS SETOF record
+LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 1
+AS 'MODULE_PATHNAME', 'durable_work_outcome_members';
+REVOKE ALL ON FUNCTION durable_work.outcome_members(bigint, bigint, bytea) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.outcome_members(bigint, bigint, bytea) IS
+'Unpacks one row of an outcome table: one row for each job that it covers. Used by the views; works without preloading.';
+
+CREATE FUNCTION durable_work.job_state(
+    job_id bigint,
+    queue integer,
+    segment integer,
+    OUT status text,
+    OUT claimed_by text,
+    OUT lease_expires_at timestamptz,
+    OUT lease_token bigint,
+    OUT attempts integer,
+    OUT next_due timestamptz,
+    OUT completed_at timestamptz,
+    OUT result jsonb,
+    OUT last_error jsonb,
+    OUT reason text
+) RETURNS record
+LANGUAGE c STABLE PARALLEL UNSAFE COST 1000
+AS 'MODULE_PATHNAME', 'durable_work_job_state';
+REVOKE ALL ON FUNCTION durable_work.job_state(bigint, integer, integer) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.job_state(bigint, integer, integer) IS
+'State of a job in a queue, by the numbers of queue and log segment (8: parked). Used by the view inbox; people ask explain_job.';
+
+CREATE FUNCTION durable_work.live_leases(
+    OUT queue text,
+    OUT job_id bigint,
+    OUT worker text,
+    OUT lease_token bigint,
+    OUT attempt integer,
+    OUT leased_at timestamptz,
+    OUT lease_expires_at timestamptz
+) RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1000
+AS 'MODULE_PATHNAME', 'durable_work_live_leases';
+REVOKE ALL ON FUNCTION durable_work.live_leases() FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.live_leases() IS 'Leases of all queues, out of shared memory; what the view leases shows.';
+
+-- One row for each job and queue ---------------------------------------------------------------------------------------
+
+-- The idempotency key is looked up by job; the table's own key is (topic, key). A block range index serves that
+-- because jobs and keys are written in the same order, and costs an enqueue less than a twentieth of what a btree would.
+CREATE INDEX idempotency_job ON durable_work.idempotency
+    USING brin (job_id int8_minmax_multi_ops) WITH (pages_per_range = 16);
+
+CREATE VIEW durable_work.inbox AS
+SELECT job.id,
+       queue.name AS queue,
+       job.partition_key,
+       ((job.key_hash::bigint OPERATOR(pg_catalog.&) 4294967295) OPERATOR(pg_catalog.%) 360)::integer AS partition_bucket,
+       job.priority::integer AS priority,
+       job.payload,
+       job.headers,
+       idempotency.key AS idempotency_key,
+       state.status,
+       COALESCE(state.next_due, job.available_at, job.enqueued_at) AS available_at,
+       job.enqueued_at AS created_at,
+       job.expires_at,
+       state.completed_at,
+       state.result,
+       state.claimed_by,
+       state.lease_expires_at,
+       state.lease_token AS lease_generation,
+       state.attempts,
+       COALESCE(job.max_attempts::integer, topic.max_attempts) AS max_attempts,
+       state.last_error
+FROM (SELECT 0 AS segment, * FROM durable_work.job_0
+      UNION ALL SELECT 1, * FROM durable_work.job_1
+      UNION ALL SELECT 2, * FROM durable_work.job_2
+      UNION ALL SELECT 3, * FROM durable_work.job_3
+      UNION ALL SELECT 4, * FROM durable_work.job_4
+      UNION ALL SELECT 5, * FROM durable_work.job_5
+      UNION ALL SELECT 6, * FROM durable_work.job_6
+      UNION ALL SELECT 7, * FROM durable_work.job_7
+      UNION ALL SELECT 8, * FROM durable_work.parked) AS job
+JOIN durable_work.queue AS queue ON queue.topic OPERATOR(pg_catalog.=) job.topic
+JOIN durable_work.topic AS topic ON topic.id OPERATOR(pg_catalog.=) job.topic
+CROSS JOIN LATERAL durable_work.job_state(job.id, queue.id, job.segment) AS state
+LEFT JOIN durable_work.idempotency AS idempotency
+       ON idempotency.job_id OPERATOR(pg_catalog.=) job.id
+      AND idempotency.topic OPERATOR(pg_catalog.=) job.topic
+WHERE state.status IS NOT NULL;
+REVOKE ALL ON durable_work.inbox FROM PUBLIC;
+COMMENT ON VIEW durable_work.inbox IS
+'Every retained job, one row for each queue that sees it. INSERT INTO durable_work.inbox (partition_key, payload, idempotency_key) works like enqueue, into queue default unless one is named; so does COPY.';
+COMMENT ON COLUMN durable_work.inbox.partition_bucket IS 'Hash of the partition key modulo 360, see bucket(); without a key the hash of the id';
+COMMENT ON COLUMN durable_work.inbox.idempotency_key IS 'While it is remembered, see dedupe_window of create_queue';
+COMMENT ON COLUMN durable_work.inbox.status IS 'pending, processing, completed, dead_letter or cancelled';
+COMMENT ON COLUMN durable_work.inbox.available_at IS 'When it was or is due, after a failed attempt the time of the retry';
+COMMENT ON COLUMN durable_work.inbox.lease_generation IS 'The last lease token given for it; tokens pass 2^53, so JSON tools must keep them as text';
+COMMENT ON COLUMN durable_work.inbox.attempts IS 'Claims so far that were not given back';
+COMMENT ON COLUMN durable_work.inbox.last_error IS 'Error of the last failed attempt, or {"reason": …} when the worker gave none';
+
+CREATE TRIGGER inbox_insert INSTEAD OF INSERT ON durable_work.inbox
+    FOR EACH ROW EXECUTE FUNCTION durable_work.inbox_insert();
+
+-- The insert must work under session_replication_role = replica too, where ordinary triggers do not fire: rows that a
+-- subscription applies or a loading tool inserts are jobs like others. There is no ALTER for a view's trigger.
+UPDATE pg_catalog.pg_trigger SET tgenabled = 'A'
+WHERE tgrelid OPERATOR(pg_catalog.=) 'durable_work.inbox'::pg_catalog.regclass
+  AND tgname OPERATOR(pg_catalog.=) 'inbox_insert';
+
+-- Leases, attempts, dead letters ---------------------------------------------------------------------------------------
+
+CREATE VIEW durable_work.leases AS
+SELECT lease.queue, lease.job_id, lease.worker, lease.lease_token, lease.attempt, lease.leased_at, lease.lease_expires_at
+FROM durable_work.live_leases() AS lease;
+REVOKE ALL ON durable_work.leases FROM PUBLIC;
+COMMENT ON VIEW durable_work.leases IS 'Jobs that workers hold now, from shared memory; empty on a standby';
+
+-- A completion does not store the number of its attempt: it is one more than the highest that failed.
+CREATE VIEW durable_work.attempts AS
+SELECT outcome.job_id,
+       queue.name AS queue,
+       CASE outcome.kind
+           WHEN 'completed' THEN COALESCE(pg_catalog.max(outcome.attempt) OVER of_job, 0) OPERATOR(pg_catalog.+) 1
+           ELSE outcome.attempt
+       END AS attempt,
+       CASE WHEN outcome.kind IN ('attempt_failed', 'dead_lettered') THEN outcome.detail OPERATOR(pg_catalog.->>) 'worker' END AS worker,
+       CASE outcome.kind
+           WHEN 'attempt_failed' THEN
+               CASE outcome.detail OPERATOR(pg_catalog.->>) 'reason' WHEN 'lease_expired' THEN 'expired' ELSE 'failed' END
+           WHEN 'dead_lettered' THEN 'dead_letter'
+           WHEN 'rescheduled' THEN 'deferred'
+           WHEN 'purged' THEN 'cancelled'
+           ELSE outcome.kind
+       END AS outcome,
+       outcome.at,
+       CASE WHEN outcome.kind IN ('attempt_failed', 'dead_lettered') THEN
+           COALESCE(outcome.detail OPERATOR(pg_catalog.->) 'error',
+                    pg_catalog.jsonb_build_object('reason', outcome.detail OPERATOR(pg_catalog.->) 'reason'))
+       END AS error
+FROM (SELECT member.id AS job_id, member.queue, member.kind, member.attempt, member.at, stored.detail
+      FROM (SELECT * FROM durable_work.outcome_0
+            UNION ALL SELECT * FROM durable_work.outcome_1
+            UNION ALL SELECT * FROM durable_work.outcome_2
+            UNION ALL SELECT * FROM durable_work.outcome_3
+            UNION ALL SELECT * FROM durable_work.outcome_4
+            UNION ALL SELECT * FROM durable_work.outcome_5
+            UNION ALL SELECT * FROM durable_work.outcome_6
+            UNION ALL SELECT * FROM durable_work.outcome_7
+            UNION ALL SELECT * FROM durable_work.parked_outcome) AS stored
+      CROSS JOIN LATERAL durable_work.outcome_members(stored.first_id, stored.last_id, stored.body) AS member
+      WHERE member.kind IN ('completed', 'attempt_failed', 'dead_lettered', 'cancelled', 'rescheduled', 'purged')) AS outcome
+JOIN durable_work.queue AS queue ON queue.id OPERATOR(pg_catalog.=) outcome.queue
+WINDOW of_job AS (PARTITION BY outcome.queue, outcome.job_id);
+REVOKE ALL ON durable_work.attempts FROM PUBLIC;
+COMMENT ON VIEW durable_work.attempts IS
+'How attempts ended, out of the whole log: completed, failed, expired, dead_letter, cancelled or deferred. It reads every outcome; for one job ask history().';
+
+CREATE VIEW durable_work.dead_letters AS
+SELECT dead.job_id,
+       queue.name AS queue,
+       dead.partition_key,
+       dead.payload,
+       dead.headers,
+       dead.attempts,
+       dead.reason,
+       dead.enqueued_at,
+       dead.dead_at,
+       dead.history
+FROM durable_work.dead_letter AS dead
+JOIN durable_work.queue AS queue ON queue.id OPERATOR(pg_catalog.=) dead.queue;
+REVOKE ALL ON durable_work.dead_letters FROM PUBLIC;
+COMMENT ON VIEW durable_work.dead_letters IS 'Jobs that will not be tried again, with what happened to them';
+
+-- One job --------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION durable_work.explain_job(job_id bigint, queue text DEFAULT NULL)
+RETURNS TABLE (
+    job_id bigint,
+    queue text,
+    status text,
+    claimed_by text,
+    lease_expires_at timestamptz,
+    attempts integer,
+    max_attempts integer,
+    next_action text,
+    next_at timestamptz,
+    reason text
+)
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1
+AS 'MODULE_PATHNAME', 'durable_work_explain_job';
+REVOKE ALL ON FUNCTION durable_work.explain_job(bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.explain_job(bigint, text) IS
+'Where a job stands and what happens to it next, one row for each queue that sees it, or for the one named. DW002 when there is no such job.';
+
+CREATE FUNCTION durable_work.history(job_id bigint, queue text DEFAULT NULL)
+RETURNS TABLE (
+    at timestamptz,
+    event text,
+    attempt integer,
+    worker text,
+    lease_token bigint,
+    detail jsonb
+)
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 10
+AS 'MODULE_PATHNAME', 'durable_work_history';
+REVOKE ALL ON FUNCTION durable_work.history(bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.history(bigint, text) IS
+'What happened to a job, in order: enqueued, then failed, expired, deferred, completed, dead_letter or cancelled as the log has it, and last the lease it has now. DW002 when there is no such job.';

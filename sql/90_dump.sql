@@ -1,0 +1,38 @@
+-- What the tables are, who may use them, and what a dump contains: all of their rows, for they are the truth.
+
+COMMENT ON SEQUENCE durable_work.job_id_seq IS 'Numbers of jobs';
+COMMENT ON SEQUENCE durable_work.topic_id_seq IS 'Numbers of topics; never given again';
+COMMENT ON SEQUENCE durable_work.queue_id_seq IS 'Numbers of queues; never given again, so rows of a dropped queue in the log belong to nobody';
+COMMENT ON TABLE durable_work.topic IS 'What producers write to';
+COMMENT ON TABLE durable_work.queue IS 'Queues; each reads one topic. Changed by create_queue, alter_queue, drop_queue, pause_queue and resume_queue only';
+COMMENT ON TABLE durable_work.epoch IS 'Upper half of the lease tokens: one row for each start of the server, the highest counts';
+COMMENT ON TABLE durable_work.parked IS 'Jobs due beyond the timer horizon';
+COMMENT ON TABLE durable_work.parked_outcome IS 'What became of parked jobs';
+COMMENT ON TABLE durable_work.idempotency IS 'Idempotency keys and the jobs that have them; they outlive the jobs';
+COMMENT ON TABLE durable_work.dead_letter IS 'Jobs that will not be tried again; shown by the view dead_letters';
+COMMENT ON TABLE durable_work.handled IS 'Keys of effects that happened, see mark_handled';
+COMMENT ON TABLE durable_work.fence_token IS 'Highest lease token seen for a resource, see fence';
+
+DO $log_tables$
+DECLARE
+    relation pg_catalog.regclass;
+BEGIN
+    FOR n IN 0..7 LOOP
+        EXECUTE pg_catalog.format('COMMENT ON TABLE durable_work.job_%s IS %L', n, 'Slot of the log: jobs, appended only');
+        EXECUTE pg_catalog.format('COMMENT ON TABLE durable_work.outcome_%s IS %L', n,
+            'Slot of the log: what became of the jobs of the same slot, appended only');
+    END LOOP;
+    FOR relation IN
+        SELECT oid FROM pg_catalog.pg_class
+        WHERE relnamespace OPERATOR(pg_catalog.=) 'durable_work'::pg_catalog.regnamespace AND relkind IN ('r', 'S')
+        ORDER BY relname
+    LOOP
+        PERFORM pg_catalog.pg_extension_config_dump(relation, '');
+    END LOOP;
+END
+$log_tables$;
+
+-- Whatever ALTER DEFAULT PRIVILEGES may have granted.
+REVOKE ALL ON ALL TABLES IN SCHEMA durable_work FROM PUBLIC;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA durable_work FROM PUBLIC;
+REVOKE ALL ON ALL ROUTINES IN SCHEMA durable_work FROM PUBLIC;

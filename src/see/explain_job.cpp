@@ -1,0 +1,95 @@
+/*
+ * durable_work.explain_job(job_id, queue): where a job stands and what happens to it next. Looks at
+ * the log as it is now, not as the transaction's snapshot has it.
+ */
+#include "core/dispatcher.hpp"
+
+#include "pg/headers.hpp"
+
+#include "durable_work/abi.h"
+#include "pg/datum.hpp"
+#include "runtime/session.hpp"
+#include "see/detail.hpp"
+#include "see/job_arguments.hpp"
+#include "see/job_state.hpp"
+
+namespace {
+
+using namespace dw;
+
+struct Next {
+  const char* action;
+  TimestampTz at; /* 0: none */
+};
+
+Next next_of_pending(const see::JobState& state, bool paused, TimestampTz due) {
+  if (state.deciding) return {"wait for the transaction that decides it", 0};
+  if (paused) return {"claim after resume_queue", 0};
+  if (due > GetCurrentTimestamp()) return {"claim when due", due};
+  if (state.resident.found || state.unknown_leases) return {"claim", 0};
+  return {"load into memory, then claim", 0};
+}
+
+Next next_of(const see::JobState& state, bool paused, TimestampTz due) {
+  switch (state.status) {
+    case see::Status::pending:
+      return next_of_pending(state, paused, due);
+    case see::Status::processing:
+      if (state.deciding) return {"wait for the transaction that decides it", 0};
+      return {"complete or expire", state.lease_expires_at};
+    case see::Status::dead_letter:
+      return {"redrive or discard", 0};
+    default:
+      return {"none", 0};
+  }
+}
+
+const char* reason_of(const see::JobState& state, uint8 segment, Snapshot snapshot) {
+  Datum detail = 0;
+  if (state.status == see::Status::dead_letter &&
+      see::read_detail(state.failure, segment, snapshot, &detail))
+    return see::json_text(detail, "reason");
+  return state.reason;
+}
+
+void put(FunctionCallInfo fcinfo, const store::JobTuple& job, const store::QueueInfo& queue,
+         Snapshot snapshot) {
+  see::JobState state;
+  see::job_state(job.id, queue.id, job.segment, snapshot, &state);
+  const TimestampTz due = state.next_due != 0    ? state.next_due
+                          : job.has_available_at ? job.available_at
+                                                 : TimestampTz{0};
+  const Next next = next_of(state, queue.options.paused, due);
+  const char* const reason = reason_of(state, job.segment, snapshot);
+  const int32 most = job.max_attempts != 0 ? job.max_attempts : queue.options.max_attempts;
+  const auto text = [](const char* value) {
+    return value != nullptr ? CStringGetTextDatum(value) : Datum{0};
+  };
+  const Datum values[] = {Int64GetDatum(job.id),
+                          CStringGetTextDatum(queue.name),
+                          CStringGetTextDatum(see::status_name(state.status)),
+                          text(state.worker),
+                          TimestampTzGetDatum(state.lease_expires_at),
+                          Int32GetDatum(state.attempts),
+                          Int32GetDatum(most),
+                          CStringGetTextDatum(next.action),
+                          TimestampTzGetDatum(next.at),
+                          text(reason)};
+  const bool nulls[] = {
+      false, false, false,        state.worker == nullptr, state.lease_expires_at == 0, false,
+      false, false, next.at == 0, reason == nullptr};
+  pg::put_row(fcinfo, values, nulls);
+}
+
+}  // namespace
+
+extern "C" Datum dw_explain_job_body(FunctionCallInfo fcinfo) {
+  runtime::require_preloaded();
+  store::JobTuple job;
+  const store::QueueInfo queue = see::require_job(fcinfo, &job);
+  pg::begin_set(fcinfo);
+  Snapshot const snapshot = RegisterSnapshot(GetLatestSnapshot());
+  put(fcinfo, job, queue, snapshot);
+  UnregisterSnapshot(snapshot);
+  return pg::end_set(fcinfo);
+}

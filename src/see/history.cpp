@@ -1,0 +1,126 @@
+/*
+ * durable_work.history(job_id, queue): what happened to a job, in order: its enqueue, each outcome
+ * in the log, and the lease it has now. A claim writes nothing, so one that was released left no
+ * trace.
+ */
+#include <algorithm>
+
+#include "core/dispatcher.hpp"
+
+#include "pg/headers.hpp"
+
+#include "durable_work/abi.h"
+#include "pg/datum.hpp"
+#include "pg/memory.hpp"
+#include "runtime/session.hpp"
+#include "see/detail.hpp"
+#include "see/job_arguments.hpp"
+#include "see/job_state.hpp"
+#include "store/json_builder.hpp"
+#include "store/outcome_log.hpp"
+
+namespace {
+
+using namespace dw;
+
+struct Outcomes {
+  store::FoundOutcome* rows;
+  Size count;
+  Size room;
+};
+
+void collect(const store::FoundOutcome& outcome, void* arg) {
+  auto* const all = static_cast<Outcomes*>(arg);
+  if (all->count == all->room) {
+    all->room *= 2;
+    all->rows = static_cast<store::FoundOutcome*>(
+        repalloc(all->rows, mul_size(all->room, sizeof(store::FoundOutcome))));
+  }
+  all->rows[all->count++] = outcome;
+}
+
+/* Times are kept in milliseconds; attempts in the same one follow their tokens, and what ended the
+ * job comes last. */
+bool earlier(const store::FoundOutcome& a, const store::FoundOutcome& b) {
+  if (a.at != b.at) return a.at < b.at;
+  if (a.token != b.token) return a.token < b.token;
+  return core::is_final(b.kind) && !core::is_final(a.kind);
+}
+
+struct Event {
+  TimestampTz at;
+  const char* name;
+  int32 attempt;      /* -1: none */
+  const char* worker; /* nullptr: none */
+  core::Token token;  /* 0: none */
+  Datum detail;
+  bool has_detail;
+};
+
+void put(FunctionCallInfo fcinfo, const Event& event) {
+  const Datum values[] = {TimestampTzGetDatum(event.at),
+                          CStringGetTextDatum(event.name),
+                          Int32GetDatum(event.attempt),
+                          event.worker != nullptr ? CStringGetTextDatum(event.worker) : Datum{0},
+                          Int64GetDatum(event.token),
+                          event.detail};
+  const bool nulls[] = {false,
+                        false,
+                        event.attempt < 0,
+                        event.worker == nullptr,
+                        event.token == 0,
+                        !event.has_detail};
+  pg::put_row(fcinfo, values, nulls);
+}
+
+void put_outcomes(FunctionCallInfo fcinfo, const Outcomes& all) {
+  int32 attempts = 0;
+  for (Size i = 0; i < all.count; i++) {
+    const store::FoundOutcome& outcome = all.rows[i];
+    const char* const name = see::event_name(outcome.kind, outcome.detail, outcome.has_detail);
+    if (name == nullptr) continue;
+    Event event{outcome.at, name, -1, nullptr, outcome.token, outcome.detail, outcome.has_detail};
+    if (core::has_schedule(outcome.kind)) {
+      event.attempt = outcome.attempt;
+      attempts = std::max(attempts, outcome.attempt);
+    } else if (outcome.kind == core::OutcomeKind::completed) {
+      event.attempt = attempts + 1;
+    }
+    const bool is_failure = outcome.kind == core::OutcomeKind::attempt_failed ||
+                            outcome.kind == core::OutcomeKind::dead_lettered;
+    if (is_failure && outcome.has_detail) event.worker = see::json_text(outcome.detail, "worker");
+    put(fcinfo, event);
+  }
+}
+
+void put_lease(FunctionCallInfo fcinfo, const see::JobState& state) {
+  if (state.status != see::Status::processing || state.worker == nullptr) return;
+  store::JsonBuilder json;
+  json.begin_object();
+  json.time("lease_expires_at", state.lease_expires_at);
+  json.end_object();
+  put(fcinfo, Event{state.resident.row.leased_at, "leased", state.attempts, state.worker,
+                    state.token, json.datum(), true});
+}
+
+}  // namespace
+
+extern "C" Datum dw_history_body(FunctionCallInfo fcinfo) {
+  runtime::require_preloaded();
+  store::JobTuple job;
+  const store::QueueInfo queue = see::require_job(fcinfo, &job);
+  pg::begin_set(fcinfo);
+
+  Snapshot const snapshot = RegisterSnapshot(GetLatestSnapshot());
+  Outcomes all{pg::allocate<store::FoundOutcome>(16), 0, 16};
+  store::find_outcomes(job.id, queue.id, job.segment, snapshot, collect, &all);
+  see::JobState state;
+  see::job_state(job.id, queue.id, job.segment, snapshot, &state);
+  UnregisterSnapshot(snapshot);
+
+  std::sort(all.rows, all.rows + all.count, earlier);
+  put(fcinfo, Event{job.enqueued_at, "enqueued", -1, nullptr, 0, 0, false});
+  put_outcomes(fcinfo, all);
+  put_lease(fcinfo, state);
+  return pg::end_set(fcinfo);
+}

@@ -1,0 +1,19 @@
+/*
+ * (job_id, queue) as explain_job and history take them.
+ */
+#pragma once
+
+#include "pg/headers.hpp"
+
+#include "store/catalog.hpp"
+#include "store/job_log.hpp"
+
+namespace dw::see {
+
+/*
+ * Finds the job's row and the queue that sees it: argument 0 is the job, 1 the queue's name or
+ * null. Raises DW002 when there is no such job, no such queue, or the queue does not see the job.
+ */
+store::QueueInfo require_job(FunctionCallInfo fcinfo, store::JobTuple* job);
+
+}  // namespace dw::see

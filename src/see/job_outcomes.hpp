@@ -1,0 +1,56 @@
+/*
+ * What the log says of one job in one queue: all its outcomes, summed up.
+ *
+ * They are found either by id, through the block range index (milliseconds in a log of millions),
+ * or in a copy of one segment's outcomes that was read from end to end (microseconds). Whoever
+ * looks up many jobs switches to the copy.
+ */
+#pragma once
+
+#include "core/outcome.hpp"
+
+#include "pg/headers.hpp"
+
+namespace dw::see {
+
+/* A detail that is here, or the address of the row that has it. */
+struct Detail {
+  bool there;
+  bool here;
+  Datum value; /* if here */
+  BlockNumber block;
+  OffsetNumber offset;
+};
+
+struct JobOutcomes {
+  bool moved; /* the row has gone on to parked, which knows what became of it */
+  bool final;
+  core::OutcomeKind kind;      /* the final one's */
+  TimestampTz at;              /* the final one's */
+  core::Token token;           /* highest of all */
+  int32 attempts;              /* highest recorded */
+  core::Token scheduled_token; /* of the outcome that next_due is from */
+  TimestampTz scheduled_at;
+  TimestampTz next_due; /* 0: none */
+  core::Token failed_token;
+  Detail result;  /* of a completion */
+  Detail failure; /* of the last failed attempt, or of the dead letter */
+};
+
+/* Through the index. Details are here. */
+void find_job_outcomes(core::JobId id, core::QueueId queue, uint8 segment, Snapshot snapshot,
+                       JobOutcomes* found);
+
+/* All outcomes of one segment that the snapshot sees, sorted by job, in the memory context. 48
+ * bytes for each. */
+struct SegmentOutcomes;
+SegmentOutcomes* read_segment_outcomes(MemoryContext context, uint8 segment, Snapshot snapshot);
+void forget_segment_outcomes(SegmentOutcomes* outcomes);
+/* Details are addresses. */
+void find_in_segment(SegmentOutcomes* outcomes, core::JobId id, core::QueueId queue,
+                     JobOutcomes* found);
+
+/* The detail itself, a copy in the current memory context; false if there is none. */
+bool read_detail(const Detail& detail, uint8 segment, Snapshot snapshot, Datum* value);
+
+}  // namespace dw::see

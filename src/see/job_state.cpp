@@ -1,0 +1,186 @@
+/*
+ * Judging a job from what the dispatcher and the log know.
+ */
+#include "core/dispatcher.hpp"
+
+#include "pg/headers.hpp"
+
+#include "pg/memory.hpp"
+#include "runtime/session.hpp"
+#include "see/job_state.hpp"
+#include "store/catalog.hpp"
+
+namespace dw::see {
+
+namespace {
+
+/* 0 for what is no point in time. */
+TimestampTz time_or_none(core::Micros time) {
+  return time == core::kAlways || time == core::kNever || !IS_VALID_TIMESTAMP(time) ? 0 : time;
+}
+
+bool queue_is_live(const store::QueueInfo* queue) {
+  if (queue == nullptr || queue->slot.queue == core::kNone) return false;
+  return runtime::dispatcher().arena().queues[queue->slot.queue].mode == core::LoadMode::live;
+}
+
+void take_final(const JobOutcomes& outcomes, JobState* state) {
+  state->final_at = outcomes.at;
+  state->token = outcomes.token;
+  state->attempts = outcomes.attempts;
+  switch (outcomes.kind) {
+    case core::OutcomeKind::completed:
+      state->status = Status::completed;
+      state->attempts++; /* the one that completed it */
+      state->result = outcomes.result;
+      return;
+    case core::OutcomeKind::dead_lettered:
+      state->status = Status::dead_letter;
+      return;
+    default:
+      state->status = Status::cancelled;
+      if (state->resident.found) state->attempts = state->resident.row.attempts;
+      return;
+  }
+}
+
+void take_waiting(const core::ResidentRow& row, JobState* state) {
+  state->status = Status::pending;
+  state->next_due = time_or_none(row.due);
+  if (row.paused) state->reason = "queue is paused";
+}
+
+void take_leased(const core::ResidentRow& row, JobState* state) {
+  state->status = Status::processing;
+  state->lease_expires_at = time_or_none(row.deadline);
+  if (row.worker[0] != '\0') state->worker = pg::copy(row.worker);
+}
+
+void take_resident(const JobOutcomes& outcomes, JobState* state) {
+  const core::ResidentRow& row = state->resident.row;
+  const bool held = row.deadline != 0;
+  state->token = row.token;
+  state->attempts = row.attempts;
+  switch (row.state) {
+    case core::EntryState::leased:
+      take_leased(row, state);
+      return;
+    case core::EntryState::completing:
+      if (held && outcomes.scheduled_token == row.token) {
+        /* This very transaction has given it back. */
+        state->status = Status::pending;
+        state->next_due = outcomes.next_due;
+        return;
+      }
+      state->deciding = true;
+      state->reason = "an open transaction is deciding it";
+      if (held) {
+        take_leased(row, state);
+      } else {
+        state->status = Status::pending;
+        state->next_due = time_or_none(row.due);
+      }
+      return;
+    case core::EntryState::expiring:
+      state->status = Status::pending;
+      state->reason = "its lease has run out";
+      return;
+    case core::EntryState::cancelled:
+    case core::EntryState::tombstone:
+      state->status = Status::processing;
+      state->reason = "finished after this snapshot was taken";
+      return;
+    default:
+      take_waiting(row, state);
+      return;
+  }
+}
+
+void take_absent(const JobOutcomes& outcomes, uint8 segment, JobState* state) {
+  state->token = outcomes.token;
+  state->attempts = outcomes.attempts;
+  state->next_due = outcomes.next_due;
+  state->status = Status::pending;
+  if (state->unknown_leases) {
+    state->reason = "leases are not known here";
+  } else if (segment == core::kParkedSegment) {
+    state->reason = "due later than the timer horizon";
+  } else if (!state->resident.all_resident) {
+    state->reason = "on disk, not in memory yet";
+  } else if (!runtime::transaction().has_work()) {
+    state->status = Status::processing;
+    state->reason = "finished after this snapshot was taken";
+  }
+}
+
+}  // namespace
+
+const char* status_name(Status status) {
+  switch (status) {
+    case Status::pending:
+      return "pending";
+    case Status::processing:
+      return "processing";
+    case Status::completed:
+      return "completed";
+    case Status::dead_letter:
+      return "dead_letter";
+    case Status::cancelled:
+      return "cancelled";
+    case Status::moved:
+      break;
+  }
+  return "moved";
+}
+
+Resident ask_dispatcher(core::JobId id, core::QueueId queue_id) {
+  Resident resident{};
+  const core::Index database = runtime::database();
+  if (database == core::kNone) return resident;
+  /* Before and after: a job that is evicted or loaded meanwhile is not taken for a finished one. */
+  const bool live_before = queue_is_live(store::find_queue_by_id(queue_id));
+  resident.found = runtime::dispatcher().see_job(database, queue_id, id, &resident.row);
+  resident.all_resident = live_before && queue_is_live(store::find_queue_by_id(queue_id));
+  return resident;
+}
+
+/* A job that waits or is leased is not final, and one that never failed has nothing to show. */
+bool needs_log(const Resident& resident) {
+  if (!resident.found) return true;
+  switch (resident.row.state) {
+    case core::EntryState::pending:
+    case core::EntryState::ready:
+    case core::EntryState::delayed:
+      return resident.row.attempts > 0;
+    case core::EntryState::leased:
+      return resident.row.attempts > 1;
+    default:
+      return true;
+  }
+}
+
+void judge(const Resident& resident, const JobOutcomes& outcomes, uint8 segment, JobState* state) {
+  *state = JobState{};
+  state->resident = resident;
+  state->unknown_leases = runtime::database() == core::kNone;
+  state->failure = outcomes.failure;
+  if (outcomes.moved) {
+    state->status = Status::moved;
+  } else if (outcomes.final) {
+    take_final(outcomes, state);
+  } else if (resident.found) {
+    take_resident(outcomes, state);
+  } else {
+    take_absent(outcomes, segment, state);
+  }
+}
+
+void job_state(core::JobId id, core::QueueId queue, uint8 segment, Snapshot snapshot,
+               JobState* state) {
+  const Resident resident = ask_dispatcher(id, queue);
+  JobOutcomes outcomes{};
+  if (needs_log(resident)) find_job_outcomes(id, queue, segment, snapshot, &outcomes);
+  judge(resident, outcomes, segment, state);
+}
+
+}  // namespace dw::see
