@@ -35,6 +35,7 @@ extern "C" {
 #include "postgres.h"
 // clang-format on
 
+#include "access/brin.h"
 #include "access/brin_revmap.h"
 #include "access/detoast.h"
 #include "access/genam.h"

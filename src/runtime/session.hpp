@@ -1,13 +1,15 @@
 /*
- * What one server process has of the engine: its dispatcher on the shared arena, its open transaction, its waiter.
+ * What one server process has of the engine: its dispatcher on the shared arena, its open
+ * transaction, its waiter.
  */
 #pragma once
 
+#include <string_view>
+
 #include "core/dispatcher.hpp"
 #include "core/transaction.hpp"
-#include "pg/headers.hpp"
 
-#include <string_view>
+#include "pg/headers.hpp"
 
 namespace dw::runtime {
 
@@ -17,15 +19,17 @@ bool preloaded();
 /* Raises DW007 unless preloaded. The first line of every SQL function that needs the dispatcher. */
 void require_preloaded();
 
-/* Raises 25006 on a standby or in a read-only transaction, as the server itself would for `command`. */
+/* Raises 25006 on a standby or in a read-only transaction, as the server itself would for
+ * `command`. */
 void require_writable(const char* command);
 
 /* Valid only when preloaded. */
 core::Dispatcher& dispatcher();
 
 /*
- * The intents of the open transaction. The first call in a process registers the transaction callbacks. Its database
- * slot is set, kNone while the housekeeper has not attached the database yet.
+ * The intents of the open transaction. The first call in a process registers the transaction
+ * callbacks. Its database slot is set, kNone while the housekeeper has not attached the database
+ * yet.
  */
 core::Transaction& transaction();
 
@@ -38,7 +42,8 @@ int level();
 /* This process's waiter number. */
 core::Index waiter();
 
-/* The worker's slot, remembered between calls with the same name; raises 53400 when every slot holds leases. */
+/* The worker's slot, remembered between calls with the same name; raises 53400 when every slot
+ * holds leases. */
 core::WorkerRef worker(std::string_view name, int64 instance);
 /* After claim() said kWorkerGone. */
 void forget_worker();

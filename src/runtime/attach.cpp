@@ -1,0 +1,38 @@
+/* SQL functions of the extension itself. */
+#include "pg/headers.hpp"
+
+#include "durable_work/abi.h"
+#include "pg/datum.hpp"
+#include "pg/error.hpp"
+#include "runtime/epoch.hpp"
+#include "runtime/session.hpp"
+
+namespace dw::runtime {
+
+/*
+ * durable_work.attach_database(): the last statement of the install script. The commit of CREATE
+ * EXTENSION opens the database for claims at once; the housekeeper comes a moment later.
+ */
+extern "C" Datum dw_attach_database_body(FunctionCallInfo fcinfo) {
+  if (!creating_extension)
+    pg::raise(DW_WRONG_STATE, "attach_database() is called by CREATE EXTENSION only");
+  const int64 epoch = start_epoch();
+  if (!preloaded()) {
+    pg::report(
+        WARNING, DW_NOT_READY, "durable_work is not loaded at server start",
+        "Its functions raise an error until then.",
+        "Add shared_preload_libraries = 'durable_work' to postgresql.conf and restart the server.");
+    return pg::void_result();
+  }
+  core::Transaction& open = transaction();
+  open.reserve(1);
+  open.note_database(level(), core::ActionKind::attach, MyDatabaseId, epoch);
+  (void)fcinfo;
+  return pg::void_result();
+}
+
+/* durable_work.library_version(): of the library that is loaded, which after an upgrade of the
+ * files may be older. */
+extern "C" Datum dw_library_version_body(FunctionCallInfo) { return pg::text_datum(DW_VERSION); }
+
+}  // namespace dw::runtime

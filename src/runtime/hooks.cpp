@@ -1,0 +1,129 @@
+/*
+ * Noticing that the extension, or a database, goes away.
+ *
+ * DROP EXTENSION detaches the database when it commits. The server refuses to drop, copy, rename or
+ * move a database while anybody is connected to it, and waits five seconds at most; a housekeeper
+ * would be in the way, so it is asked to leave first, and none is sent there again before the
+ * transaction has ended.
+ *
+ * The hooks are called by the server, outside of the guard; what may throw goes through it here.
+ */
+#include "pg/headers.hpp"
+
+#include "durable_work/abi.h"
+#include "runtime/session.hpp"
+#include "runtime/shared.hpp"
+
+namespace dw::runtime {
+
+namespace {
+
+object_access_hook_type next_object_access_hook = nullptr;
+ProcessUtility_hook_type next_utility_hook = nullptr;
+
+template <typename Function>
+void guarded(Function function) {
+  dw_failure failure;
+  const bool done = dw_guard_plain([](void* argument) { (*static_cast<Function*>(argument))(); },
+                                   &function, &failure);
+  if (!done) dw_raise_failure(&failure);
+}
+
+void note_detach(Oid database) {
+  guarded([database] {
+    core::Transaction& open = transaction();
+    open.reserve(1);
+    open.note_database(level(), core::ActionKind::detach, database, 0);
+  });
+}
+
+void on_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void* arg) {
+  if (next_object_access_hook != nullptr)
+    next_object_access_hook(access, class_id, object_id, sub_id, arg);
+  if (access != OAT_DROP) return;
+  if (class_id == ExtensionRelationId) {
+    if (object_id == get_extension_oid("durable_work", true)) note_detach(MyDatabaseId);
+  } else if (class_id == DatabaseRelationId && object_id != MyDatabaseId) {
+    note_detach(object_id);
+    close_database_until_end(object_id);
+  }
+}
+
+/* A database named by a statement; nullptr or an unknown one is left to the server to complain
+ * about. */
+void close_named(const char* name) {
+  if (name == nullptr) return;
+  const Oid database = get_database_oid(name, true);
+  if (!OidIsValid(database) || database == MyDatabaseId) return;
+  guarded([database] {
+    transaction(); /* its callback opens the database again */
+    close_database_until_end(database);
+  });
+}
+
+const DefElem* find_option(const List* options, const char* name) {
+  ListCell* cell;
+  foreach (cell, options) {
+    const auto* const option = static_cast<const DefElem*>(lfirst(cell));
+    if (strcmp(option->defname, name) == 0) return option;
+  }
+  return nullptr;
+}
+
+void before_utility(const Node* statement) {
+  switch (nodeTag(statement)) {
+    case T_CreatedbStmt: {
+      const auto* const create = reinterpret_cast<const CreatedbStmt*>(statement);
+      const DefElem* const copied = find_option(create->options, "template");
+      close_named(copied != nullptr && copied->arg != nullptr
+                      ? defGetString(const_cast<DefElem*>(copied))
+                      : "template1");
+      guarded([] {
+        transaction();
+        note_created_database();
+      });
+      break;
+    }
+    case T_RenameStmt: {
+      const auto* const rename = reinterpret_cast<const RenameStmt*>(statement);
+      if (rename->renameType == OBJECT_DATABASE) close_named(rename->subname);
+      break;
+    }
+    case T_AlterDatabaseStmt: {
+      const auto* const alter = reinterpret_cast<const AlterDatabaseStmt*>(statement);
+      if (find_option(alter->options, "tablespace") != nullptr) close_named(alter->dbname);
+      /* ALLOW_CONNECTIONS may let the launcher in. */
+      guarded([] {
+        transaction();
+        note_created_database();
+      });
+      break;
+    }
+    default:
+      break;
+  }
+}
+
+void on_utility(PlannedStmt* planned, const char* query, bool read_only_tree,
+                ProcessUtilityContext context, ParamListInfo params, QueryEnvironment* environment,
+                DestReceiver* receiver, QueryCompletion* completion) {
+  before_utility(planned->utilityStmt);
+  if (next_utility_hook != nullptr) {
+    next_utility_hook(planned, query, read_only_tree, context, params, environment, receiver,
+                      completion);
+  } else {
+    standard_ProcessUtility(planned, query, read_only_tree, context, params, environment, receiver,
+                            completion);
+  }
+}
+
+}  // namespace
+
+void install_hooks() {
+  next_object_access_hook = object_access_hook;
+  object_access_hook = on_object_access;
+  next_utility_hook = ProcessUtility_hook;
+  ProcessUtility_hook = on_utility;
+}
+
+}  // namespace dw::runtime

@@ -1,0 +1,199 @@
+/*
+ * The housekeeper: one background worker for each database with the extension.
+ *
+ * It makes jobs resident that are only on disk (core/loader.hpp), ends leases that ran out
+ * (core/sweeper.hpp), wakes waiters of jobs that come due, raises the epoch, follows the table of
+ * queues and summarises block ranges. Each is a phase of short transactions; a failing one pauses
+ * while the others go on.
+ *
+ * Timers: before it looks for the next deadline and due time it sets the plan in shared memory to
+ * "never", so that whoever sets a timer from then on wakes it; after looking it writes down what it
+ * will sleep for, so that only earlier timers wake it.
+ */
+#include <algorithm>
+
+#include "core/token.hpp"
+
+#include "pg/headers.hpp"
+
+#include "durable_work/abi.h"
+#include "pg/memory.hpp"
+#include "runtime/housekeeper.hpp"
+#include "runtime/session.hpp"
+
+namespace dw::runtime {
+
+namespace {
+
+constexpr int64 kChunk = 10 * core::kMillisecond;
+constexpr int64 kLongestSleep = 60 * core::kSecond;
+
+Housekeeper the_housekeeper;
+
+/* Requests that commits and functions left in shared memory; kept here until they are done. */
+void take_requests(Housekeeper* self) {
+  core::Dispatcher& engine = dispatcher();
+  self->wants_catalog = engine.take_catalog_stale(self->slot) || self->wants_catalog;
+  self->wants_reload = engine.take_reload(self->slot) || self->wants_reload;
+  if (slot_of(*self).counter.load(std::memory_order_relaxed) >= core::kCounterRaise)
+    self->wants_epoch = true;
+}
+
+void follow_catalog(Housekeeper* self) {
+  if (!self->wants_catalog && !self->wants_reload && !self->wants_epoch) return;
+  if (!is_due(self->catalog)) return;
+  bool good = true;
+  if (self->wants_epoch) {
+    good = renew_epoch(self);
+    self->wants_epoch = !good;
+  }
+  /* Queues first: a reload may be for one that has no slot yet. */
+  if (good && (self->wants_catalog || self->wants_reload)) {
+    good = read_queues(self);
+    self->wants_catalog = !good;
+  }
+  if (good && self->wants_reload) {
+    good = catch_up_epoch(self) && protected_step(self->memory, [self] { self->loader->reset(); });
+    self->wants_reload = !good;
+  }
+  if (good) {
+    note_success(&self->catalog);
+  } else {
+    note_failure(&self->catalog);
+  }
+}
+
+void report_load(Housekeeper* self) {
+  if (self->load_reported) return;
+  self->load_reported = true;
+  uint32 queues = 0;
+  for (const core::Queue& queue : arena()->queues) {
+    if (queue.state == core::QueueState::active && queue.database == self->slot) queues++;
+  }
+  const int64 elapsed = platform().monotonic_now() - self->started;
+  ereport(LOG,
+          (errmsg("durable_work: loaded " UINT64_FORMAT " jobs of %u queues in " INT64_FORMAT " ms",
+                  static_cast<uint64>(self->loader->loaded()), queues, elapsed / 1000)));
+}
+
+bool load(Housekeeper* self) {
+  if (!is_due(self->load)) return false;
+  bool more = false;
+  if (!protected_step(self->memory, [self, &more] { more = self->loader->step(kChunk); })) {
+    self->store->abort();
+    note_failure(&self->load);
+    return false;
+  }
+  note_success(&self->load);
+  if (!more) report_load(self);
+  return more;
+}
+
+bool sweep(Housekeeper* self) {
+  if (!is_due(self->sweep)) return false;
+  bool more = false;
+  if (!protected_step(self->memory, [self, &more] { more = self->sweeper->step(); })) {
+    self->store->abort();
+    note_failure(&self->sweep);
+    return false;
+  }
+  note_success(&self->sweep);
+  return more;
+}
+
+/* What is left of a pause; longer than any sleep when there is none. */
+int64 until_due(const Phase& phase, int64 monotonic) {
+  return phase.not_before > monotonic ? phase.not_before - monotonic : kLongestSleep;
+}
+
+int64 span(int64 from, int64 to) {
+  return to == core::kNever ? kLongestSleep : std::max(to - from, int64{0});
+}
+
+/* Microseconds until something is to be done without anybody asking. */
+int64 plan(Housekeeper* self) {
+  core::Database& slot = slot_of(*self);
+  const int64 deadline = self->sweeper->next_deadline();
+  self->idle_check_at = std::min(self->idle_check_at, self->sweeper->next_due());
+  const int64 wake = self->loader->next_wake();
+  slot.planned_deadline.store(deadline, std::memory_order_seq_cst);
+  slot.planned_due.store(self->idle_check_at, std::memory_order_seq_cst);
+
+  const int64 monotonic = platform().monotonic_now();
+  const int64 wall = platform().wall_now();
+  int64 sleep = kLongestSleep;
+  sleep = std::min(sleep, std::max(span(monotonic, deadline), self->sweep.not_before - monotonic));
+  sleep = std::min(sleep, span(wall, self->idle_check_at));
+  sleep = std::min(sleep, std::max(span(wall, wake), self->load.not_before - monotonic));
+  for (const Phase* phase : {&self->catalog, &self->load, &self->sweep, &self->summary})
+    sleep = std::min(sleep, until_due(*phase, monotonic));
+  return sleep;
+}
+
+/* One look at everything; true: there is more to do at once. */
+bool work(Housekeeper* self) {
+  core::Database& slot = slot_of(*self);
+  slot.planned_deadline.store(core::kNever, std::memory_order_seq_cst);
+  slot.planned_due.store(core::kNever, std::memory_order_seq_cst);
+  take_requests(self);
+  follow_catalog(self);
+  bool more = load(self);
+  more = sweep(self) || more;
+  if (platform().wall_now() >= self->idle_check_at) {
+    self->idle_check_at = core::kNever;
+    dispatcher().wake_idle(self->slot);
+  }
+  if (!more && is_due(self->summary)) more = summarise_ranges(self);
+  return more;
+}
+
+Farewell serve(Housekeeper* self, uint32 wait_event) {
+  for (;;) {
+    if (shutdown_requested()) return Farewell::none;
+    if (asked_to_leave(*self)) return Farewell::asked;
+    if (slot_is_gone(*self)) return Farewell::again;
+    self->loader->set_horizon(timer_horizon());
+    MemoryContextReset(self->memory);
+    const bool more = work(self);
+    if (slot_is_gone(*self)) continue;
+    const int64 sleep = more ? 0 : plan(self);
+    if (!more) {
+      pgstat_report_stat(true);
+      pgstat_report_activity(STATE_IDLE, nullptr);
+    }
+    if (!more) sleep_for(sleep, wait_event);
+  }
+}
+
+}  // namespace
+
+extern "C" void dw_housekeeper_main_body(Datum argument) {
+  Housekeeper* const self = &the_housekeeper;
+  start_worker_process();
+  if (!take_desk(self, argument)) return;
+  if (asked_to_leave(*self)) {
+    say_farewell(*self, Farewell::asked);
+    return;
+  }
+  self->started = platform().monotonic_now();
+  self->idle_check_at = core::kNever;
+  for (Phase* phase : {&self->catalog, &self->load, &self->sweep, &self->summary})
+    note_success(phase);
+  BackgroundWorkerInitializeConnectionByOid(self->desk->database, InvalidOid, 0);
+  use_own_settings("durable_work housekeeper");
+  self->memory = pg::new_context(TopMemoryContext, "durable_work housekeeper");
+  MemoryContextSwitchTo(self->memory);
+
+  switch (attach_slot(self)) {
+    case Attach::failed:
+      return;
+    case Attach::no_extension:
+      say_farewell(*self, Farewell::no_extension);
+      return;
+    case Attach::done:
+      break;
+  }
+  say_farewell(*self, serve(self, pg::new_wait_event("DurableWorkHousekeeper")));
+}
+
+}  // namespace dw::runtime

@@ -1,0 +1,72 @@
+/*
+ * The housekeeper of one database: what its parts share. One instance a process.
+ */
+#pragma once
+
+#include "core/loader.hpp"
+#include "core/sweeper.hpp"
+
+#include "pg/headers.hpp"
+
+#include "runtime/process.hpp"
+#include "runtime/shared.hpp"
+#include "store/page_store.hpp"
+
+namespace dw::runtime {
+
+struct Housekeeper {
+  Desk* desk;
+  uint32 generation;
+  MemoryContext memory; /* reset before each round */
+  core::Index slot;     /* kNone: not attached */
+  uint32 incarnation;   /* of the slot */
+  bool took_over;       /* another housekeeper had the slot before */
+  store::PageStore* store;
+  core::Loader* loader;
+  core::Sweeper* sweeper;
+
+  /* What is asked for and not done yet. */
+  bool wants_catalog;
+  bool wants_reload;
+  bool wants_epoch;
+  Phase catalog;
+  Phase load;
+  Phase sweep;
+  Phase summary;
+
+  bool load_reported;
+  int64 started;       /* monotonic */
+  int64 idle_check_at; /* wall */
+};
+
+/* --- housekeeper_desk.cpp --- */
+/* Takes the desk that the launcher prepared; false: it was meant for another. */
+bool take_desk(Housekeeper* self, Datum argument);
+/* The extension is there. */
+void settle_at_desk(const Housekeeper& self);
+bool asked_to_leave(const Housekeeper& self);
+void say_farewell(const Housekeeper& self, Farewell farewell);
+
+/* --- housekeeper_attach.cpp --- */
+enum class Attach : uint8 { done, no_extension, failed };
+/* Finds or makes the database's slot, raises the epoch when it was new, reads the queues, opens it.
+ */
+Attach attach_slot(Housekeeper* self);
+/* The extension was dropped, perhaps made anew since. */
+bool slot_is_gone(const Housekeeper& self);
+core::Database& slot_of(const Housekeeper& self);
+/* A new epoch, flushed, then known to the claims. False: failed, reported. */
+bool renew_epoch(Housekeeper* self);
+/* Raises it only if the table has a higher one than memory: after rows were restored. */
+bool catch_up_epoch(Housekeeper* self);
+
+/* --- housekeeper_queues.cpp --- */
+/* Makes the arena's queues those of the table. False: failed, reported. */
+bool read_queues(Housekeeper* self);
+
+/* --- housekeeper_summary.cpp --- */
+/* Summarises page ranges that are full, for a few milliseconds. True: more is to be done at once.
+ */
+bool summarise_ranges(Housekeeper* self);
+
+}  // namespace dw::runtime

@@ -1,0 +1,106 @@
+/*
+ * Taking charge of a database.
+ *
+ * A slot that CREATE EXTENSION has just made is open already. After a server start there is none:
+ * it is made, claims return nothing from it, and it is opened once a higher epoch is on disk. An
+ * enqueue that commits in between leaves a request to load everything, and is found.
+ */
+#include <new>
+
+#include "core/token.hpp"
+
+#include "pg/headers.hpp"
+
+#include "pg/error.hpp"
+#include "pg/subtransaction.hpp"
+#include "runtime/epoch.hpp"
+#include "runtime/housekeeper.hpp"
+#include "runtime/server.hpp"
+#include "runtime/session.hpp"
+#include "store/catalog.hpp"
+
+namespace dw::runtime {
+
+namespace {
+
+template <typename Function>
+bool in_transaction(const Housekeeper& self, Function function) {
+  pg::error_report report;
+  return pg::transaction(&report, self.memory, LOG, [&function] {
+    PushActiveSnapshot(GetTransactionSnapshot());
+    function();
+    PopActiveSnapshot();
+  });
+}
+
+/* The log begins in segment 0 and stays there: all ids belong to it. */
+void set_first_segment(core::Index slot) {
+  core::JobId first_ids[core::kSegments];
+  for (core::JobId& first : first_ids) first = core::kNever;
+  first_ids[0] = core::kAlways;
+  dispatcher().set_segments(slot, 0, first_ids);
+}
+
+}  // namespace
+
+core::Database& slot_of(const Housekeeper& self) { return arena()->databases[self.slot]; }
+
+bool slot_is_gone(const Housekeeper& self) {
+  const core::Database& slot = slot_of(self);
+  return slot.incarnation != self.incarnation || slot.state == core::DatabaseState::free;
+}
+
+bool renew_epoch(Housekeeper* self) {
+  int64 epoch = 0;
+  if (!in_transaction(*self, [&epoch] { epoch = raise_epoch(); })) return false;
+  if (!slot_is_gone(*self)) dispatcher().open_database(self->slot, epoch);
+  return true;
+}
+
+bool catch_up_epoch(Housekeeper* self) {
+  int64 highest = 0;
+  if (!in_transaction(*self, [&highest] { highest = highest_epoch(); })) return false;
+  return highest <= slot_of(*self).epoch || renew_epoch(self);
+}
+
+Attach attach_slot(Housekeeper* self) {
+  bool found = false;
+  if (!in_transaction(*self, [&found] { found = store::find_tables() != nullptr; }))
+    return Attach::failed;
+  if (!found) return Attach::no_extension;
+  settle_at_desk(*self);
+
+  core::Dispatcher& engine = dispatcher();
+  self->slot = engine.attach_database(MyDatabaseId);
+  if (self->slot == core::kNone) {
+    pg::report(LOG, DW_PROGRAM_LIMIT_EXCEEDED, "durable_work serves too many databases",
+               psprintf("At most %u databases of one server can have the extension.",
+                        core::kMostDatabases));
+    return Attach::failed;
+  }
+  core::Database& slot = slot_of(*self);
+  self->incarnation = slot.incarnation;
+  self->took_over = control()->attended[self->slot] == self->incarnation;
+  control()->attended[self->slot] = self->incarnation;
+  control()->housekeeper[self->slot].store(my_proc_number(), std::memory_order_release);
+
+  const bool is_new = slot.state != core::DatabaseState::open;
+  int64 epoch = 0;
+  if (is_new) {
+    set_first_segment(self->slot);
+    if (!in_transaction(*self, [&epoch] { epoch = raise_epoch(); })) return Attach::failed;
+  }
+  self->store = new (MemoryContextAlloc(TopMemoryContext, sizeof(store::PageStore)))
+      store::PageStore(&engine, self->slot);
+  self->loader = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::Loader)))
+      core::Loader(&engine, self->slot, self->store);
+  self->sweeper = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::Sweeper)))
+      core::Sweeper(&engine, self->slot, self->store);
+  self->loader->set_horizon(timer_horizon());
+  if (!read_queues(self)) return Attach::failed;
+  if (is_new && !slot_is_gone(*self)) engine.open_database(self->slot, epoch);
+  self->wants_reload = self->took_over;
+  return Attach::done;
+}
+
+}  // namespace dw::runtime

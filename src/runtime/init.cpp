@@ -1,0 +1,14 @@
+/* What _PG_init does: in every process when preloaded, in one session otherwise. */
+#include "pg/headers.hpp"
+
+#include "durable_work/abi.h"
+#include "runtime/shared.hpp"
+
+extern "C" void dw_runtime_init(void) {
+  using namespace dw::runtime;
+  define_settings(process_shared_preload_libraries_in_progress);
+  if (!process_shared_preload_libraries_in_progress) return;
+  request_shared_memory();
+  install_hooks();
+  register_launcher();
+}

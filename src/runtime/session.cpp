@@ -1,0 +1,196 @@
+/*
+ * One process's part of the engine, and the end of its transactions.
+ *
+ * The callbacks run outside of the guard: before the commit they may raise a server error, at and
+ * after the end they only call what cannot fail. A process that ends in the middle of a transaction
+ * aborts it on its way out while shared memory is still there, so the abort callback gives back
+ * what it held.
+ *
+ * The server's nesting level is 1 outside any savepoint, and in the callback of a subtransaction
+ * that ends it still is that subtransaction's own.
+ */
+#include <new>
+
+#include "core/dispatcher.hpp"
+#include "core/transaction.hpp"
+
+#include "pg/headers.hpp"
+
+#include "pg/datum.hpp"
+#include "pg/error.hpp"
+#include "runtime/server.hpp"
+#include "runtime/session.hpp"
+#include "runtime/shared.hpp"
+
+namespace dw::runtime {
+
+namespace {
+
+/* Made on first use and never destroyed. */
+alignas(core::Dispatcher) unsigned char dispatcher_memory[sizeof(core::Dispatcher)];
+alignas(core::Transaction) unsigned char transaction_memory[sizeof(core::Transaction)];
+core::Dispatcher* the_dispatcher = nullptr;
+core::Transaction* the_transaction = nullptr;
+
+bool on_exit_registered = false;
+bool database_created = false;
+
+struct WorkerMemory {
+  core::WorkerRef ref;
+  core::Index database;
+  int64 instance;
+  bool known;
+  char name[core::kWorkerNameSize];
+};
+WorkerMemory last_worker;
+
+/* The last waiter that was woken must not take the wake with it. */
+void leave_waiting(int, Datum) {
+  const auto self = static_cast<core::Index>(my_proc_number());
+  dispatcher().wait_end(self);
+  dispatcher().pass_wake_on(self);
+}
+
+void before_commit() {
+  core::QueueId gone = 0;
+  if (the_transaction->pre_commit(&gone)) return;
+  ereport(ERROR,
+          (errcode(pg::sqlstate(DW_UNKNOWN_OBJECT)),
+           errmsg("queue with number %d was dropped while this transaction enqueued to it", gone),
+           errhint("Run the transaction again; it will see that the queue is gone.")));
+}
+
+void before_prepare() {
+  if (!the_transaction->has_work()) return;
+  ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                  errmsg("cannot PREPARE a transaction that has used durable_work"),
+                  errdetail("Jobs that it enqueued, claimed or decided could not be followed until "
+                            "COMMIT PREPARED."),
+                  errhint("Use COMMIT, or do the work with jobs in a transaction of its own.")));
+}
+
+void on_transaction(XactEvent event, void*) {
+  switch (event) {
+    case XACT_EVENT_PRE_COMMIT:
+      before_commit();
+      break;
+    case XACT_EVENT_PRE_PREPARE:
+      before_prepare();
+      break;
+    case XACT_EVENT_COMMIT: {
+      const bool look = the_transaction->changes_database();
+      /* Of an earlier commit when this one wrote nothing, which does no harm. */
+      the_transaction->commit(XactLastCommitEnd);
+      if (look) poke_launcher();
+      if (database_created) poke_about(InvalidOid);
+      database_created = false;
+      reopen_closed_database();
+      break;
+    }
+    case XACT_EVENT_ABORT:
+      the_transaction->abort();
+      database_created = false;
+      reopen_closed_database();
+      break;
+    default:
+      /* A parallel worker has no actions; its leader's end is what counts. */
+      break;
+  }
+}
+
+void on_subtransaction(SubXactEvent event, SubTransactionId, SubTransactionId, void*) {
+  switch (event) {
+    case SUBXACT_EVENT_COMMIT_SUB:
+      the_transaction->sub_commit(level());
+      break;
+    case SUBXACT_EVENT_ABORT_SUB:
+      the_transaction->sub_abort(level());
+      break;
+    default:
+      break;
+  }
+}
+
+}  // namespace
+
+bool preloaded() { return control() != nullptr; }
+
+void require_preloaded() {
+  if (likely(preloaded())) return;
+  pg::raise(
+      DW_NOT_READY, "durable_work is not loaded at server start",
+      "Jobs are dispatched from shared memory, which can only be had at server start.",
+      "Add shared_preload_libraries = 'durable_work' to postgresql.conf and restart the server.");
+}
+
+void require_writable(const char* command) {
+  PreventCommandDuringRecovery(command);
+  PreventCommandIfReadOnly(command);
+  PreventCommandIfParallelMode(command);
+}
+
+core::Dispatcher& dispatcher() {
+  if (unlikely(the_dispatcher == nullptr))
+    the_dispatcher = new (dispatcher_memory) core::Dispatcher(arena(), &platform());
+  return *the_dispatcher;
+}
+
+core::Transaction& transaction() {
+  if (unlikely(the_transaction == nullptr)) {
+    auto* const made = new (transaction_memory) core::Transaction(&dispatcher());
+    RegisterXactCallback(on_transaction, nullptr);
+    the_transaction = made;
+    RegisterSubXactCallback(on_subtransaction, nullptr);
+  }
+  the_transaction->set_database(database(), MyDatabaseId);
+  return *the_transaction;
+}
+
+core::Index database() {
+  static core::Index known = 0;
+  const core::Database& slot = arena()->databases[known];
+  if (likely(slot.oid == MyDatabaseId && slot.state != core::DatabaseState::free)) return known;
+  const core::Index found = dispatcher().find_database(MyDatabaseId);
+  if (found != core::kNone) known = found;
+  return found;
+}
+
+int level() { return GetCurrentTransactionNestLevel(); }
+
+core::Index waiter() {
+  const auto number = static_cast<core::Index>(my_proc_number());
+  if (unlikely(!on_exit_registered)) {
+    if (number >= control()->waiters)
+      pg::raise(DW_INTERNAL_ERROR, "durable_work has no waiter for this kind of process");
+    before_shmem_exit(leave_waiting, 0);
+    on_exit_registered = true;
+  }
+  return number;
+}
+
+core::WorkerRef worker(std::string_view name, int64 instance) {
+  const core::Index here = database();
+  if (likely(last_worker.known && last_worker.database == here &&
+             last_worker.instance == instance && name == last_worker.name))
+    return last_worker.ref;
+  pg::check_length(name, "worker", 1, core::kWorkerNameSize - 1);
+  const core::WorkerRef ref = dispatcher().worker_slot(here, name, instance);
+  if (ref.worker == core::kNone)
+    pg::raise("53400", "too many workers hold leases at the same time",
+              psprintf("At most %u names of workers can hold leases.", core::kMostWorkers),
+              "Use one name for each worker process, not one for each job.");
+  last_worker.known = false;
+  std::memcpy(last_worker.name, name.data(), name.size());
+  last_worker.name[name.size()] = '\0';
+  last_worker.ref = ref;
+  last_worker.database = here;
+  last_worker.instance = instance;
+  last_worker.known = true;
+  return ref;
+}
+
+void forget_worker() { last_worker.known = false; }
+
+void note_created_database() { database_created = true; }
+
+}  // namespace dw::runtime

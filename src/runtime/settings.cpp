@@ -1,0 +1,50 @@
+/* The settings durable_work.*. */
+#include "pg/headers.hpp"
+
+#include "runtime/session.hpp"
+#include "runtime/settings.hpp"
+#include "runtime/shared.hpp"
+
+namespace dw::runtime {
+
+namespace {
+
+constexpr int kDefaultResidentJobs = 262144;
+constexpr int kFewestResidentJobs = 64;
+constexpr int kMostResidentJobs = 1 << 27;
+
+int max_resident_jobs_setting = kDefaultResidentJobs;
+int timer_horizon_setting = 15 * 60 * 1000;
+int max_wait_setting = 60 * 1000;
+
+}  // namespace
+
+uint32 max_resident_jobs() { return static_cast<uint32>(max_resident_jobs_setting); }
+
+int64 timer_horizon() { return int64{timer_horizon_setting} * 1000; }
+
+int64 max_wait() { return int64{max_wait_setting} * 1000; }
+
+void define_settings(bool at_server_start) {
+  if (at_server_start) {
+    DefineCustomIntVariable(
+        "durable_work.max_resident_jobs", "Sets how many jobs of all queues are kept in memory.",
+        "Jobs beyond it wait on disk and are loaded as room appears. Each takes about 110 bytes of "
+        "shared memory.",
+        &max_resident_jobs_setting, kDefaultResidentJobs, kFewestResidentJobs, kMostResidentJobs,
+        PGC_POSTMASTER, 0, nullptr, nullptr, nullptr);
+  }
+  DefineCustomIntVariable(
+      "durable_work.timer_horizon",
+      "Sets how far ahead a delayed job may be due and still be kept with the others.",
+      "Jobs due later are stored in the table durable_work.parked and brought in when their time "
+      "is near.",
+      &timer_horizon_setting, 15 * 60 * 1000, 1000, 24 * 60 * 60 * 1000, PGC_SIGHUP, GUC_UNIT_MS,
+      nullptr, nullptr, nullptr);
+  DefineCustomIntVariable("durable_work.max_wait", "Sets the longest timeout of wait_for_work.",
+                          "A call with a longer one is refused.", &max_wait_setting, 60 * 1000, 1,
+                          24 * 60 * 60 * 1000, PGC_SIGHUP, GUC_UNIT_MS, nullptr, nullptr, nullptr);
+  if (at_server_start) MarkGUCPrefixReserved("durable_work");
+}
+
+}  // namespace dw::runtime

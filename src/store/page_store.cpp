@@ -1,0 +1,229 @@
+#include <algorithm>
+
+#include "core/outcome.hpp"
+
+#include "pg/headers.hpp"
+
+#include "pg/call.hpp"
+#include "pg/error.hpp"
+#include "pg/memory.hpp"
+#include "store/catalog.hpp"
+#include "store/page_rows.hpp"
+#include "store/page_store.hpp"
+
+namespace dw::store {
+
+namespace {
+
+/* Opens the table without waiting for long: the caller's lock_timeout is small. */
+void open_table(Relation* relation, BlockNumber* blocks, Oid oid, const ColumnType* columns,
+                int count) {
+  if (*relation != nullptr) return;
+  Relation opened = table_open(oid, AccessShareLock);
+  check_columns(opened, columns, count);
+  *blocks = RelationGetNumberOfBlocks(opened);
+  *relation = opened;
+}
+
+}  // namespace
+
+PageStore::PageStore(core::Dispatcher* dispatcher, core::Index database)
+    : dispatcher_(dispatcher), database_(database) {
+  /* A scan of the whole log must not push everything else out of the buffer pool. */
+  strategy_ = pg::in_context(TopMemoryContext, [] { return GetAccessStrategy(BAS_BULKREAD); });
+}
+
+void PageStore::begin() {
+  pg::call([this] {
+    SetCurrentStatementStartTimestamp();
+    StartTransactionCommand();
+    PushActiveSnapshot(GetTransactionSnapshot());
+    snapshot_ = GetActiveSnapshot();
+    /* After the snapshot: what it sees was in the log by now. */
+    position_ = RecoveryInProgress() ? 0 : GetXLogInsertRecPtr();
+    note_count_ = 0;
+  });
+}
+
+void PageStore::commit() {
+  pg::call([this] {
+    close_tables();
+    PopActiveSnapshot();
+    snapshot_ = nullptr;
+    CommitTransactionCommand();
+  });
+  for (int i = 0; i < note_count_; i++)
+    dispatcher_->note_outcome_page(database_, notes_[i].segment, notes_[i].block);
+  note_count_ = 0;
+}
+
+void PageStore::abort() noexcept {
+  AbortOutOfAnyTransaction();
+  for (Table& table : jobs_) table.relation = nullptr;
+  for (Table& table : outcomes_) table.relation = nullptr;
+  due_index_ = nullptr;
+  parked_scan_ = nullptr;
+  snapshot_ = nullptr;
+  note_count_ = 0;
+}
+
+/* Locks are kept until the end of the transaction. */
+void PageStore::close_tables() {
+  for (Table* tables : {jobs_, outcomes_}) {
+    for (int i = 0; i < core::kStores; i++) {
+      if (tables[i].relation != nullptr) table_close(tables[i].relation, NoLock);
+      tables[i].relation = nullptr;
+    }
+  }
+}
+
+const PageStore::Table& PageStore::job_table(std::uint8_t segment) {
+  Table& table = jobs_[segment];
+  open_table(&table.relation, &table.blocks, tables().job[segment], kJobColumns, kJobColumnCount);
+  return table;
+}
+
+const PageStore::Table& PageStore::outcome_table(std::uint8_t segment) {
+  Table& table = outcomes_[segment];
+  open_table(&table.relation, &table.blocks, tables().outcome[segment], kOutcomeColumns,
+             kOutcomeColumnCount);
+  return table;
+}
+
+std::uint32_t PageStore::job_blocks(std::uint8_t segment) {
+  return pg::call([this, segment] { return job_table(segment).blocks; });
+}
+
+std::uint32_t PageStore::outcome_blocks(std::uint8_t segment) {
+  return pg::call([this, segment] { return outcome_table(segment).blocks; });
+}
+
+int PageStore::read_job_page(std::uint8_t segment, BlockNumber block) {
+  const Table& table = job_table(segment);
+  if (block >= table.blocks) return 0;
+  int count = 0;
+  for_each_visible_row(table.relation, block, strategy_, snapshot_, [&](const HeapTupleData& row) {
+    decode_job(row, segment, &job_rows_[count++]);
+  });
+  return count;
+}
+
+void PageStore::scan_jobs(std::uint8_t segment, std::uint32_t block, core::JobSink& sink) {
+  const int count = pg::call([this, segment, block] { return read_job_page(segment, block); });
+  for (int i = 0; i < count; i++) {
+    if (!sink.take(job_rows_[i])) return;
+  }
+}
+
+int PageStore::read_outcome_page(std::uint8_t segment, BlockNumber block) {
+  const Table& table = outcome_table(segment);
+  if (block >= table.blocks) return 0;
+  int count = 0;
+  unsigned char* place = bodies_;
+  for_each_visible_row(table.relation, block, strategy_, snapshot_, [&](const HeapTupleData& row) {
+    place = decode_outcome(row, place, &outcome_rows_[count++]);
+  });
+  /* No page is locked any more: a body that was stored out of line or compressed can be fetched. */
+  for (int i = 0; i < count; i++) finish_outcome(&outcome_rows_[i]);
+  return count;
+}
+
+void PageStore::scan_outcomes(std::uint8_t segment, std::uint32_t block, core::OutcomeSink& sink) {
+  const int count = pg::call([this, segment, block] { return read_outcome_page(segment, block); });
+  for (int i = 0; i < count; i++) {
+    if (!sink.take(outcome_rows_[i])) return;
+  }
+}
+
+void PageStore::begin_parked_scan(core::Micros from, core::Micros until) {
+  const Table& parked = job_table(core::kParkedSegment);
+  const Oid index = get_relname_relid("parked_due", tables().schema);
+  if (!OidIsValid(index)) elog(ERROR, "index durable_work.parked_due is missing");
+  due_index_ = index_open(index, AccessShareLock);
+  ScanKeyData keys[2];
+  ScanKeyInit(&keys[0], kJobAvailableAt, BTGreaterStrategyNumber, F_TIMESTAMPTZ_GT,
+              TimestampTzGetDatum(from));
+  ScanKeyInit(&keys[1], kJobAvailableAt, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE,
+              TimestampTzGetDatum(until));
+  parked_scan_ = systable_beginscan_ordered(parked.relation, due_index_, snapshot_, 2, keys);
+}
+
+int PageStore::read_parked_rows() {
+  int count = 0;
+  while (count < kRowsAtOnce) {
+    const HeapTuple row = systable_getnext_ordered(parked_scan_, ForwardScanDirection);
+    if (!HeapTupleIsValid(row)) break;
+    decode_job(*row, core::kParkedSegment, &job_rows_[count++]);
+  }
+  return count;
+}
+
+void PageStore::end_parked_scan() {
+  systable_endscan_ordered(parked_scan_);
+  parked_scan_ = nullptr;
+  index_close(due_index_, NoLock);
+  due_index_ = nullptr;
+}
+
+void PageStore::scan_parked(core::Micros from, core::Micros until, core::JobSink& sink) {
+  pg::call([this, from, until] { begin_parked_scan(from, until); });
+  bool wanted = true;
+  int count = kRowsAtOnce;
+  while (wanted && count == kRowsAtOnce) {
+    count = pg::call([this] { return read_parked_rows(); });
+    for (int i = 0; wanted && i < count; i++) wanted = sink.take(job_rows_[i]);
+  }
+  pg::call([this] { end_parked_scan(); });
+}
+
+void PageStore::scan_parked_outcomes(core::OutcomeSink& sink) {
+  const std::uint32_t blocks = outcome_blocks(core::kParkedSegment);
+  for (std::uint32_t block = 0; block < blocks; block++)
+    scan_outcomes(core::kParkedSegment, block, sink);
+}
+
+void PageStore::note_page(uint8 segment, uint32 block) {
+  for (int i = note_count_ - 1; i >= 0; i--) {
+    if (notes_[i].segment == segment && notes_[i].block == block) return;
+  }
+  if (note_count_ == kMostNotes) elog(ERROR, "too many outcome pages in one sweep");
+  notes_[note_count_++] = Note{segment, block};
+}
+
+/* One kind of outcome of one queue in one segment, of one worker's leases; sorted by id. */
+void PageStore::write_group(const core::Expiry* const* group, int n, TimestampTz now) {
+  const core::Expiry& first = *group[0];
+  const char* const reason = first.rolled_back ? "claim_rolled_back" : "lease_expired";
+  const Datum detail = failure_detail(first.worker, Datum{0}, false, reason);
+  auto* const members = pg::allocate<core::OutcomeMember>(static_cast<Size>(n));
+  for (int i = 0; i < n; i++) {
+    const core::Expiry& expiry = *group[i];
+    members[i] = core::OutcomeMember{expiry.id, expiry.token, expiry.attempt,
+                                     expiry.dead ? core::Micros{0} : now};
+    if (expiry.dead) bury_expired(expiry, reason, now, detail);
+  }
+  const core::OutcomeKind kind =
+      first.dead ? core::OutcomeKind::dead_lettered : core::OutcomeKind::attempt_failed;
+  insert_outcome(
+      kind, now, first.queue, first.segment, members, n, detail, true,
+      [](uint8 segment, uint32 block, int, void* arg) {
+        static_cast<PageStore*>(arg)->note_page(segment, block);
+      },
+      this);
+}
+
+void PageStore::write_expiries(const core::Expiry* expiries, std::size_t n, core::Micros now) {
+  pg::call([this, expiries, n, now] {
+    auto** const sorted = pg::allocate<const core::Expiry*>(n);
+    for (std::size_t i = 0; i < n; i++) sorted[i] = &expiries[i];
+    std::sort(sorted, sorted + n, expiry_before);
+    std::size_t first = 0;
+    for (std::size_t i = 1; i <= n; i++) {
+      if (i < n && same_outcome_row(*sorted[first], *sorted[i])) continue;
+      write_group(sorted + first, static_cast<int>(i - first), now);
+      first = i;
+    }
+  });
+}
+
+}  // namespace dw::store
