@@ -133,15 +133,15 @@ void Dispatcher::drop_placeholder(EntryRef ref) noexcept {
 
 namespace {
 
-/* The last entry of a tree that was never claimed: attempts charged in memory only must not be
- * forgotten. */
+/* The last entry of a tree that may go: attempts charged in memory only must not be forgotten, and
+ * a long sleeper is found by its stored due time, which a deferral leaves behind. */
 template <typename Tree>
-Entry* last_unclaimed(Tree& tree) noexcept {
+Entry* last_to_go(Tree& tree) noexcept {
   constexpr int kSteps = 64;
   auto e = tree.end();
   for (int i = 0; i < kSteps && e != tree.begin(); i++) {
     --e;
-    if (e->attempts == 0) return &*e;
+    if (e->attempts == 0 && e->segment != kParkedSegment) return &*e;
   }
   return nullptr;
 }
@@ -150,17 +150,13 @@ Entry* last_unclaimed(Tree& tree) noexcept {
 
 bool Dispatcher::evict_last(Queue& q) noexcept {
   Entry* last = nullptr;
-  if (q.delayed_count > q.ready_count) last = last_unclaimed(q.delayed);
-  if (last == nullptr) last = last_unclaimed(q.ready);
-  if (last == nullptr) last = last_unclaimed(q.delayed);
+  if (q.delayed_count > q.ready_count) last = last_to_go(q.delayed);
+  if (last == nullptr) last = last_to_go(q.ready);
+  if (last == nullptr) last = last_to_go(q.delayed);
   if (last == nullptr) return false;
-  if (last->segment == kParkedSegment) {
-    note_parked(q.database, last->at);
-  } else {
-    q.dirty.add(last->segment, last->block, last->block);
-    q.mode = LoadMode::loading;
-    q.short_of_room = 1;
-  }
+  q.dirty.add(last->segment, last->block, last->block);
+  q.mode = LoadMode::loading;
+  q.short_of_room = 1;
   leave_tree(q, *last);
   release_entry(*last);
   return true;
@@ -198,9 +194,7 @@ void Dispatcher::commit_decision(EntryRef ref, Token token, Decision decision, O
       break;
   }
   e->refunds = 0;
-  make_waiting(q, *e, due, platform_->wall_now());
-  if (e->state == EntryState::ready && q.waiter_count > 0 && !q.options.paused)
-    hold.add_waiters(take_waiters(index, hold.waiters(), 1));
+  give_back(hold, q, *e, due);
 }
 
 void Dispatcher::abort_decision(EntryRef ref, Token token, EntryState before) noexcept {
@@ -216,9 +210,7 @@ void Dispatcher::abort_decision(EntryRef ref, Token token, EntryState before) no
     set_deadline_timer(q, e->at);
     return;
   }
-  make_waiting(q, *e, e->at, platform_->wall_now());
-  if (e->state == EntryState::ready && q.waiter_count > 0 && !q.options.paused)
-    hold.add_waiters(take_waiters(index, hold.waiters(), 1));
+  give_back(hold, q, *e, e->at);
 }
 
 }  // namespace dw::core

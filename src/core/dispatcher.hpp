@@ -129,7 +129,16 @@ constexpr std::uint32_t kLowWater = 256;
 
 constexpr std::uint32_t kWorkerGone = std::numeric_limits<std::uint32_t>::max();
 
+enum class LinkResult : std::uint8_t {
+  linked,
+  resident,
+  busy, /* somebody is about to decide it; if that fails it must be linked later */
+  no_room,
+};
+
 enum class HeartbeatState : std::uint8_t { leased, cancelled, lost };
+
+class QueueLock;
 
 class Dispatcher {
  public:
@@ -182,8 +191,8 @@ class Dispatcher {
                const EntryRef* refs, std::uint32_t n) noexcept;
   /* ABORT: frees pending entries. */
   void unlink_pending(QueueRef queue, const EntryRef* refs, std::uint32_t n) noexcept;
-  /* Loader: links a committed row unless it is resident. False: no room. */
-  bool link_loaded(Index queue, const JobRow& row, Micros now) noexcept; /* under the queue lock */
+  /* Loader, under the queue lock: links a committed row unless it is resident. */
+  LinkResult link_loaded(Index queue, const JobRow& row, Micros now) noexcept;
   void note_outcome_page(Index database, std::uint8_t segment, std::uint32_t block) noexcept;
   void note_parked(Index database, Micros due) noexcept;
   void mark_dirty(Index database, QueueId id, std::uint8_t segment, std::uint32_t block) noexcept;
@@ -270,9 +279,14 @@ class Dispatcher {
   void finish_entry(Entry& e) noexcept;             /* release, or tombstone while a chunk runs */
   bool hash_add(Index database, Entry& e) noexcept; /* false: (database, queue, id) is there */
   void hash_remove(Index database, Entry& e) noexcept;
+  EntryState state_of(Index queue, JobId id) noexcept; /* free: not resident */
   bool hash_has(Index database, Index queue, JobId id) noexcept;
   void make_waiting(Queue& q, Entry& e, Micros due, Micros now) noexcept; /* ready or delayed */
   void make_leased(Queue& q, Entry& e, Micros deadline) noexcept;
+  /* Back to the ready or delayed tree; wakes a waiter if it is ready. */
+  void give_back(QueueLock& hold, Queue& q, Entry& e, Micros due) noexcept;
+  void lapse(Queue& q, Entry& e) noexcept;
+  void charge_attempt(QueueLock& hold, Queue& q, Entry& e, std::int32_t most) noexcept;
   void leave_tree(Queue& q, Entry& e) noexcept;
   void promote_due(Queue& q, Micros now) noexcept;
   void drop_lease_link(Entry& e) noexcept;

@@ -115,6 +115,16 @@ void Dispatcher::hash_remove(Index database, Entry& e) noexcept {
   if (*link == self) *link = e.next_in_stripe;
 }
 
+EntryState Dispatcher::state_of(Index queue_index, JobId id) noexcept {
+  const std::uint32_t hash = hash_of(queue(queue_index).database, id);
+  const LeafLock leaf(*platform_, stripe_lock(hash));
+  for (Index i = arena_->buckets[hash & arena_->bucket_mask]; i != kNone;
+       i = entry(i).next_in_stripe) {
+    if (entry(i).id == id && entry(i).queue == queue_index) return entry(i).state;
+  }
+  return EntryState::free;
+}
+
 bool Dispatcher::hash_has(Index database, Index queue_index, JobId id) noexcept {
   const std::uint32_t hash = hash_of(database, id);
   const LeafLock leaf(*platform_, stripe_lock(hash));
@@ -186,6 +196,21 @@ void Dispatcher::make_waiting(Queue& q, Entry& e, Micros due, Micros now) noexce
     q.delayed_count++;
     set_due_timer(q, due);
   }
+}
+
+void Dispatcher::give_back(QueueLock& hold, Queue& q, Entry& e, Micros due) noexcept {
+  make_waiting(q, e, due, platform_->wall_now());
+  if (e.state == EntryState::ready && q.waiter_count > 0 && !q.options.paused)
+    hold.add_waiters(take_waiters(e.queue, hold.waiters(), 1));
+}
+
+/* Out of attempts: the sweep writes the dead letter, a callback cannot. */
+void Dispatcher::lapse(Queue& q, Entry& e) noexcept {
+  q.leased.erase(q.leased.iterator_to(e));
+  e.lapsed = 1;
+  e.at = kAlways;
+  q.leased.insert(e);
+  set_deadline_timer(q, kAlways);
 }
 
 void Dispatcher::make_leased(Queue& q, Entry& e, Micros deadline) noexcept {

@@ -139,43 +139,41 @@ void Dispatcher::refund_claim(EntryRef ref, Token token) noexcept {
   Index index = kNone;
   Entry* e = lock_ref(ref, &index);
   if (e == nullptr) return;
-  const QueueLock hold(*this, index, QueueLock::Adopt{});
+  QueueLock hold(*this, index, QueueLock::Adopt{});
   if (e->state != EntryState::leased || e->token != token || e->lapsed != 0) return;
   Queue& q = queue(index);
   const std::int32_t most = e->max_attempts != 0 ? e->max_attempts : q.options.max_attempts;
-  leave_tree(q, *e);
-  const Micros now = platform_->wall_now();
-  if (e->refunds < std::min(most, 255)) {
-    e->refunds++;
-    e->attempts--;
-    make_waiting(q, *e, later(now, kRefundPause), now);
-  } else {
+  if (e->refunds >= std::min(most, 255)) {
     /* So many failed statements in a row are a property of the job, not of the statement. */
     e->refunds = 0;
-    make_waiting(q, *e, later(now, retry_delay(q.options, e->attempts, platform_->random())), now);
+    charge_attempt(hold, q, *e, most);
+    return;
   }
+  leave_tree(q, *e);
+  e->refunds++;
+  e->attempts--;
+  give_back(hold, q, *e, later(platform_->wall_now(), kRefundPause));
 }
 
 void Dispatcher::roll_back_claim(EntryRef ref, Token token) noexcept {
   Index index = kNone;
   Entry* e = lock_ref(ref, &index);
   if (e == nullptr) return;
-  const QueueLock hold(*this, index, QueueLock::Adopt{});
+  QueueLock hold(*this, index, QueueLock::Adopt{});
   if (e->state != EntryState::leased || e->token != token || e->lapsed != 0) return;
   Queue& q = queue(index);
-  const std::int32_t most = e->max_attempts != 0 ? e->max_attempts : q.options.max_attempts;
-  if (e->attempts >= most) {
-    /* Out of attempts: the sweep writes the dead letter, a callback cannot. */
-    q.leased.erase(q.leased.iterator_to(*e));
-    e->lapsed = 1;
-    e->at = kAlways;
-    q.leased.insert(*e);
-    set_deadline_timer(q, kAlways);
+  charge_attempt(hold, q, *e, e->max_attempts != 0 ? e->max_attempts : q.options.max_attempts);
+}
+
+/* The attempt counts though nothing was recorded: backoff, or the end of the attempts. */
+void Dispatcher::charge_attempt(QueueLock& hold, Queue& q, Entry& e, std::int32_t most) noexcept {
+  if (e.attempts >= most) {
+    lapse(q, e);
     return;
   }
-  leave_tree(q, *e);
-  const Micros now = platform_->wall_now();
-  make_waiting(q, *e, later(now, retry_delay(q.options, e->attempts, platform_->random())), now);
+  leave_tree(q, e);
+  const Micros delay = retry_delay(q.options, e.attempts, platform_->random());
+  give_back(hold, q, e, later(platform_->wall_now(), delay));
 }
 
 void Dispatcher::quarantine(EntryRef ref, Token token) noexcept {

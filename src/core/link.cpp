@@ -78,9 +78,12 @@ void Dispatcher::publish(Index database, QueueId id, QueueRef ref, const JobRow*
     const JobRow& row = *rows[i];
     if (refs[i].entry != kNone) {
       Entry& e = entry(refs[i].entry);
-      if (e.incarnation == refs[i].incarnation && e.state == EntryState::pending)
+      if (e.incarnation == refs[i].incarnation && e.state == EntryState::pending) {
         make_waiting(q, e, e.at, now);
-    } else if (row.segment == kParkedSegment) {
+        continue;
+      }
+    }
+    if (row.segment == kParkedSegment) {
       note_parked(database, row.due);
     } else {
       mark_dirty_locked(q, row.segment, row.block);
@@ -88,7 +91,8 @@ void Dispatcher::publish(Index database, QueueId id, QueueRef ref, const JobRow*
     }
   }
   q.counters.enqueued += n;
-  if (marked && (q.mode != LoadMode::loading || q.short_of_room == 0))
+  /* A queue without room is loaded when it runs dry, not at each commit. */
+  if (marked && (q.mode != LoadMode::loading || q.short_of_room == 0 || q.ready_count < kLowWater))
     hold.wake_housekeeper(database);
   const std::uint32_t arrived = q.ready_count - ready_before;
   if (arrived > 0 && q.waiter_count > 0 && !q.options.paused)
@@ -106,10 +110,14 @@ void Dispatcher::unlink_pending(QueueRef ref, const EntryRef* refs, std::uint32_
   }
 }
 
-bool Dispatcher::link_loaded(Index queue_index, const JobRow& row, Micros now) noexcept {
+LinkResult Dispatcher::link_loaded(Index queue_index, const JobRow& row, Micros now) noexcept {
   Queue& q = queue(queue_index);
   Entry* e = allocate(queue_index);
-  if (e == nullptr) return hash_has(q.database, queue_index, row.id);
+  if (e == nullptr) {
+    const EntryState state = state_of(queue_index, row.id);
+    if (state == EntryState::free) return LinkResult::no_room;
+    return state == EntryState::busy ? LinkResult::busy : LinkResult::resident;
+  }
   e->id = row.id;
   e->key_hash = row.key_hash;
   e->block = row.block;
@@ -119,11 +127,13 @@ bool Dispatcher::link_loaded(Index queue_index, const JobRow& row, Micros now) n
   e->attempts = row.attempts;
   e->max_attempts = row.max_attempts;
   if (!hash_add(q.database, *e)) {
+    /* Not in the hash: free again without being looked for there. */
     release_entry(*e);
-    return true;
+    return state_of(queue_index, row.id) == EntryState::busy ? LinkResult::busy
+                                                             : LinkResult::resident;
   }
   make_waiting(q, *e, row.due, now);
-  return true;
+  return LinkResult::linked;
 }
 
 void Dispatcher::note_outcome_page(Index database, std::uint8_t segment,

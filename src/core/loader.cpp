@@ -13,6 +13,8 @@ constexpr std::uint64_t kNearTail = 128;
 /* A refill that brings less than this waits until the queue runs dry. */
 constexpr std::uint32_t kWorthLoading = 4096;
 constexpr Micros kParkedRetry = 1 * kSecond;
+/* A job that somebody was about to cancel when its page was read. */
+constexpr Micros kBusyRetry = 50 * kMillisecond;
 
 }  // namespace
 
@@ -258,12 +260,13 @@ void Loader::link_rows(QueueLoad& load, std::uint8_t segment, std::uint32_t bloc
         look_again = std::min(look_again, job.row.due);
         continue;
       }
-      const std::uint32_t resident = q.resident;
-      if (!dispatcher_->link_loaded(load.ref.queue, job.row, now)) {
+      const LinkResult result = dispatcher_->link_loaded(load.ref.queue, job.row, now);
+      if (result == LinkResult::no_room) {
         placed = false;
         break;
       }
-      loaded_ += q.resident - resident;
+      if (result == LinkResult::busy) look_again = std::min(look_again, now + kBusyRetry);
+      if (result == LinkResult::linked) loaded_++;
     }
     const std::uint32_t arrived = q.ready_count - std::min(ready_before, q.ready_count);
     if (arrived > 0 && q.waiter_count > 0 && !q.options.paused)
@@ -349,18 +352,20 @@ bool Loader::load_parked() {
     database.parked_from.store(kAlways);
     throw;
   }
-  const Micros unplaced = link_parked(now);
-  if (unplaced != kNever) {
-    parked_unplaced_ = std::min(unplaced, retry ? kNever : parked_unplaced_);
-    parked_retry_ = std::max(now + kParkedRetry, unplaced);
-  } else if (retry) {
+  if (retry) {
     parked_unplaced_ = kNever;
     parked_retry_ = kNever;
+  }
+  const Micros unplaced = link_parked(now);
+  if (unplaced != kNever) {
+    /* Found again by the stored due time, which is not later than the one in force. */
+    parked_unplaced_ = std::min(parked_unplaced_, std::min(from, unplaced));
+    parked_retry_ = std::min(parked_retry_, std::max(now + kParkedRetry, unplaced));
   }
   return false;
 }
 
-/* Returns the earliest due time of a row that found no room. */
+/* Returns the earliest due time of a row that could not be placed. */
 Micros Loader::link_parked(Micros now) {
   Micros unplaced = kNever;
   for (QueueLoad& load : queues_) {
@@ -369,13 +374,18 @@ Micros Loader::link_parked(Micros now) {
       job.row.queue = load.id;
       known_.apply(load.id, job.row.id, &job.row.attempts, &job.row.due);
       if (known_.finished(load.id, job.row.id)) continue;
-      const QueueLock hold(*dispatcher_, load.ref.queue);
-      const Queue& q = dispatcher_->queue(load.ref.queue);
+      QueueLock hold(*dispatcher_, load.ref.queue);
+      Queue& q = dispatcher_->queue(load.ref.queue);
       if (q.incarnation != load.ref.incarnation) break;
       const bool too_many =
           job.row.due > now && q.delayed_count >= dispatcher_->arena().capacity / 2;
-      if (too_many || !dispatcher_->link_loaded(load.ref.queue, job.row, now))
+      const LinkResult result =
+          too_many ? LinkResult::no_room : dispatcher_->link_loaded(load.ref.queue, job.row, now);
+      if (result == LinkResult::no_room || result == LinkResult::busy)
         unplaced = std::min(unplaced, job.row.due);
+      if (result == LinkResult::linked && job.row.due <= now && q.waiter_count > 0 &&
+          !q.options.paused)
+        hold.add_waiters(dispatcher_->take_waiters(load.ref.queue, hold.waiters(), 1));
     }
   }
   return unplaced;
