@@ -148,6 +148,8 @@ extern "C" void dw_launcher_main_body(Datum) {
     pgstat_report_stat(true);
     sleep_for(Max(next - now, int64{0}), wait_event);
   }
+  /* Code 0 would mean that it is never to be started again. */
+  proc_exit(1);
 }
 
 void register_launcher() {
