@@ -61,6 +61,7 @@ void take_resident(const JobOutcomes& outcomes, JobState* state) {
   const bool held = row.deadline != 0;
   state->token = row.token;
   state->attempts = row.attempts;
+  state->next_due = outcomes.next_due; /* of a leased job: when its retry was due */
   switch (row.state) {
     case core::EntryState::leased:
       take_leased(row, state);
@@ -69,7 +70,6 @@ void take_resident(const JobOutcomes& outcomes, JobState* state) {
       if (held && outcomes.scheduled_token == row.token) {
         /* This very transaction has given it back. */
         state->status = Status::pending;
-        state->next_due = outcomes.next_due;
         return;
       }
       state->deciding = true;

@@ -165,7 +165,8 @@ void fill(const see::JobState& state, uint8 segment, Snapshot snapshot, Row* row
                 state.status == see::Status::completed ? state.final_at : TimestampTz{0});
 
   Datum value = 0;
-  row->set(column_result, see::read_detail(state.result, segment, snapshot, &value), value);
+  const bool has_result = see::read_detail(state.result, segment, snapshot, &value);
+  row->set(column_result, has_result, value);
   Datum error = 0;
   const char* reason = state.reason;
   bool failed = false;
