@@ -1,0 +1,205 @@
+#include "arena_check.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <vector>
+
+namespace dw::test {
+
+using namespace dw::core;
+
+namespace {
+
+class Check {
+ public:
+  explicit Check(const Arena& arena)
+      : arena_(arena),
+        in_hash_(arena.capacity),
+        is_free_(arena.capacity),
+        in_tree_(arena.capacity),
+        on_worker_(arena.capacity) {}
+
+  std::string run() {
+    walk_free_list();
+    walk_hash();
+    for (Index i = 0; i < kMostQueues; i++) {
+      if (arena_.queues[i].state == QueueState::free)
+        check_free_queue(i);
+      else
+        check_queue(i);
+    }
+    walk_workers();
+    check_entries();
+    check_room();
+    return faults_;
+  }
+
+ private:
+  template <typename... Args>
+  void fault(fmt::format_string<Args...> pattern, Args&&... args) {
+    if (faults_.size() < 2000) faults_ += fmt::format(pattern, std::forward<Args>(args)...) + "\n";
+  }
+  [[nodiscard]] Index index_of(const Entry& e) const {
+    return static_cast<Index>(&e - arena_.entries);
+  }
+
+  void walk_free_list() {
+    std::uint32_t count = 0;
+    for (Index i = arena_.first_free; i != kNone; i = arena_.entries[i].next_in_stripe) {
+      if (i >= arena_.capacity || is_free_[i] != 0)
+        return fault("the free list is damaged at {}", i);
+      is_free_[i] = 1;
+      count++;
+      if (arena_.entries[i].state != EntryState::free)
+        fault("entry {} on the free list is not free", i);
+    }
+    if (count != arena_.free_count)
+      fault("{} entries are free, {} are counted", count, arena_.free_count);
+  }
+
+  void walk_hash() {
+    for (std::uint32_t b = 0; b <= arena_.bucket_mask; b++) {
+      for (Index i = arena_.buckets[b]; i != kNone; i = arena_.entries[i].next_in_stripe) {
+        if (i >= arena_.capacity || in_hash_[i] != 0)
+          return fault("hash chain {} is damaged at {}", b, i);
+        in_hash_[i] = 1;
+      }
+    }
+  }
+
+  template <typename Tree>
+  std::uint32_t walk_tree(Index queue, const Tree& tree, const char* name) {
+    std::uint32_t count = 0;
+    const Entry* before = nullptr;
+    for (const Entry& e : tree) {
+      if (before != nullptr && tree.key_comp()(e, *before))
+        fault("queue {}: {} is out of order", queue, name);
+      if (in_tree_[index_of(e)]++ != 0) fault("entry {} is in two trees", index_of(e));
+      if (e.queue != queue)
+        fault("entry {} of queue {} is in the {} of queue {}", index_of(e), e.queue, name, queue);
+      before = &e;
+      count++;
+    }
+    return count;
+  }
+
+  void check_queue(Index i) {
+    const Queue& q = arena_.queues[i];
+    const std::uint32_t ready = walk_tree(i, q.ready, "ready");
+    const std::uint32_t delayed = walk_tree(i, q.delayed, "delayed");
+    const std::uint32_t leased = walk_tree(i, q.leased, "leased");
+    if (ready != q.ready_count) fault("queue {}: {} ready, {} counted", i, ready, q.ready_count);
+    if (delayed != q.delayed_count)
+      fault("queue {}: {} delayed, {} counted", i, delayed, q.delayed_count);
+    if (leased != q.leased_count)
+      fault("queue {}: {} leased, {} counted", i, leased, q.leased_count);
+    for (const Entry& e : q.ready)
+      if (e.state != EntryState::ready)
+        fault("entry {} is in ready with another state", index_of(e));
+    for (const Entry& e : q.delayed)
+      if (e.state != EntryState::delayed)
+        fault("entry {} is in delayed with another state", index_of(e));
+    for (const Entry& e : q.leased)
+      if (e.worker == kNone) fault("entry {} is in leased without a worker", index_of(e));
+    std::uint32_t waiters = 0;
+    Index before = kNone;
+    for (Index link = q.first_waiter;
+         link != kNone && waiters <= arena_.waiter_capacity * kMostWaitedQueues;) {
+      const WaitLink& at = arena_.waiters[link / kMostWaitedQueues].links[link % kMostWaitedQueues];
+      if (at.queue != i || at.previous != before)
+        fault("queue {}: wait list is damaged at {}", i, link);
+      before = link;
+      link = at.next;
+      waiters++;
+    }
+    if (q.last_waiter != before) fault("queue {}: wait list ends elsewhere", i);
+    if (waiters != q.waiter_count)
+      fault("queue {}: {} waiters, {} counted", i, waiters, q.waiter_count);
+  }
+
+  void check_free_queue(Index i) {
+    const Queue& q = arena_.queues[i];
+    if (!q.ready.empty() || !q.delayed.empty() || !q.leased.empty() || q.resident != 0 ||
+        q.ready_count != 0 || q.delayed_count != 0 || q.leased_count != 0)
+      fault("free queue slot {} has entries", i);
+    if (q.first_waiter != kNone || q.waiter_count != 0) fault("free queue slot {} has waiters", i);
+    if (!q.dirty.empty()) fault("free queue slot {} has dirty pages", i);
+  }
+
+  void walk_workers() {
+    for (Index w = 0; w < kMostWorkers; w++) {
+      const Worker& worker = arena_.workers[w];
+      std::uint32_t count = 0;
+      Index before = kNone;
+      for (Index i = worker.first_lease; i != kNone; i = arena_.entries[i].next_of_worker) {
+        if (i >= arena_.capacity || on_worker_[i] != 0)
+          return fault("lease list of worker {} is damaged", w);
+        on_worker_[i] = 1;
+        if (arena_.entries[i].worker != w)
+          fault("entry {} hangs on worker {} but names another", i, w);
+        if (arena_.entries[i].previous_of_worker != before)
+          fault("lease list of worker {} is not linked back", w);
+        before = i;
+        count++;
+      }
+      if (count != worker.lease_count)
+        fault("worker {}: {} leases, {} counted", w, count, worker.lease_count);
+    }
+  }
+
+  void check_entries() {
+    std::vector<std::uint32_t> residents(kMostQueues);
+    for (Index i = 0; i < arena_.capacity; i++) {
+      const Entry& e = arena_.entries[i];
+      const bool is_free = e.state == EntryState::free;
+      if (is_free != (is_free_[i] != 0))
+        fault("entry {} is lost: free {}, on the free list {}", i, is_free, is_free_[i]);
+      if (is_free == (in_hash_[i] != 0))
+        fault("entry {}: free {}, in the hash {}", i, is_free, in_hash_[i]);
+      const bool in_some_tree = !is_free && (e.worker != kNone || e.state == EntryState::ready ||
+                                             e.state == EntryState::delayed);
+      if (in_some_tree != (in_tree_[i] != 0))
+        fault("entry {} of state {} is in {} trees", i, static_cast<int>(e.state), in_tree_[i]);
+      if (!is_free && (e.worker != kNone) != (on_worker_[i] != 0))
+        fault("entry {} is not on its worker's list", i);
+      const bool needs_worker = e.state == EntryState::leased || e.state == EntryState::expiring ||
+                                e.state == EntryState::cancelled;
+      if (!is_free && needs_worker && e.worker == kNone)
+        fault("entry {} of state {} has no worker", i, static_cast<int>(e.state));
+      if (!is_free) residents[e.queue]++;
+    }
+    for (Index i = 0; i < kMostQueues; i++) {
+      if (residents[i] != arena_.queues[i].resident)
+        fault("queue {}: {} entries, {} counted resident", i, residents[i],
+              arena_.queues[i].resident);
+    }
+  }
+
+  /* Half of the arena in equal shares, at least 16 each; what queues hold beyond theirs is
+   * borrowed. */
+  void check_room() {
+    std::uint32_t queues = 0;
+    for (const Queue& q : arena_.queues) queues += q.state != QueueState::free ? 1 : 0;
+    if (queues != arena_.queue_count) fault("{} queues, {} counted", queues, arena_.queue_count);
+    const std::uint32_t share = std::max(16U, arena_.capacity / (2 * std::max(queues, 1U)));
+    std::uint64_t borrowed = 0;
+    for (const Queue& q : arena_.queues) borrowed += q.resident > share ? q.resident - share : 0;
+    if (borrowed != arena_.borrowed)
+      fault("{} entries are borrowed, {} are counted", borrowed, arena_.borrowed);
+  }
+
+  const Arena& arena_;
+  std::vector<char> in_hash_;
+  std::vector<char> is_free_;
+  std::vector<char> in_tree_;
+  std::vector<char> on_worker_;
+  std::string faults_;
+};
+
+}  // namespace
+
+std::string arena_faults(const Arena& arena) { return Check(arena).run(); }
+
+}  // namespace dw::test

@@ -1,0 +1,349 @@
+/* Sleeping for work: who is woken, who passes a wake on, and that nobody is forgotten. */
+#include "arena_fixture.hpp"
+
+namespace dw::test {
+namespace {
+
+using Woken = std::vector<Index>;
+
+class Wait : public ArenaTest {
+ protected:
+  void SetUp() override {
+    ArenaTest::SetUp();
+    add_queue(1);
+    add_queue(2);
+    add_queue(3);
+  }
+  bool wait(Index waiter, std::vector<QueueId> queues) {
+    std::vector<QueueRef> refs;
+    for (const QueueId queue : queues) refs.push_back(ref_of(queue));
+    return d().wait_begin(waiter, refs.data(), static_cast<std::uint32_t>(refs.size()));
+  }
+  void put_delayed(QueueId queue, JobId id, Micros delay) {
+    JobRow row = row_of(queue, id);
+    row.due = platform().wall + delay;
+    put(row);
+  }
+};
+
+TEST_F(Wait, ForAnEmptyQueueSleeps) {
+  EXPECT_TRUE(wait(0, {1}));
+  EXPECT_FALSE(d().woken(0));
+  EXPECT_EQ(figures(1).waiters, 1U);
+}
+
+TEST_F(Wait, ForAQueueWithWorkReturnsAtOnceAndRegistersNothing) {
+  put(row_of(2, 1));
+  EXPECT_FALSE(wait(0, {1, 2}));
+  EXPECT_EQ(figures(1).waiters, 0U);
+  EXPECT_EQ(figures(2).waiters, 0U);
+}
+
+TEST_F(Wait, ForAQueueWithAJobThatHasComeDueReturnsAtOnce) {
+  put_delayed(1, 1, kSecond);
+  platform().advance(kSecond);
+  EXPECT_FALSE(wait(0, {1}));
+}
+
+TEST_F(Wait, ForAPausedQueueWithWorkSleepsUntilItIsResumed) {
+  QueueOptions options;
+  options.paused = true;
+  d().set_queue_options(database_, 1, options);
+  put(row_of(1, 1));
+  EXPECT_TRUE(wait(0, {1}));
+  options.paused = false;
+  d().set_queue_options(database_, 1, options);
+  EXPECT_EQ(platform().take_woken(), Woken{0});
+}
+
+TEST_F(Wait, EndsWithACommit) {
+  wait(0, {1});
+  put(row_of(1, 1));
+  EXPECT_EQ(platform().take_woken(), Woken{0});
+  EXPECT_TRUE(d().woken(0));
+}
+
+TEST_F(Wait, IsNotEndedByACommitToAnotherQueue) {
+  wait(0, {1});
+  put(row_of(2, 1));
+  EXPECT_TRUE(platform().take_woken().empty());
+}
+
+TEST_F(Wait, IsNotEndedByAJobDueLater) {
+  wait(0, {1});
+  put_delayed(1, 1, kSecond);
+  EXPECT_TRUE(platform().take_woken().empty());
+}
+
+TEST_F(Wait, IsNotEndedByAnAbort) {
+  wait(0, {1});
+  const EntryRef reference = link(row_of(1, 1));
+  d().unlink_pending(ref_of(1), &reference, 1);
+  EXPECT_TRUE(platform().take_woken().empty());
+}
+
+TEST_F(Wait, OneJobWakesOneWaiterTheLongestWaitingFirst) {
+  for (Index waiter = 0; waiter < 3; waiter++) wait(waiter, {1});
+  put(row_of(1, 1));
+  EXPECT_EQ(platform().take_woken(), Woken{0});
+  put(row_of(1, 2));
+  EXPECT_EQ(platform().take_woken(), Woken{1});
+}
+
+TEST_F(Wait, ManyJobsWakeAsManyWaiters) {
+  for (Index waiter = 0; waiter < 5; waiter++) wait(waiter, {1});
+  put_many(1, 1, 3);
+  EXPECT_EQ(platform().take_woken(), (Woken{0, 1, 2}));
+}
+
+TEST_F(Wait, AWaiterOnSeveralQueuesIsWokenOnce) {
+  wait(0, {1, 2, 3});
+  put(row_of(1, 1));
+  put(row_of(2, 2));
+  EXPECT_EQ(platform().take_woken(), Woken{0});
+}
+
+TEST_F(Wait, AWaiterThatIsAwakeDoesNotTakeTheNextJobsWake) {
+  wait(0, {1, 2});
+  wait(1, {2});
+  put(row_of(1, 1));
+  EXPECT_EQ(platform().take_woken(), Woken{0});
+  put(row_of(2, 2));
+  EXPECT_EQ(platform().take_woken(), Woken{1});
+}
+
+TEST_F(Wait, TheEndTakesTheWaiterOffEveryList) {
+  wait(0, {1, 2, 3});
+  d().wait_end(0);
+  for (QueueId queue = 1; queue <= 3; queue++) EXPECT_EQ(figures(queue).waiters, 0U);
+  put(row_of(1, 1));
+  EXPECT_TRUE(platform().take_woken().empty());
+}
+
+TEST_F(Wait, TheEndLeavesTheOthersInTheirOrder) {
+  for (Index waiter = 0; waiter < 4; waiter++) wait(waiter, {1});
+  d().wait_end(1);
+  put_many(1, 1, 4);
+  EXPECT_EQ(platform().take_woken(), (Woken{0, 2, 3}));
+}
+
+TEST_F(Wait, TheEndTwiceIsHarmless) {
+  wait(0, {1});
+  d().wait_end(0);
+  d().wait_end(0);
+  EXPECT_EQ(figures(1).waiters, 0U);
+}
+
+TEST_F(Wait, WhoLeavesWithoutTakingPassesTheWakeOn) {
+  wait(0, {1});
+  wait(1, {1});
+  put(row_of(1, 1));
+  EXPECT_EQ(platform().take_woken(), Woken{0});
+  d().wait_end(0);
+  d().pass_wake_on(0);
+  EXPECT_EQ(platform().take_woken(), Woken{1});
+}
+
+TEST_F(Wait, WhoLeavesWithoutHavingBeenWokenPassesNothingOn) {
+  wait(0, {1});
+  wait(1, {2});
+  put(row_of(2, 1));
+  platform().take_woken();
+  d().wait_end(0);
+  d().pass_wake_on(0);
+  EXPECT_TRUE(platform().take_woken().empty());
+}
+
+TEST_F(Wait, NothingIsPassedOnWhenTheJobWasTaken) {
+  wait(0, {1});
+  wait(1, {1});
+  put(row_of(1, 1));
+  platform().take_woken();
+  claim_one(1);
+  d().wait_end(0);
+  d().pass_wake_on(0);
+  EXPECT_TRUE(platform().take_woken().empty());
+}
+
+TEST_F(Wait, AWakeIsPassedOnOnlyOnce) {
+  for (Index waiter = 0; waiter < 3; waiter++) wait(waiter, {1});
+  put(row_of(1, 1));
+  platform().take_woken();
+  d().wait_end(0);
+  d().pass_wake_on(0);
+  d().pass_wake_on(0);
+  EXPECT_EQ(platform().take_woken(), Woken{1});
+}
+
+TEST_F(Wait, ASettledWakeIsNotPassedOn) {
+  wait(0, {1});
+  wait(1, {1});
+  put(row_of(1, 1));
+  platform().take_woken();
+  d().wait_end(0);
+  d().settle_wake(0);
+  d().pass_wake_on(0);
+  EXPECT_TRUE(platform().take_woken().empty());
+}
+
+TEST_F(Wait, AClaimThatLeavesWorkBehindWakesTheNext) {
+  wait(0, {1});
+  put_many(1, 1, 3);
+  platform().take_woken();
+  d().wait_end(0);
+  wait(1, {2});
+  QueueOptions paused;
+  paused.paused = true;
+  d().set_queue_options(database_, 1, paused);
+  wait(2, {1});
+  d().set_queue_options(database_, 1, QueueOptions{});
+  EXPECT_EQ(platform().take_woken(), Woken{2});
+  d().set_queue_options(database_, 1, paused);
+  wait(3, {1});
+  slot(d().find_queue(database_, 1)).options.paused = false;
+  EXPECT_EQ(claim(1, 2).size(), 2U);
+  EXPECT_EQ(platform().take_woken(), Woken{3});
+}
+
+TEST_F(Wait, ARegistrationThatFindsWorkInALaterQueuePassesOnAWakeItGotMeanwhile) {
+  put(row_of(2, 1));
+  /* Queue 2 has work, and the waiter hangs on queue 1 already when a commit there wakes it. */
+  bool done = false;
+  platform().on_unlocked = [&](std::uint32_t lock) {
+    if (done || lock != kFirstQueueLock + d().find_queue(database_, 1) || figures(1).waiters == 0)
+      return;
+    done = true;
+    wait(1, {1});
+    put(row_of(1, 2));
+  };
+  EXPECT_FALSE(wait(0, {1, 2}));
+  platform().on_unlocked = nullptr;
+  EXPECT_EQ(platform().take_woken(), (Woken{0, 1}));
+}
+
+TEST_F(Wait, ARetryThatIsDueAtOnceWakes) {
+  put(row_of(1, 1));
+  const ClaimedJob job = claim_one(1);
+  wait(0, {1});
+  decide(job, Decision::retry, kAlways);
+  EXPECT_EQ(platform().take_woken(), Woken{0});
+}
+
+TEST_F(Wait, ACancelThatRollsBackWakes) {
+  put(row_of(1, 1));
+  Decided decided{};
+  d().begin_cancel(database_, 1, 0, &decided);
+  wait(0, {1});
+  d().abort_decision(decided.ref, decided.token, decided.before);
+  EXPECT_EQ(platform().take_woken(), Woken{0});
+}
+
+TEST_F(Wait, AClaimRolledBackWithoutAPauseWakes) {
+  QueueOptions options;
+  options.backoff_base = 0;
+  d().set_queue_options(database_, 1, options);
+  put(row_of(1, 1));
+  const ClaimedJob job = claim_one(1);
+  wait(0, {1});
+  d().roll_back_claim(job.ref, job.token);
+  EXPECT_EQ(platform().take_woken(), Woken{0});
+}
+
+TEST_F(Wait, BesideADelayedJobWakesTheHousekeeperToPlanForIt) {
+  put_delayed(1, 1, kSecond);
+  EXPECT_FALSE(platform().housekeeper_was_woken());
+  wait(0, {1});
+  EXPECT_TRUE(platform().housekeeper_was_woken());
+}
+
+TEST_F(Wait, ADelayedJobBesideAWaiterWakesTheHousekeeperIfItIsEarlierThanPlanned) {
+  wait(0, {1});
+  d().arena().databases[database_].planned_due.store(platform().wall + 10 * kSecond);
+  put_delayed(1, 1, 20 * kSecond);
+  EXPECT_FALSE(platform().housekeeper_was_woken());
+  put_delayed(1, 2, 5 * kSecond);
+  EXPECT_TRUE(platform().housekeeper_was_woken());
+}
+
+TEST_F(Wait, TheHousekeeperWakesSleepersBesideDueWork) {
+  put_delayed(1, 1, kSecond);
+  wait(0, {1});
+  wait(1, {1});
+  EXPECT_FALSE(d().wake_idle(database_));
+  platform().advance(kSecond);
+  EXPECT_TRUE(d().wake_idle(database_));
+  EXPECT_EQ(platform().take_woken(), Woken{0});
+}
+
+TEST_F(Wait, TheHousekeeperWakesNobodyOfAPausedQueue) {
+  QueueOptions options;
+  options.paused = true;
+  d().set_queue_options(database_, 1, options);
+  put(row_of(1, 1));
+  wait(0, {1});
+  EXPECT_FALSE(d().wake_idle(database_));
+}
+
+TEST_F(Wait, ForAQueueThatIsRemovedEnds) {
+  wait(0, {1, 2});
+  wait(1, {1});
+  d().remove_queue(ref_of(1));
+  EXPECT_EQ(platform().take_woken(), (Woken{0, 1}));
+  EXPECT_EQ(figures(2).waiters, 1U);
+  d().wait_end(0);
+  EXPECT_EQ(figures(2).waiters, 0U);
+}
+
+TEST_F(Wait, AWakeOfAQueueThatIsGoneIsNotPassedOnToItsSuccessor) {
+  wait(0, {1});
+  put(row_of(1, 1));
+  platform().take_woken();
+  d().remove_queue(ref_of(1));
+  QueueOptions options;
+  options.paused = true;
+  const Index successor = add_queue(7, options);
+  put(row_of(7, 2));
+  wait(1, {7});
+  slot(successor).options.paused = false;
+  d().wait_end(0);
+  d().pass_wake_on(0);
+  EXPECT_TRUE(platform().take_woken().empty());
+}
+
+TEST_F(Wait, ForAQueueThatWasRemovedBeforeRegistersNothing) {
+  const QueueRef gone = ref_of(1);
+  d().remove_queue(gone);
+  EXPECT_TRUE(d().wait_begin(0, &gone, 1));
+  EXPECT_EQ(slot(gone.queue).waiter_count, 0U);
+}
+
+TEST_F(Wait, SixtyFourQueuesFitOneWaiter) {
+  start(64);
+  std::vector<QueueId> queues;
+  for (QueueId queue = 1; queue <= static_cast<QueueId>(kMostWaitedQueues); queue++) {
+    add_queue(queue);
+    queues.push_back(queue);
+  }
+  EXPECT_TRUE(wait(0, queues));
+  put(row_of(kMostWaitedQueues, 1));
+  EXPECT_EQ(platform().take_woken(), Woken{0});
+  d().wait_end(0);
+}
+
+TEST_F(Wait, WorkThatFindsNoRoomBelowItsShareWakesTheHousekeeperEachTime) {
+  /* Queue 1 fills the arena and is paused; queue 2 has a right to room, and a sleeper. */
+  start(64);
+  add_queue(1);
+  put_many(1, 1, 64);
+  QueueOptions options;
+  options.paused = true;
+  d().set_queue_options(database_, 1, options);
+  add_queue(2);
+  wait(0, {2});
+  platform().woken_housekeepers.clear();
+  put(row_of(2, 100));
+  EXPECT_TRUE(platform().housekeeper_was_woken());
+}
+
+}  // namespace
+}  // namespace dw::test
