@@ -117,8 +117,7 @@ void refuse_computed(const Row& row) {
   for (int i = 0; i < kColumns; i++)
     if (kKinds[i].computed && row.has(static_cast<Column>(i)))
       pg::raise_invalid(
-          psprintf("column \"%s\" of inbox cannot be given", kKinds[i].name),
-          "Its value is computed.",
+          psprintf("column \"%s\" of inbox cannot be inserted", kKinds[i].name), nullptr,
           "Give queue, partition_key, payload, headers, idempotency_key, priority, available_at, "
           "max_attempts.");
 }

@@ -132,13 +132,18 @@ Relation lock_segment(core::JobId id, uint8* segment) {
   }
 }
 
+// A hint beyond the table's end (somebody cut the table) is put right on the way.
 void aim_at_tail(Relation table, uint8 segment) {
   uint32* const hint = tail_hint(segment);
   if (hint == nullptr) return;
+  const std::atomic_ref<uint32> shared(*hint);
+  uint32 known = shared.load(std::memory_order_relaxed);
   const BlockNumber target = RelationGetTargetBlock(table);
-  if (target != InvalidBlockNumber &&
-      target < std::atomic_ref<uint32>(*hint).load(std::memory_order_relaxed))
-    RelationSetTargetBlock(table, InvalidBlockNumber);
+  if (target == InvalidBlockNumber || target >= known) return;
+  const BlockNumber blocks = RelationGetNumberOfBlocks(table);
+  const BlockNumber last = blocks == 0 ? 0 : blocks - 1;
+  if (last < known) shared.compare_exchange_strong(known, last, std::memory_order_relaxed);
+  RelationSetTargetBlock(table, blocks == 0 ? InvalidBlockNumber : last);
 }
 
 // Entries for rows that are on their pages already.

@@ -8,13 +8,10 @@
 //
 // By id: parked first, because a job that was moved there has a row in its old segment too; then
 // the segment that its id belongs to, through the block range index.
-#include <atomic>
-
 #include "core/dispatcher.hpp"
 #include "pg/headers.hpp"
 
 #include "pg/memory.hpp"
-#include "runtime/session.hpp"
 #include "store/job_log.hpp"
 #include "store/job_row.hpp"
 
@@ -79,9 +76,17 @@ void unpack_copy(Relation table, uint8 segment, BlockNumber block, OffsetNumber 
 // One table of a batch of reads; opened at its first job.
 struct Reader {
   Relation table;
-  BlockNumber blocks;  // pages below this are known to exist
   bool tried;
 };
+
+// How long a segment's file was when this process last looked, to save a system call for each
+// claim. A segment's file only grows while rows in it are needed; parked is vacuumed, so its length
+// is asked for each time.
+struct KnownLength {
+  pg::RelFileNumber file;
+  BlockNumber blocks;
+};
+constinit KnownLength known_lengths[core::kStores]{};
 
 void open_reader(Reader* reader, uint8 segment) {
   reader->tried = true;
@@ -92,19 +97,15 @@ void open_reader(Reader* reader, uint8 segment) {
     return;
   }
   reader->table = relation_open(oid, NoLock);
-  // Segments are never cut while their rows are needed, so the tail hint holds; parked can be.
-  uint32* const hint = segment == core::kParkedSegment ? nullptr : tail_hint(segment);
-  if (hint == nullptr) return;
-  const uint32 tail = std::atomic_ref<uint32>(*hint).load(std::memory_order_relaxed);
-  reader->blocks = tail == 0 ? 0 : tail + 1;
 }
 
-bool block_exists(Reader* reader, uint8 segment, BlockNumber block) {
-  if (block < reader->blocks) return true;
-  reader->blocks = RelationGetNumberOfBlocks(reader->table);
-  if (segment != core::kParkedSegment && reader->blocks > 0)
-    raise_tail_hint(segment, reader->blocks - 1);
-  return block < reader->blocks;
+bool block_exists(Relation table, uint8 segment, BlockNumber block) {
+  KnownLength* const known = &known_lengths[segment];
+  const pg::RelFileNumber file = pg::rel_file_number(table);
+  if (segment != core::kParkedSegment && known->file == file && block < known->blocks) return true;
+  known->blocks = RelationGetNumberOfBlocks(table);
+  known->file = file;
+  return block < known->blocks;
 }
 
 // Jobs of one page; at most MaxHeapTuplesPerPage of them.
@@ -251,7 +252,7 @@ void read_jobs(const core::ClaimedJob* jobs, int n, JobTuple* tuples, bool* foun
     const uint8 segment = jobs[i].segment;
     Reader* const reader = &readers[segment];
     if (!reader->tried) open_reader(reader, segment);
-    if (reader->table != nullptr && block_exists(reader, segment, jobs[i].block))
+    if (reader->table != nullptr && block_exists(reader->table, segment, jobs[i].block))
       read_page(reader->table, jobs + i, run, tuples + i, found + i);
     else
       std::memset(found + i, 0, static_cast<Size>(run) * sizeof(bool));
