@@ -23,7 +23,7 @@ AS 'MODULE_PATHNAME', 'durable_work_claim';
 REVOKE ALL ON FUNCTION durable_work.claim(text, text, integer, interval, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.claim(text, text, integer, interval, bigint) IS
 'Hands out up to max_jobs (1 to 10000) due jobs, in the order of (priority, job_id), each under a lease: until lease_expires_at nobody else gets the job. Nothing is written. No rows: nothing is due, the queue is paused, or the server has just started.
-Call it as a transaction of its own. If the claiming statement fails, the attempts do not count; if its transaction rolls back later, they do, and the backoff applies.
+Call it as a transaction of its own. If the call fails, the attempts do not count; if its transaction rolls back after it, they do, and the backoff applies.
 lease: how long (above 0, at most 36525 days); null: the lease of the queue. worker: 1 to 127 bytes. instance: tells processes of one worker name apart in heartbeat.
 Keep lease_token as a 64 bit integer or as text: it does not fit into a double. Raises DW002 for an unknown queue.';
 

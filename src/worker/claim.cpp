@@ -16,6 +16,7 @@
 #include "runtime/session.hpp"
 #include "store/catalog.hpp"
 #include "store/job_log.hpp"
+#include "worker/lease_check.hpp"
 #include "worker/limits.hpp"
 
 namespace dw::worker {
@@ -48,7 +49,7 @@ Request request_arguments(FunctionCallInfo fcinfo) {
   Request request;
   request.worker = pg::required_text(fcinfo, 1, "worker", 1, kMostWorkerBytes);
   request.max_jobs = static_cast<uint32>(pg::required_int(fcinfo, 2, "max_jobs", 1, kMostClaimed));
-  request.lease = pg::optional_interval(fcinfo, 3, "lease", 1, kMostSpan).value_or(0);
+  request.lease = span_argument(fcinfo, 3);
   request.instance = pg::optional_bigint(fcinfo, 4, "instance", 1).value_or(0);
   return request;
 }

@@ -21,7 +21,7 @@ Datum extend_lease(FunctionCallInfo fcinfo) {
   runtime::require_preloaded();
   runtime::require_writable("extend_lease");
   const Lease lease = lease_arguments(fcinfo);
-  const int64 span = pg::optional_interval(fcinfo, 2, "lease", 1, kMostSpan).value_or(0);
+  const int64 span = span_argument(fcinfo, 2);
   const core::Index database = runtime::database();
   core::Verdict verdict = core::Verdict::not_resident;
   core::Micros deadline = 0;
@@ -81,7 +81,7 @@ Datum heartbeat(FunctionCallInfo fcinfo) {
   runtime::require_preloaded();
   runtime::require_writable("heartbeat");
   const std::string_view name = pg::required_text(fcinfo, 0, "worker", 1, kMostWorkerBytes);
-  const int64 span = pg::optional_interval(fcinfo, 1, "lease", 1, kMostSpan).value_or(0);
+  const int64 span = span_argument(fcinfo, 1);
   const int64 instance = pg::optional_bigint(fcinfo, 2, "instance", 1).value_or(0);
   pg::begin_set(fcinfo);
   const core::Index database = runtime::database();

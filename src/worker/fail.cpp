@@ -72,9 +72,10 @@ const char* charge(const core::Decided& decided, std::size_t action, const Failu
       failure.retry_in.has_value()
           ? *failure.retry_in
           : core::retry_delay(decided.options, decided.attempts, platform.random());
-  const core::Micros due = whole_milliseconds(at + delay);
+  /* Without a delay no time is written: the job is due at once. */
+  const core::Micros due = delay > 0 ? whole_milliseconds(at + delay) : at;
   write_outcome(core::OutcomeKind::attempt_failed, at,
-                decided_job(decided, action, decided.attempts, due),
+                decided_job(decided, action, decided.attempts, delay > 0 ? due : 0),
                 detail_of(decided, failure.error, nullptr), core::Decision::retry, due);
   obey_strict(decided.options);
   return "retry";

@@ -2,8 +2,6 @@
 //
 // A release is only remembered in memory and costs nothing; a crash would make the job claimable
 // again anyway. A deferral is a promise about time and is written to the log.
-#include <algorithm>
-
 #include "core/dispatcher.hpp"
 
 #include "pg/headers.hpp"
@@ -36,12 +34,13 @@ Datum defer(FunctionCallInfo fcinfo) {
   const TimestampTz until = pg::required_timestamp(fcinfo, 2, "until");
   const TimestampTz now = GetCurrentTimestamp();
   if (until > now + kMostSpan) pg::raise_invalid("until must be at most a hundred years from now");
-  const core::Micros due = whole_milliseconds(std::max(until, now));
+  const bool later = until > now;
+  const core::Micros due = later ? whole_milliseconds(until) : now;
   core::Decided decided;
   std::size_t action = 0;
   require_decision(lease, &decided, &action);
   write_outcome(core::OutcomeKind::rescheduled, now,
-                decided_job(decided, action, decided.attempts - 1, due), std::nullopt,
+                decided_job(decided, action, decided.attempts - 1, later ? due : 0), std::nullopt,
                 core::Decision::put_back, due);
   obey_strict(decided.options);
   return pg::void_result();

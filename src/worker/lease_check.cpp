@@ -9,6 +9,7 @@
 #include "runtime/session.hpp"
 #include "store/job_log.hpp"
 #include "store/outcome_log.hpp"
+#include "worker/limits.hpp"
 
 namespace dw::worker {
 
@@ -53,7 +54,7 @@ const char* reason_in_dispatcher(const Lease& lease) {
     return psprintf("The job was claimed again, by worker \"%s\".", row.worker);
   if (row.token > lease.token) return "The job was claimed again since.";
   if (row.token == lease.token && row.state == core::EntryState::completing)
-    return "This transaction has completed the job.";
+    return "This transaction has decided the job before.";
   const int64 epoch = runtime::dispatcher().arena().databases[database].epoch;
   if (core::epoch_of(lease.token) < epoch)
     return "The lease was given before the server's last start, which ended all leases.";
@@ -103,6 +104,12 @@ Lease lease_arguments(FunctionCallInfo fcinfo) {
                        pg::required_bigint(fcinfo, 1, "lease_token"));
 }
 
+int64 span_argument(FunctionCallInfo fcinfo, int number) {
+  const std::optional<int64> span = pg::optional_interval(fcinfo, number, "lease", 0, kMostSpan);
+  if (span.has_value() && *span == 0) pg::raise_invalid("lease must be greater than zero");
+  return span.value_or(0);
+}
+
 void begin_deciding(const char* command, std::size_t n) {
   runtime::require_preloaded();
   runtime::require_writable(command);
@@ -115,7 +122,10 @@ Standing take_decision(const Lease& lease, core::Decided* decided, std::size_t* 
     case core::Verdict::ok:
       return Standing::held;
     case core::Verdict::own_duplicate:
-      return Standing::already_completed;
+      /* Given up earlier in this transaction: no longer the caller's. */
+      return runtime::transaction().outcome_of(*action) == core::OutcomeKind::completed
+                 ? Standing::already_completed
+                 : Standing::stale;
     case core::Verdict::in_doubt:
       return Standing::in_doubt;
     case core::Verdict::cancelled:

@@ -28,6 +28,9 @@ Lease lease_arguments(FunctionCallInfo fcinfo);
 // Elements of job_ids and lease_tokens, checked alike.
 Lease checked_lease(core::JobId id, core::Token token);
 
+// A lease's length in microseconds; 0 when it is not given: the queue's.
+int64 span_argument(FunctionCallInfo fcinfo, int number);
+
 // The first lines of every function that decides: preloaded, writable, room for n decisions.
 void begin_deciding(const char* command, std::size_t n);
 
