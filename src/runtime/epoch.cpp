@@ -1,4 +1,6 @@
 #include "runtime/epoch.hpp"
+#include "runtime/session.hpp"
+#include "runtime/shared.hpp"
 
 #include "pg/error.hpp"
 #include "store/catalog.hpp"
@@ -54,6 +56,13 @@ Highest read_highest() {
                           DatumGetObjectId(column(4)), DatumGetObjectId(column(5))}};
 }
 
+void note_epoch(int64 value) {
+  if (!preloaded()) return;
+  int64 highest = control()->highest_epoch.load();
+  while (highest < value && !control()->highest_epoch.compare_exchange_weak(highest, value)) {
+  }
+}
+
 void write_epoch(int64 value, const Identity& identity) {
   if (value <= 0 || value > kLastEpoch)
     pg::raise(DW_INTERNAL_ERROR, psprintf("epoch " INT64_FORMAT " is out of range", value),
@@ -69,6 +78,7 @@ void write_epoch(int64 value, const Identity& identity) {
       "VALUES ($1, $2, $3, $4, $5)",
       5, types, values, nullptr, false, 0);
   if (status != SPI_OK_INSERT) elog(ERROR, "writing durable_work.epoch: SPI status %d", status);
+  note_epoch(value);
 }
 
 /* Runs with SPI connected, as the owner of the table. */
@@ -83,11 +93,13 @@ int64 as_owner(Function function) {
   return result;
 }
 
-/* Seconds since 2026-01-01 UTC, which is 9497 days after the server's zero. */
+/* Seconds since 2026-01-01 UTC, which is 9497 days after the server's zero; above what this server
+ * has seen, because an extension that was dropped a moment ago may be ahead of the clock. */
 int64 clock_epoch() {
   constexpr int64 kSecondsBefore = int64{9497} * SECS_PER_DAY;
   const int64 seconds = GetCurrentTimestamp() / USECS_PER_SEC - kSecondsBefore;
-  return seconds > 0 ? seconds : 1;
+  const int64 seen = preloaded() ? control()->highest_epoch.load() : 0;
+  return Max(Max(seconds, seen + 1), int64{1});
 }
 
 }  // namespace

@@ -53,7 +53,7 @@ void follow_catalog(Housekeeper* self) {
     self->wants_catalog = !good;
   }
   if (good && self->wants_reload) {
-    good = catch_up_epoch(self) && protected_step(self->memory, [self] { self->loader->reset(); });
+    good = catch_up_epoch(self) && step(*self, [self] { self->loader->reset(); });
     self->wants_reload = !good;
   }
   if (good) {
@@ -79,7 +79,7 @@ void report_load(Housekeeper* self) {
 bool load(Housekeeper* self) {
   if (!is_due(self->load)) return false;
   bool more = false;
-  if (!protected_step(self->memory, [self, &more] { more = self->loader->step(kChunk); })) {
+  if (!step(*self, [self, &more] { more = self->loader->step(kChunk); })) {
     self->store->abort();
     note_failure(&self->load);
     return false;
@@ -92,7 +92,7 @@ bool load(Housekeeper* self) {
 bool sweep(Housekeeper* self) {
   if (!is_due(self->sweep)) return false;
   bool more = false;
-  if (!protected_step(self->memory, [self, &more] { more = self->sweeper->step(); })) {
+  if (!step(*self, [self, &more] { more = self->sweeper->step(); })) {
     self->store->abort();
     note_failure(&self->sweep);
     return false;
@@ -101,13 +101,13 @@ bool sweep(Housekeeper* self) {
   return more;
 }
 
-/* What is left of a pause; longer than any sleep when there is none. */
-int64 until_due(const Phase& phase, int64 monotonic) {
-  return phase.not_before > monotonic ? phase.not_before - monotonic : kLongestSleep;
+/* What is left of a phase's pause; 0: none. */
+int64 pause_left(const Phase& phase, int64 monotonic) {
+  return phase.not_before > monotonic ? phase.not_before - monotonic : 0;
 }
 
 int64 span(int64 from, int64 to) {
-  return to == core::kNever ? kLongestSleep : std::max(to - from, int64{0});
+  return to == core::kNever ? kLongestSleep : to <= from ? 0 : to - from;
 }
 
 /* Microseconds until something is to be done without anybody asking. */
@@ -121,13 +121,14 @@ int64 plan(Housekeeper* self) {
 
   const int64 monotonic = platform().monotonic_now();
   const int64 wall = platform().wall_now();
-  int64 sleep = kLongestSleep;
-  sleep = std::min(sleep, std::max(span(monotonic, deadline), self->sweep.not_before - monotonic));
+  int64 sleep = std::max(span(monotonic, deadline), pause_left(self->sweep, monotonic));
   sleep = std::min(sleep, span(wall, self->idle_check_at));
-  sleep = std::min(sleep, std::max(span(wall, wake), self->load.not_before - monotonic));
-  for (const Phase* phase : {&self->catalog, &self->load, &self->sweep, &self->summary})
-    sleep = std::min(sleep, until_due(*phase, monotonic));
-  return sleep;
+  sleep = std::min(sleep, std::max(span(wall, wake), pause_left(self->load, monotonic)));
+  for (const Phase* phase : {&self->catalog, &self->load, &self->sweep, &self->summary}) {
+    const int64 left = pause_left(*phase, monotonic);
+    if (left > 0) sleep = std::min(sleep, left);
+  }
+  return std::min(sleep, kLongestSleep);
 }
 
 /* One look at everything; true: there is more to do at once. */
@@ -166,6 +167,14 @@ Farewell serve(Housekeeper* self, uint32 wait_event) {
 }
 
 }  // namespace
+
+core::Database& slot_of(const Housekeeper& self) { return arena()->databases[self.slot]; }
+
+bool slot_is_gone(const Housekeeper& self) {
+  if (self.slot == core::kNone) return false;
+  const core::Database& slot = slot_of(self);
+  return slot.incarnation != self.incarnation || slot.state == core::DatabaseState::free;
+}
 
 extern "C" void dw_housekeeper_main_body(Datum argument) {
   Housekeeper* const self = &the_housekeeper;

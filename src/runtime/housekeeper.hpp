@@ -39,6 +39,32 @@ struct Housekeeper {
   int64 idle_check_at; /* wall */
 };
 
+/* --- housekeeper.cpp --- */
+/* The extension was dropped, perhaps made anew since. */
+bool slot_is_gone(const Housekeeper& self);
+core::Database& slot_of(const Housekeeper& self);
+
+/* A step that may fail; what fails because the extension has just been dropped is nobody's concern.
+ */
+template <typename Function>
+[[nodiscard]] bool step(const Housekeeper& self, Function function) {
+  return protected_step(
+      self.memory, [&self] { return slot_is_gone(self) ? DEBUG1 : LOG; }, function);
+}
+
+/* The same in a transaction with a snapshot. */
+template <typename Function>
+[[nodiscard]] bool transaction_step(const Housekeeper& self, Function function) {
+  return step(self, [&function] {
+    SetCurrentStatementStartTimestamp();
+    StartTransactionCommand();
+    PushActiveSnapshot(GetTransactionSnapshot());
+    function();
+    PopActiveSnapshot();
+    CommitTransactionCommand();
+  });
+}
+
 /* --- housekeeper_desk.cpp --- */
 /* Takes the desk that the launcher prepared; false: it was meant for another. */
 bool take_desk(Housekeeper* self, Datum argument);
@@ -52,9 +78,6 @@ enum class Attach : uint8 { done, no_extension, failed };
 /* Finds or makes the database's slot, raises the epoch when it was new, reads the queues, opens it.
  */
 Attach attach_slot(Housekeeper* self);
-/* The extension was dropped, perhaps made anew since. */
-bool slot_is_gone(const Housekeeper& self);
-core::Database& slot_of(const Housekeeper& self);
 /* A new epoch, flushed, then known to the claims. False: failed, reported. */
 bool renew_epoch(Housekeeper* self);
 /* Raises it only if the table has a higher one than memory: after rows were restored. */

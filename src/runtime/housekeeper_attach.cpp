@@ -12,7 +12,6 @@
 #include "pg/headers.hpp"
 
 #include "pg/error.hpp"
-#include "pg/subtransaction.hpp"
 #include "runtime/epoch.hpp"
 #include "runtime/housekeeper.hpp"
 #include "runtime/server.hpp"
@@ -22,16 +21,6 @@
 namespace dw::runtime {
 
 namespace {
-
-template <typename Function>
-bool in_transaction(const Housekeeper& self, Function function) {
-  pg::error_report report;
-  return pg::transaction(&report, self.memory, LOG, [&function] {
-    PushActiveSnapshot(GetTransactionSnapshot());
-    function();
-    PopActiveSnapshot();
-  });
-}
 
 /* The log begins in segment 0 and stays there: all ids belong to it. */
 void set_first_segment(core::Index slot) {
@@ -43,29 +32,22 @@ void set_first_segment(core::Index slot) {
 
 }  // namespace
 
-core::Database& slot_of(const Housekeeper& self) { return arena()->databases[self.slot]; }
-
-bool slot_is_gone(const Housekeeper& self) {
-  const core::Database& slot = slot_of(self);
-  return slot.incarnation != self.incarnation || slot.state == core::DatabaseState::free;
-}
-
 bool renew_epoch(Housekeeper* self) {
   int64 epoch = 0;
-  if (!in_transaction(*self, [&epoch] { epoch = raise_epoch(); })) return false;
+  if (!transaction_step(*self, [&epoch] { epoch = raise_epoch(); })) return false;
   if (!slot_is_gone(*self)) dispatcher().open_database(self->slot, epoch);
   return true;
 }
 
 bool catch_up_epoch(Housekeeper* self) {
   int64 highest = 0;
-  if (!in_transaction(*self, [&highest] { highest = highest_epoch(); })) return false;
+  if (!transaction_step(*self, [&highest] { highest = highest_epoch(); })) return false;
   return highest <= slot_of(*self).epoch || renew_epoch(self);
 }
 
 Attach attach_slot(Housekeeper* self) {
   bool found = false;
-  if (!in_transaction(*self, [&found] { found = store::find_tables() != nullptr; }))
+  if (!transaction_step(*self, [&found] { found = store::find_tables() != nullptr; }))
     return Attach::failed;
   if (!found) return Attach::no_extension;
   settle_at_desk(*self);
@@ -88,7 +70,7 @@ Attach attach_slot(Housekeeper* self) {
   int64 epoch = 0;
   if (is_new) {
     set_first_segment(self->slot);
-    if (!in_transaction(*self, [&epoch] { epoch = raise_epoch(); })) return Attach::failed;
+    if (!transaction_step(*self, [&epoch] { epoch = raise_epoch(); })) return Attach::failed;
   }
   self->store = new (MemoryContextAlloc(TopMemoryContext, sizeof(store::PageStore)))
       store::PageStore(&engine, self->slot);

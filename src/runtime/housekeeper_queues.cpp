@@ -75,12 +75,7 @@ bool read_rows(const Housekeeper& self, QueueRows* rows) {
   rows->count = 0;
   rows->rows = static_cast<QueueRow*>(
       MemoryContextAlloc(self.memory, static_cast<Size>(rows->room) * sizeof(QueueRow)));
-  pg::error_report report;
-  return pg::transaction(&report, self.memory, LOG, [rows] {
-    PushActiveSnapshot(GetTransactionSnapshot());
-    store::for_each_queue(collect_row, rows);
-    PopActiveSnapshot();
-  });
+  return transaction_step(self, [rows] { store::for_each_queue(collect_row, rows); });
 }
 
 /* True if the arena was not as the row says. */
@@ -115,7 +110,7 @@ bool remove_dropped(const ActiveSlot* slots, int slot_count, const QueueRows& ro
 }
 
 bool tell_loader(Housekeeper* self, const QueueRows& rows) {
-  return protected_step(self->memory, [self, &rows] {
+  return step(*self, [self, &rows] {
     auto* const topics = pg::allocate<core::Loader::QueueTopic>(static_cast<Size>(rows.count) + 1);
     for (int i = 0; i < rows.count; i++)
       topics[i] = core::Loader::QueueTopic{rows.rows[i].id, rows.rows[i].topic};

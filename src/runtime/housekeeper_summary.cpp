@@ -10,7 +10,6 @@
 
 #include "pg/headers.hpp"
 
-#include "pg/subtransaction.hpp"
 #include "runtime/housekeeper.hpp"
 #include "runtime/session.hpp"
 #include "store/catalog.hpp"
@@ -96,13 +95,10 @@ bool summarise_ranges(Housekeeper* self) {
     self->summary.not_before = platform().monotonic_now() + kLookEvery;
     return false;
   }
-  pg::error_report report;
   bool late = false;
-  const bool done = pg::transaction(&report, self->memory, LOG, [&late] {
+  const bool done = transaction_step(*self, [&late] {
     const int64 until = platform().monotonic_now() + kBudget;
-    PushActiveSnapshot(GetTransactionSnapshot());
     for (int number = 0; number < kTables && !late; number++) late = summarise_table(number, until);
-    PopActiveSnapshot();
   });
   if (!done) {
     note_failure(&self->summary);

@@ -29,7 +29,7 @@ namespace dw::runtime {
 namespace {
 
 constexpr int64 kRescanEvery = 30 * core::kSecond;
-constexpr int64 kRetryRegistration = 5 * core::kSecond;
+constexpr int64 kRetryRegistration = 1 * core::kSecond;
 
 Launcher the_launcher;
 

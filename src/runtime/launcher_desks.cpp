@@ -118,6 +118,8 @@ void clear_desks(Launcher* self) {
       continue;
     }
     free_desk(site.desk);
+    /* It may have been what was in the way of another. */
+    self->retry_at = core::kAlways;
     if (site.handle != nullptr) pfree(site.handle);
     site.handle = nullptr;
     decide_next(&site, desk.farewell);

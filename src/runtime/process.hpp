@@ -37,12 +37,11 @@ void note_success(Phase* phase);
 void note_failure(Phase* phase);
 
 /*
- * Runs `function`, which may begin and end transactions itself. On an error: reports it at LOG,
- * aborts whatever is open, false. Nothing in `function` may be relied on to have been destroyed
- * after a server error that did not pass through pg::call.
+ * Runs `function`, which may begin and end transactions itself. On an error: reports it at the
+ * level that `level()` gives then, aborts whatever is open, false.
  */
-template <typename Function>
-[[nodiscard]] bool protected_step(MemoryContext memory, Function function) {
+template <typename Level, typename Function>
+[[nodiscard]] bool protected_step(MemoryContext memory, Level level, Function function) {
   sigjmp_buf* const handler = PG_exception_stack;
   ErrorContextCallback* const context = error_context_stack;
   sigjmp_buf here;
@@ -56,7 +55,7 @@ template <typename Function>
     FlushErrorState();
     AbortOutOfAnyTransaction();
     MemoryContextSwitchTo(memory);
-    data->elevel = LOG;
+    data->elevel = level();
     ThrowErrorData(data);
     FreeErrorData(data);
     RESUME_INTERRUPTS();

@@ -53,6 +53,9 @@ struct Control {
   uint32 generation;
   uint32 waiters;
   std::atomic<int> launcher;
+  /* Highest epoch of any database since the server started: an extension that is made anew goes on
+   * above it. */
+  std::atomic<int64> highest_epoch;
   std::atomic<int> housekeeper[core::kMostDatabases];
   /* Incarnation of the slot that a housekeeper has had; the next one takes over what it left. */
   uint32 attended[core::kMostDatabases];
