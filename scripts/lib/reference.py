@@ -88,27 +88,32 @@ def signature(routine):
     result = plain_type(routine["result"])
     if outputs:
         result = "(" + ", ".join(outputs) + ")"
+    elif len(result) > 80 and result.startswith("TABLE("):
+        result = "TABLE(\n    " + ",\n    ".join(split_top_level(result[len("TABLE("):-1])) + "\n)"
     call = "CALL " if routine["kind"] == "p" else ""
     head = f"{call}durable_work.{routine['name']}("
     tail = ")" + (f" → {result}" if result else "")
     line = head + ", ".join(inputs) + tail
-    if len(line) <= 110:
+    if len(line) <= 110 and "\n" not in line:
         return line
     return head + "\n    " + ",\n    ".join(inputs) + "\n" + tail
 
 
 def split_comment(routine):
     """(text paragraphs, [(arguments, meaning)], errors)"""
-    names = set(routine["argument_names"] or [])
+    names = {part.split(" ")[0] for part in split_top_level(routine["arguments"]) if not part.startswith("OUT ")}
+    columns = set(routine["argument_names"] or []) - names
     texts, arguments, errors = [], [], []
     for line in (routine["comment"] or "").split("\n"):
         # One line may document several arguments: "lease: …. worker: …."
-        pieces = re.split(r"(?:^|(?<=\. ))((?:[a-z_]+(?:, | or | and )?)+): ", line)
+        pieces = re.split(r"(?:^|(?<=\. )|(?<=, ))([a-z_]+(?:(?:, | or | and )[a-z_]+)*): ", line)
         pending = pieces[0]
         known = []
         for name, text in zip(pieces[1::2], pieces[2::2]):
             if set(re.split(r", | or | and ", name)) <= names:
                 known.append([name, text])
+            elif name in columns and not known:
+                pending += f"`{name}`: {text}"
             elif known:
                 known[-1][1] += f"{name}: {text}"
             else:
@@ -121,7 +126,9 @@ def split_comment(routine):
             if place[0] is None:
                 texts.append(text.strip())
             else:
-                arguments.append((place[0], text.strip()))
+                arguments.append((place[0], text.strip().rstrip(",")))
+    if not texts and not arguments:
+        texts, errors = errors, []
     return texts, arguments, errors
 
 
@@ -234,7 +241,8 @@ def main():
         first = (routine["comment"] or "").split("\n")[0]
         out.append(f"| function `{routine['name']}` | {cell(sentence(first))} |")
     for table in catalog["relations"]:
-        if table["kind"] == "r":
+        if table["kind"] == "r" and not re.search(r"_[1-7]$", table["name"]):
+            table["name"] = re.sub(r"^(\w+)_0$", r"\1_0` to `\1_7", table["name"])
             out.append(f"| table `{table['name']}` | {cell(sentence(table['comment']))} |")
     print("\n".join(out).rstrip())
 
