@@ -10,9 +10,8 @@
 // locked: rotation changes it first and then waits for the lock, so whoever holds the lock and
 // still reads the same slot may write to it until the transaction ends.
 //
-// Which page: the last one, always, so that pages fill in the order in which the loader and the
-// block range summaries take them. A process remembers the page it used last; it forgets it when
-// shared memory knows a later one.
+// Which page: one at the end, so that pages fill in the order in which the loader and the block
+// range summaries take them; see tail_page.cpp.
 //
 // The segment's block range index: an entry is needed only where the range already has a summary.
 // The range is looked up after the rows are on their pages, and the summariser puts down its
@@ -29,6 +28,7 @@
 #include "runtime/session.hpp"
 #include "store/job_log.hpp"
 #include "store/job_row.hpp"
+#include "store/tail_page.hpp"
 
 namespace dw::store {
 
@@ -75,6 +75,17 @@ const SegmentIndexes& indexes_of(Relation table, uint8 segment) {
   known.only = only_index(table);
   known.table = RelationGetRelid(table);
   return known;
+}
+
+core::Database* database_slot() {
+  const core::Index slot = runtime::database();
+  return slot == core::kNone ? nullptr : &runtime::dispatcher().arena().databases[slot];
+}
+
+// Null while the database has no slot in shared memory.
+uint32* tail_of(uint8 segment) {
+  core::Database* const database = database_slot();
+  return database == nullptr ? nullptr : &database->tail_block[segment];
 }
 
 // --- rows ---------------------------------------------------------------------------------------
@@ -132,20 +143,6 @@ Relation lock_segment(core::JobId id, uint8* segment) {
   }
 }
 
-// A hint beyond the table's end (somebody cut the table) is put right on the way.
-void aim_at_tail(Relation table, uint8 segment) {
-  uint32* const hint = tail_hint(segment);
-  if (hint == nullptr) return;
-  const std::atomic_ref<uint32> shared(*hint);
-  uint32 known = shared.load(std::memory_order_relaxed);
-  const BlockNumber target = RelationGetTargetBlock(table);
-  if (target == InvalidBlockNumber || target >= known) return;
-  const BlockNumber blocks = RelationGetNumberOfBlocks(table);
-  const BlockNumber last = blocks == 0 ? 0 : blocks - 1;
-  if (last < known) shared.compare_exchange_strong(known, last, std::memory_order_relaxed);
-  RelationSetTargetBlock(table, blocks == 0 ? InvalidBlockNumber : last);
-}
-
 // Entries for rows that are on their pages already.
 void index_rows(Relation table, Oid index_oid, const core::JobRow* rows, int n) {
   const Relation index = index_open(index_oid, RowExclusiveLock);
@@ -195,6 +192,8 @@ void insert_with_indexes(Relation table, uint8 segment, const NewJob* jobs, int 
 
 void append_one(Relation table, uint8 segment, const NewJob& job, core::JobRow* row) {
   const HeapTuple tuple = form_row(RelationGetDescr(table), job);
+  uint32* const tail = tail_of(segment);
+  if (tail != nullptr) aim_at_tail(table, tail, tuple->t_len);
   heap_insert(table, tuple, GetCurrentCommandId(true), HEAP_INSERT_SKIP_FSM, nullptr);
   fill_row(job, segment, tuple->t_self, row);
   heap_freetuple(tuple);
@@ -231,6 +230,8 @@ int append_chunk(Relation table, uint8 segment, const NewJob* jobs, int n, core:
     bytes += tuple->t_len;
     taken++;
   }
+  uint32* const tail = tail_of(segment);
+  if (tail != nullptr) aim_at_tail(table, tail, slots.slots[0].tuple->t_len);
   heap_multi_insert(table, slots.pointers, taken, GetCurrentCommandId(true), HEAP_INSERT_SKIP_FSM,
                     nullptr);
   for (int i = 0; i < taken; i++) fill_row(jobs[i], segment, slots.pointers[i]->tts_tid, &rows[i]);
@@ -256,7 +257,6 @@ int insert_run(const NewJob* jobs, int n, core::JobRow* rows) {
   int run = 1;
   while (run < n && segment_of(jobs[run].id) == segment) run++;
   const Oid index = indexes_of(table, segment).only;
-  aim_at_tail(table, segment);
   if (index == InvalidOid) {
     insert_with_indexes(table, segment, jobs, run, rows);
   } else {
@@ -266,7 +266,8 @@ int insert_run(const NewJob* jobs, int n, core::JobRow* rows) {
       append_many(table, segment, jobs, run, rows);
     index_rows(table, index, rows, run);
   }
-  raise_tail_hint(segment, rows[run - 1].block);
+  uint32* const tail = tail_of(segment);
+  if (tail != nullptr) raise_tail(tail, rows[run - 1].block);
   relation_close(table, NoLock);
   return run;
 }
@@ -277,26 +278,7 @@ void insert_parked(const NewJob* jobs, int n, core::JobRow* rows) {
   relation_close(table, NoLock);
 }
 
-core::Database* database_slot() {
-  const core::Index slot = runtime::database();
-  return slot == core::kNone ? nullptr : &runtime::dispatcher().arena().databases[slot];
-}
-
 }  // namespace
-
-uint32* tail_hint(uint8 segment) {
-  core::Database* const database = database_slot();
-  return database == nullptr ? nullptr : &database->tail_block[segment];
-}
-
-void raise_tail_hint(uint8 segment, BlockNumber block) {
-  uint32* const hint = tail_hint(segment);
-  if (hint == nullptr) return;
-  const std::atomic_ref<uint32> shared(*hint);
-  uint32 known = shared.load(std::memory_order_relaxed);
-  while (known < block && !shared.compare_exchange_weak(known, block, std::memory_order_relaxed)) {
-  }
-}
 
 core::JobId next_job_id() { return nextval_internal(tables().job_id_sequence, false); }
 

@@ -37,9 +37,4 @@ inline ItemPointerData item_pointer(BlockNumber block, OffsetNumber offset) {
   return place;
 }
 
-// Where new rows of a segment go to; a hint that is never behind the table's end. nullptr: the
-// database has no slot in shared memory yet.
-uint32* tail_hint(uint8 segment);
-void raise_tail_hint(uint8 segment, BlockNumber block);
-
 }  // namespace dw::store
