@@ -1,5 +1,11 @@
 -- Producing: enqueue, enqueue_many, and what INSERT into the view inbox calls.
 
+-- Named, so that the executor need not build the columns from the catalog at each call.
+CREATE TYPE durable_work.enqueued_job AS (job_id bigint, inserted boolean);
+COMMENT ON TYPE durable_work.enqueued_job IS
+'What enqueue returns. job_id: the job of this call or, when inserted is false, the one that holds the idempotency key.';
+REVOKE ALL ON TYPE durable_work.enqueued_job FROM PUBLIC;
+
 CREATE FUNCTION durable_work.enqueue(
     queue text,
     payload jsonb,
@@ -9,10 +15,8 @@ CREATE FUNCTION durable_work.enqueue(
     available_at timestamptz DEFAULT NULL,
     delay interval DEFAULT NULL,
     max_attempts integer DEFAULT NULL,
-    headers jsonb DEFAULT NULL,
-    OUT job_id bigint,
-    OUT inserted boolean
-) RETURNS record
+    headers jsonb DEFAULT NULL
+) RETURNS durable_work.enqueued_job
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_enqueue';
 REVOKE ALL ON FUNCTION durable_work.enqueue(text, jsonb, text, text, integer, timestamptz, interval, integer, jsonb)
@@ -54,14 +58,3 @@ AS 'MODULE_PATHNAME', 'durable_work_inbox_insert';
 REVOKE ALL ON FUNCTION durable_work.inbox_insert() FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.inbox_insert() IS
 'Turns a row inserted into the view inbox into a job, with the checks of enqueue. queue null is default; a computed column that is given raises 22023; a row whose idempotency key is taken is skipped.';
-
--- An index that is made on an empty table has a summary of its first range, which every row put there would have to
--- widen: four times the cost of an enqueue. Ranges are summarised when they are full.
-DO $first_ranges$
-BEGIN
-    FOR n IN 0..7 LOOP
-        PERFORM pg_catalog.brin_desummarize_range(pg_catalog.format('durable_work.job_%s_id', n)::pg_catalog.regclass, 0);
-        PERFORM pg_catalog.brin_desummarize_range(pg_catalog.format('durable_work.outcome_%s_id', n)::pg_catalog.regclass, 0);
-    END LOOP;
-END
-$first_ranges$;

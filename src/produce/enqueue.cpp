@@ -58,16 +58,17 @@ JobArguments read_arguments(FunctionCallInfo fcinfo) {
   return arguments;
 }
 
-// The function's OUT parameters; looking them up in the catalog would cost more than the insert.
-TupleDesc result_columns() {
+// The row type of this function, remembered: looking it up would cost more than the insert. The
+// extension may be dropped and made again, which makes another function.
+TupleDesc result_columns(Oid function) {
+  static Oid known = InvalidOid;
   static TupleDesc columns = nullptr;
-  if (columns == nullptr)
-    columns = pg::in_context(TopMemoryContext, [] {
-      const TupleDesc made = CreateTemplateTupleDesc(2);
-      TupleDescInitEntry(made, 1, "job_id", INT8OID, -1, 0);
-      TupleDescInitEntry(made, 2, "inserted", BOOLOID, -1, 0);
-      return BlessTupleDesc(made);
-    });
+  if (function != known) {
+    const Oid type = get_func_rettype(function);
+    columns = pg::in_context(TopMemoryContext,
+                             [type] { return lookup_rowtype_tupdesc_copy(type, -1); });
+    known = function;
+  }
   return columns;
 }
 
@@ -85,5 +86,5 @@ extern "C" Datum dw_enqueue_body(FunctionCallInfo fcinfo) {
   const Submitted job = submit(target_of(store::require_queue(queue)), arguments);
   Datum values[] = {Int64GetDatum(job.job_id), BoolGetDatum(job.inserted)};
   bool nulls[] = {false, false};
-  return HeapTupleGetDatum(heap_form_tuple(result_columns(), values, nulls));
+  return HeapTupleGetDatum(heap_form_tuple(result_columns(fcinfo->flinfo->fn_oid), values, nulls));
 }
