@@ -37,6 +37,7 @@ namespace pg {
 using RelFileNumber = Oid;
 inline RelFileNumber rel_file_number(Relation relation) { return relation->rd_node.relNode; }
 #else
+using ::RelFileNumber;
 inline RelFileNumber rel_file_number(Relation relation) { return relation->rd_locator.relNumber; }
 #endif
 
