@@ -81,13 +81,24 @@ def plain_type(text):
     return text.replace("timestamp with time zone", "timestamptz")
 
 
-def signature(routine):
+def row_type_of(routine, types):
+    """The named row type that the function returns, or None."""
+    return types.get(routine["result"].removeprefix("SETOF ").removeprefix("durable_work."))
+
+
+def signature(routine, types):
     arguments = [plain_type(part) for part in split_top_level(routine["arguments"])]
     inputs = [part.removeprefix("IN ") for part in arguments if not part.startswith("OUT ")]
     outputs = [part.removeprefix("OUT ") for part in arguments if part.startswith("OUT ")]
     result = plain_type(routine["result"])
     if outputs:
         result = "(" + ", ".join(outputs) + ")"
+    elif row_type_of(routine, types):
+        columns = [plain_type(column) for column in row_type_of(routine, types)["columns"]]
+        if len(", ".join(columns)) > 80:
+            result += "(\n    " + ",\n    ".join(columns) + "\n)"
+        else:
+            result += "(" + ", ".join(columns) + ")"
     elif len(result) > 80 and result.startswith("TABLE("):
         result = "TABLE(\n    " + ",\n    ".join(split_top_level(result[len("TABLE("):-1])) + "\n)"
     call = "CALL " if routine["kind"] == "p" else ""
@@ -144,9 +155,12 @@ def sentence(text):
     return text if text[-1] in ".?!:" else text + "."
 
 
-def render_routine(routine, out):
+def render_routine(routine, types, out):
     texts, arguments, errors = split_comment(routine)
-    out += [f"### {routine['name']}", "", "```", signature(routine), "```", ""]
+    out += [f"### {routine['name']}", "", "```", signature(routine, types), "```", ""]
+    row_type = row_type_of(routine, types)
+    if row_type and row_type["comment"]:
+        texts.append("Returns: " + row_type["comment"].split("\n")[0])
     for text in texts:
         out += [text, ""]
     if arguments:
@@ -208,6 +222,7 @@ def render_view(view, out):
 def main():
     top = pathlib.Path(sys.argv[1])
     catalog = json.load(sys.stdin)
+    types = {row_type["name"]: row_type for row_type in catalog["types"]}
     by_symbol = {}
     for routine in catalog["routines"]:
         by_symbol.setdefault(routine["symbol"], []).append(routine)
@@ -226,7 +241,7 @@ def main():
             if wanted != section:
                 section = wanted
                 out += [f"## {INTRODUCTION.get(section, section.capitalize())}", ""]
-            render_routine(routine, out)
+            render_routine(routine, types, out)
     for symbol in sorted(by_symbol):
         internal += by_symbol[symbol]
     out += ["## Views", ""]
