@@ -34,7 +34,9 @@ Micros retry_delay(const QueueOptions& options, std::int32_t attempt, double ran
   const Micros delay = delay_without_jitter(options, attempt);
   const double kept = static_cast<double>(delay) * (1.0 - options.jitter);
   const double drawn = static_cast<double>(delay) * options.jitter * random;
-  return static_cast<Micros>(kept + drawn);
+  const double sum = kept + drawn;
+  /* A number near the end of the range rounds up beyond it. */
+  return sum < static_cast<double>(delay) ? static_cast<Micros>(sum) : delay;
 }
 
 }  // namespace dw::core

@@ -55,10 +55,10 @@ bool KnownOutcomes::add(JobId first_id, bool batch, const unsigned char* body, s
     }
     if (!has_schedule(reader.kind()) || finished(reader.queue(), member.id)) continue;
     const JobKey key{reader.queue(), member.id};
-    Schedule& known = schedules_.try_emplace(key, Schedule{kAlways, 0, 0}).first->second;
+    Schedule& known = schedules_.try_emplace(key, Schedule{0, 0, 0}).first->second;
     known.attempts = std::max(known.attempts, member.attempt);
-    if (reader.at() >= known.at) {
-      known.at = reader.at();
+    if (member.token >= known.token) {
+      known.token = member.token;
       known.due = member.next_due;
     }
   }

@@ -49,7 +49,7 @@ class KnownOutcomes {
   static constexpr int kPageBits = 12;
   using Page = std::array<std::uint64_t, (1U << kPageBits) / 64>;
   struct Schedule {
-    Micros at; /* of the record, to tell the latest */
+    Token token; /* of the record: tokens rise, so the highest is the latest */
     Micros due;
     std::int32_t attempts;
   };

@@ -109,8 +109,7 @@ std::uint32_t Dispatcher::claim(QueueRef ref, WorkerRef worker, Micros lease, Cl
                                 std::uint32_t n) noexcept {
   QueueLock hold(*this, ref.queue);
   Queue& q = queue(ref.queue);
-  if (q.incarnation != ref.incarnation || q.state == QueueState::free || q.database == kNone)
-    return 0;
+  if (q.incarnation != ref.incarnation || q.id == 0 || q.database == kNone) return 0;
   Database& database = arena_->databases[q.database];
   if (database.state != DatabaseState::open || q.options.paused) return 0;
   const Micros now = platform_->wall_now();

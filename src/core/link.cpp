@@ -19,7 +19,7 @@ void Dispatcher::link_pending(QueueRef ref, const JobRow* const* rows, EntryRef*
   if (ref.queue == kNone) return;
   QueueLock hold(*this, ref.queue);
   Queue& q = queue(ref.queue);
-  if (q.incarnation != ref.incarnation || q.mode == LoadMode::loading) return;
+  if (q.incarnation != ref.incarnation || q.id == 0 || q.mode == LoadMode::loading) return;
   const Micros now = platform_->wall_now();
   for (std::uint32_t i = 0; i < n; i++) {
     const JobRow& row = *rows[i];

@@ -85,27 +85,35 @@ Verdict Transaction::note_decision(std::int32_t level, const Decided& decided, V
   return verdict;
 }
 
+bool Transaction::find_own(const Decided& decided, std::size_t* action) const noexcept {
+  for (std::size_t i = 0; i < actions_.size(); i++) {
+    const Action& own = actions_[i];
+    if (own.kind != ActionKind::decide || own.ref.entry != decided.ref.entry ||
+        own.ref.incarnation != decided.ref.incarnation)
+      continue;
+    *action = i;
+    return true;
+  }
+  return false;
+}
+
 Verdict Transaction::begin_decision(std::int32_t level, JobId id, Token token, Decided* out,
                                     std::size_t* action) noexcept {
   if (database_ == kNone) return Verdict::not_resident;
   const Verdict verdict = dispatcher_->begin_decision(database_, id, token, out);
-  if (verdict == Verdict::in_doubt) {
-    for (std::size_t i = 0; i < actions_.size(); i++) {
-      const Action& own = actions_[i];
-      if (own.kind != ActionKind::decide || own.ref.entry != out->ref.entry ||
-          own.ref.incarnation != out->ref.incarnation || own.token != token)
-        continue;
-      *action = i;
-      return Verdict::own_duplicate;
-    }
-  }
+  if (verdict == Verdict::in_doubt && find_own(*out, action)) return Verdict::own_duplicate;
   return note_decision(level, *out, verdict, action);
 }
 
 Verdict Transaction::begin_cancel(std::int32_t level, JobId id, QueueId queue, Decided* out,
                                   std::size_t* action) noexcept {
   if (database_ == kNone) return Verdict::not_resident;
-  return note_decision(level, *out, dispatcher_->begin_cancel(database_, id, queue, out), action);
+  const Verdict verdict = dispatcher_->begin_cancel(database_, id, queue, out);
+  std::size_t own = 0;
+  if (verdict == Verdict::in_doubt && find_own(*out, &own) &&
+      actions_[own].outcome == OutcomeKind::cancelled)
+    return Verdict::cancelled;
+  return note_decision(level, *out, verdict, action);
 }
 
 void Transaction::settle(std::size_t action, Decision decision, OutcomeKind outcome,
@@ -158,6 +166,7 @@ void Transaction::note_queue(std::int32_t level, ActionKind kind, QueueRef queue
   Action& action = add(level, kind);
   action.queue = queue;
   action.number = id;
+  action.options = !options_.empty() && options_.back().id == id ? options_.size() : 0;
 }
 
 void Transaction::note_database(std::int32_t level, ActionKind kind, DatabaseOid oid,
@@ -217,13 +226,9 @@ bool Transaction::pre_commit(QueueId* gone) noexcept {
 }
 
 void Transaction::apply_options(const Action& action) noexcept {
-  const auto queue = static_cast<QueueId>(action.number);
-  if (database_ == kNone) return;
-  for (auto change = options_.rbegin(); change != options_.rend(); ++change) {
-    if (change->id != queue) continue;
-    dispatcher_->set_queue_options(database_, queue, change->options);
-    return;
-  }
+  if (database_ == kNone || action.options == 0) return;
+  const Options& change = options_[action.options - 1];
+  dispatcher_->set_queue_options(database_, change.id, change.options);
 }
 
 void Transaction::apply(const Action& action) noexcept {
@@ -259,6 +264,14 @@ void Transaction::apply(const Action& action) noexcept {
       if (index != kNone) dispatcher_->open_database(index, action.number);
       break;
     }
+    case ActionKind::rows_arrived: {
+      const Index index = dispatcher_->find_database(action.oid);
+      if (index != kNone) dispatcher_->request_reload(index);
+      break;
+    }
+    case ActionKind::queues_arrived:
+      dispatcher_->note_catalog_stale(action.oid);
+      break;
     case ActionKind::detach: {
       const Index index = dispatcher_->find_database(action.oid);
       if (index != kNone) dispatcher_->detach_database(index);
@@ -306,6 +319,8 @@ void Transaction::undo(const Action& action) noexcept {
     case ActionKind::queue_dropped:
     case ActionKind::attach:
     case ActionKind::detach:
+    case ActionKind::rows_arrived:
+    case ActionKind::queues_arrived:
       break;
   }
 }

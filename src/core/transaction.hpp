@@ -25,8 +25,10 @@ enum class ActionKind : std::uint8_t {
   queue_created,
   queue_changed,
   queue_dropped,
-  attach, /* CREATE EXTENSION: open the database at commit */
-  detach, /* DROP EXTENSION */
+  attach,         /* CREATE EXTENSION: open the database at commit */
+  detach,         /* DROP EXTENSION */
+  rows_arrived,   /* past the engine's functions, as in a restore: load everything again */
+  queues_arrived, /* likewise for the table of queues */
 };
 
 class Transaction {
@@ -130,6 +132,7 @@ class Transaction {
     Token token;
     Micros due;
     std::int64_t number; /* queue id, or epoch */
+    std::size_t options; /* queue_*: its options are the one before this; 0: none */
     DatabaseOid oid;
   };
   struct Options {
@@ -138,6 +141,7 @@ class Transaction {
   };
 
   Action& add(std::int32_t level, ActionKind kind) noexcept;
+  [[nodiscard]] bool find_own(const Decided& decided, std::size_t* action) const noexcept;
   Verdict note_decision(std::int32_t level, const Decided& decided, Verdict verdict,
                         std::size_t* action) noexcept;
   void undo(const Action& action) noexcept;

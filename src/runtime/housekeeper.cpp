@@ -49,11 +49,12 @@ void follow_catalog(Housekeeper* self) {
   }
   /* Queues first: a reload may be for one that has no slot yet. */
   if (good && (self->wants_catalog || self->wants_reload)) {
-    good = read_queues(self);
+    /* The rows may be those of a restored dump, whose tokens must stay below ours. */
+    good = catch_up_epoch(self) && read_queues(self);
     self->wants_catalog = !good;
   }
   if (good && self->wants_reload) {
-    good = catch_up_epoch(self) && step(*self, [self] { self->loader->reset(); });
+    good = step(*self, [self] { self->loader->reset(); });
     self->wants_reload = !good;
   }
   if (good) {

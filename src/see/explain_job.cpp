@@ -38,7 +38,7 @@ Next next_of(const see::JobState& state, bool paused, TimestampTz due) {
       if (state.deciding) return {"wait for the transaction that decides it", 0};
       return {"complete or expire", state.lease_expires_at};
     case see::Status::dead_letter:
-      return {"redrive or discard", 0};
+      return {"none, kept for inspection", 0};
     default:
       return {"none", 0};
   }

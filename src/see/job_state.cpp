@@ -107,6 +107,8 @@ void take_absent(const JobOutcomes& outcomes, uint8 segment, JobState* state) {
     state->reason = "due later than the timer horizon";
   } else if (!state->resident.all_resident) {
     state->reason = "on disk, not in memory yet";
+  } else if (outcomes.next_due > GetCurrentTimestamp()) {
+    state->reason = "due later, on disk until then";
   } else if (!runtime::transaction().has_work()) {
     state->status = Status::processing;
     state->reason = "finished after this snapshot was taken";

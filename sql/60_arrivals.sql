@@ -1,0 +1,26 @@
+-- Rows that come past the functions, as COPY of a restore brings them: the housekeeper reads the log again. The
+-- triggers fire in replica role too, or a replicated or restored job would sleep until the next restart.
+
+CREATE FUNCTION durable_work.rows_arrived() RETURNS trigger
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'durable_work_rows_arrived';
+REVOKE ALL ON FUNCTION durable_work.rows_arrived() FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.rows_arrived() IS
+'Trigger of the log''s tables: rows were written past the functions, by a restore or by hand, so everything is loaded again at commit.';
+
+DO $make_triggers$
+DECLARE
+    name text;
+BEGIN
+    FOR name IN
+        SELECT pg_catalog.format('%s_%s', kind, n) FROM pg_catalog.unnest(ARRAY['job', 'outcome']) kind,
+            pg_catalog.generate_series(0, 7) n
+        UNION ALL
+        SELECT pg_catalog.unnest(ARRAY['parked', 'parked_outcome', 'queue', 'topic'])
+    LOOP
+        EXECUTE pg_catalog.format('CREATE TRIGGER rows_arrived AFTER INSERT ON durable_work.%I FOR EACH STATEMENT '
+            'EXECUTE FUNCTION durable_work.rows_arrived()', name);
+        EXECUTE pg_catalog.format('ALTER TABLE durable_work.%I ENABLE ALWAYS TRIGGER rows_arrived', name);
+    END LOOP;
+END
+$make_triggers$;

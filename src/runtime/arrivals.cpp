@@ -1,0 +1,32 @@
+/*
+ * Rows of the log that come past the engine's functions: COPY by a restore, logical replication, a
+ * superuser's INSERT. The engine itself inserts through the table access method, which fires no
+ * trigger, so a statement trigger on the log's tables tells the two apart.
+ */
+#include "pg/headers.hpp"
+
+#include "durable_work/abi.h"
+#include "pg/error.hpp"
+#include "runtime/session.hpp"
+#include "store/catalog.hpp"
+
+namespace dw::runtime {
+
+/* durable_work.rows_arrived(): trigger function. At commit the housekeeper is asked to read the
+ * table of queues, or the whole log, again. */
+extern "C" Datum dw_rows_arrived_body(FunctionCallInfo fcinfo) {
+  if (!CALLED_AS_TRIGGER(fcinfo))
+    pg::raise(DW_WRONG_STATE, "rows_arrived() is called by triggers only");
+  if (!preloaded()) return PointerGetDatum(nullptr);
+  const auto* const trigger = reinterpret_cast<const TriggerData*>(fcinfo->context);
+  const Oid table = RelationGetRelid(trigger->tg_relation);
+  const bool options = table == store::tables().queue || table == store::tables().topic;
+  core::Transaction& open = transaction();
+  open.reserve(1);
+  open.note_database(level(),
+                     options ? core::ActionKind::queues_arrived : core::ActionKind::rows_arrived,
+                     MyDatabaseId, 0);
+  return PointerGetDatum(nullptr);
+}
+
+}  // namespace dw::runtime
