@@ -33,6 +33,11 @@ max_attempts: 1 to 32767; null is the queue''s.
 headers: a jsonb object that travels with the job.
 Raises 22023 or 22004 for a bad argument, 25006 in a read-only transaction and on a standby.';
 
+CREATE TYPE durable_work.enqueued_jobs AS (ordinal integer, job_id bigint, inserted boolean);
+COMMENT ON TYPE durable_work.enqueued_jobs IS
+'One job of enqueue_many: its place in the call, from 1, and what enqueue returns.';
+REVOKE ALL ON TYPE durable_work.enqueued_jobs FROM PUBLIC;
+
 CREATE FUNCTION durable_work.enqueue_many(
     queue text,
     payloads jsonb[],
@@ -41,7 +46,7 @@ CREATE FUNCTION durable_work.enqueue_many(
     priorities integer[] DEFAULT NULL,
     available_ats timestamptz[] DEFAULT NULL,
     headers jsonb[] DEFAULT NULL
-) RETURNS TABLE (ordinal integer, job_id bigint, inserted boolean)
+) RETURNS SETOF durable_work.enqueued_jobs
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_enqueue_many';
 REVOKE ALL ON FUNCTION durable_work.enqueue_many(text, jsonb[], text[], text[], integer[], timestamptz[], jsonb[])

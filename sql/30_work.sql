@@ -70,11 +70,16 @@ REVOKE ALL ON FUNCTION durable_work.try_complete(bigint, bigint, jsonb) FROM PUB
 COMMENT ON FUNCTION durable_work.try_complete(bigint, bigint, jsonb) IS
 'As complete, but says what is the matter in place of raising it: completed, already_completed, in_doubt (another open transaction is deciding the job) or stale.';
 
+CREATE TYPE durable_work.job_outcome AS (job_id bigint, outcome text);
+COMMENT ON TYPE durable_work.job_outcome IS
+'What became of one job of complete_many or fail_many; the functions say which outcomes there are.';
+REVOKE ALL ON TYPE durable_work.job_outcome FROM PUBLIC;
+
 CREATE FUNCTION durable_work.complete_many(
     job_ids bigint[],
     lease_tokens bigint[],
     results jsonb[] DEFAULT NULL
-) RETURNS TABLE (job_id bigint, outcome text)
+) RETURNS SETOF durable_work.job_outcome
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_complete_many';
 REVOKE ALL ON FUNCTION durable_work.complete_many(bigint[], bigint[], jsonb[]) FROM PUBLIC;
@@ -101,7 +106,7 @@ CREATE FUNCTION durable_work.fail_many(
     errors jsonb[] DEFAULT NULL,
     retry_in interval DEFAULT NULL,
     retryable boolean DEFAULT true
-) RETURNS TABLE (job_id bigint, outcome text)
+) RETURNS SETOF durable_work.job_outcome
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_fail_many';
 REVOKE ALL ON FUNCTION durable_work.fail_many(bigint[], bigint[], jsonb[], interval, boolean) FROM PUBLIC;
