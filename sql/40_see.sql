@@ -166,7 +166,9 @@ SELECT outcome.job_id,
        outcome.at,
        CASE WHEN outcome.kind IN ('attempt_failed', 'dead_lettered') THEN
            COALESCE(outcome.detail OPERATOR(pg_catalog.->) 'error',
-                    pg_catalog.jsonb_build_object('reason', outcome.detail OPERATOR(pg_catalog.->) 'reason'))
+                    CASE WHEN outcome.detail OPERATOR(pg_catalog.?) 'reason' THEN
+                        pg_catalog.jsonb_build_object('reason', outcome.detail OPERATOR(pg_catalog.->) 'reason')
+                    END)
        END AS error
 FROM (SELECT member.id AS job_id, member.queue, member.kind, member.attempt, member.at, stored.detail
       FROM (SELECT * FROM durable_work.outcome_0

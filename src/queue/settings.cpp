@@ -45,6 +45,21 @@ const char* interval_text(int64 microseconds) {
       DirectFunctionCall1(interval_out, IntervalPGetDatum(pg::make_interval(microseconds))));
 }
 
+/* Finite and not negative is checked before. */
+int64 read_interval(FunctionCallInfo fcinfo, int number, const char* name, int64 most) {
+  const int64 value = pg::required_interval(fcinfo, number, name);
+  if (value > most)
+    pg::raise_invalid(
+        psprintf("%s must be at most %s, not %s", name, interval_text(most), interval_text(value)));
+  return value;
+}
+
+int64 read_lease(FunctionCallInfo fcinfo) {
+  const int64 lease = read_interval(fcinfo, argument_lease, "lease", kLongestLease);
+  if (lease == 0) pg::raise_invalid("lease must be longer than zero");
+  return lease;
+}
+
 void add_difference(StringInfo text, const char* name, const char* is, const char* given) {
   appendStringInfo(text, "%s%s is %s, not %s", text->len == 0 ? "" : "; ", name, is, given);
 }
@@ -56,8 +71,7 @@ void read_settings(FunctionCallInfo fcinfo, bool keep_null, store::QueueSettings
     return !keep_null || !pg::is_null(fcinfo, number);
   };
   core::QueueOptions& options = settings->options;
-  if (given(argument_lease))
-    options.lease = pg::required_interval(fcinfo, argument_lease, "lease", 1, kLongestLease);
+  if (given(argument_lease)) options.lease = read_lease(fcinfo);
   if (given(argument_max_attempts))
     options.max_attempts =
         pg::required_int(fcinfo, argument_max_attempts, "max_attempts", 1, core::kMostAttempts);
@@ -66,18 +80,17 @@ void read_settings(FunctionCallInfo fcinfo, bool keep_null, store::QueueSettings
         read_backoff(pg::required_text(fcinfo, argument_backoff, "backoff", 1, NAMEDATALEN));
   if (given(argument_backoff_base))
     options.backoff_base =
-        pg::required_interval(fcinfo, argument_backoff_base, "backoff_base", 0, kLongestInterval);
+        read_interval(fcinfo, argument_backoff_base, "backoff_base", kLongestInterval);
   if (given(argument_backoff_cap))
     options.backoff_cap =
-        pg::required_interval(fcinfo, argument_backoff_cap, "backoff_cap", 0, kLongestInterval);
+        read_interval(fcinfo, argument_backoff_cap, "backoff_cap", kLongestInterval);
   if (given(argument_jitter))
     options.jitter = pg::required_double(fcinfo, argument_jitter, "jitter", 0.0, 1.0);
   if (given(argument_retention))
-    settings->retention =
-        pg::required_interval(fcinfo, argument_retention, "retention", 0, kLongestInterval);
+    settings->retention = read_interval(fcinfo, argument_retention, "retention", kLongestInterval);
   if (given(argument_dedupe_window))
     settings->dedupe_window =
-        pg::required_interval(fcinfo, argument_dedupe_window, "dedupe_window", 0, kLongestInterval);
+        read_interval(fcinfo, argument_dedupe_window, "dedupe_window", kLongestInterval);
   if (given(argument_strict)) options.strict = pg::required_bool(fcinfo, argument_strict, "strict");
 
   if (options.backoff_base > options.backoff_cap)

@@ -22,18 +22,19 @@ struct Next {
   TimestampTz at; /* 0: none */
 };
 
-Next next_of_pending(const see::JobState& state, bool paused, TimestampTz due) {
+Next next_of_pending(const see::JobState& state, bool is_own, bool paused, TimestampTz due) {
   if (state.deciding) return {"wait for the transaction that decides it", 0};
+  if (is_own) return {"claim after this transaction commits", 0};
   if (paused) return {"claim after resume_queue", 0};
   if (due > GetCurrentTimestamp()) return {"claim when due", due};
   if (state.resident.found || state.unknown_leases) return {"claim", 0};
   return {"load into memory, then claim", 0};
 }
 
-Next next_of(const see::JobState& state, bool paused, TimestampTz due) {
+Next next_of(const see::JobState& state, bool is_own, bool paused, TimestampTz due) {
   switch (state.status) {
     case see::Status::pending:
-      return next_of_pending(state, paused, due);
+      return next_of_pending(state, is_own, paused, due);
     case see::Status::processing:
       if (state.deciding) return {"wait for the transaction that decides it", 0};
       return {"complete or expire", state.lease_expires_at};
@@ -59,7 +60,8 @@ void put(FunctionCallInfo fcinfo, const store::JobTuple& job, const store::Queue
   const TimestampTz due = state.next_due != 0    ? state.next_due
                           : job.has_available_at ? job.available_at
                                                  : TimestampTz{0};
-  const Next next = next_of(state, queue.options.paused, due);
+  const bool is_own = runtime::transaction().enqueued_here(job.id);
+  const Next next = next_of(state, is_own, queue.options.paused, due);
   const char* const reason = reason_of(state, job.segment, snapshot);
   const int32 most = job.max_attempts != 0 ? job.max_attempts : queue.options.max_attempts;
   const auto text = [](const char* value) {

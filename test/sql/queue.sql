@@ -1,0 +1,189 @@
+-- Queues: making, changing, pausing, dropping; options at their limits; the bucket of a key.
+\pset format unaligned
+\pset tuples_only on
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS durable_work;
+
+-- What a statement returns, or how it fails.
+CREATE FUNCTION pg_temp.try(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    answer text;
+    state text;
+    message text;
+    detail text;
+BEGIN
+    EXECUTE statement INTO answer;
+    RETURN coalesce(nullif(answer, ''), 'ok');
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
+    RETURN state || ': ' || message || coalesce(' | ' || nullif(detail, ''), '');
+END $$;
+CREATE FUNCTION pg_temp.options_of(name text) RETURNS text LANGUAGE sql AS $$
+    SELECT concat_ws(' ', lease, max_attempts, backoff, backoff_base, backoff_cap, jitter, retention, dedupe_window, strict, paused)
+    FROM durable_work.queues WHERE queue = name
+$$;
+
+-- The same settings again: nothing. Others: refused, naming each that differs.
+SELECT durable_work.create_queue('queue_a');
+SELECT pg_temp.options_of('queue_a');
+SELECT pg_temp.try($$SELECT durable_work.create_queue('queue_a')$$);
+SELECT pg_temp.try($$SELECT durable_work.create_queue('queue_a', lease => '90000 ms', retention => '1 d', dedupe_window => '168 h')$$);
+SELECT pg_temp.try($$SELECT durable_work.create_queue('queue_a', '1 min', 3, 'fixed', '1 s', '2 s', 0.5, '2 d', '3 d', true)$$);
+SELECT pg_temp.try($$SELECT durable_work.create_queue('queue_a', jitter => 0)$$);
+
+-- Options one by one. What is refused leaves nothing behind.
+SELECT option, pg_temp.try(format('SELECT durable_work.create_queue(''queue_bad'', %s)', option))
+FROM unnest(ARRAY[
+    $$lease => '0'$$, $$lease => '-1 s'$$, $$lease => '366 d'$$, $$lease => null$$,
+    $$max_attempts => 0$$, $$max_attempts => 32768$$, $$max_attempts => null$$,
+    $$backoff => ''$$, $$backoff => 'Fixed'$$, $$backoff => null$$,
+    $$backoff_base => '-1 s'$$, $$backoff_base => '2 h'$$, $$backoff_cap => '4 s'$$, $$backoff_cap => '200 y'$$,
+    $$jitter => -0.1$$, $$jitter => 1.1$$, $$jitter => 'NaN'$$, $$jitter => 'infinity'$$,
+    $$retention => '-1 s'$$, $$retention => '102 y'$$, $$dedupe_window => '-1 s'$$, $$dedupe_window => null$$,
+    $$strict => null$$]) WITH ORDINALITY AS o (option, n) ORDER BY n;
+SELECT pg_temp.try($$SELECT durable_work.create_queue(null)$$);
+SELECT pg_temp.try($$SELECT durable_work.create_queue('')$$);
+SELECT pg_temp.try(format('SELECT durable_work.create_queue(%L)', repeat('x', 128)));
+SELECT pg_temp.try(format('SELECT durable_work.create_queue(%L)', repeat('é', 64)));
+SELECT count(*) FROM durable_work.queues WHERE queue = 'queue_bad';
+-- The limits themselves are fine.
+SELECT pg_temp.try(format('SELECT durable_work.create_queue(%L, ''365 d'', 32767, ''linear'', ''0'', ''0'', 1, ''0'', ''0'')', repeat('x', 127)));
+SELECT pg_temp.options_of(repeat('x', 127));
+SELECT pg_temp.try(format('SELECT durable_work.drop_queue(%L)', repeat('x', 127)));
+
+-- alter_queue changes what is given.
+SELECT pg_temp.try($$SELECT durable_work.alter_queue('queue_a', lease => '5 min', max_attempts => 7)$$);
+SELECT pg_temp.options_of('queue_a');
+SELECT pg_temp.try($$SELECT durable_work.alter_queue('queue_a', '1 min', 3, 'fixed', '1 s', '2 s', 0.5, '2 d', '3 d', true)$$);
+SELECT pg_temp.options_of('queue_a');
+SELECT pg_temp.try($$SELECT durable_work.create_queue('queue_a', '1 min', 3, 'fixed', '1 s', '2 s', 0.5, '2 d', '3 d', true)$$);
+SELECT pg_temp.try($$SELECT durable_work.alter_queue('queue_a')$$);
+SELECT pg_temp.try($$SELECT durable_work.alter_queue('queue_a', backoff_base => '3 s')$$);
+SELECT pg_temp.try($$SELECT durable_work.alter_queue('queue_a', lease => '0')$$);
+SELECT pg_temp.try($$SELECT durable_work.alter_queue('queue_none', lease => '1 s')$$);
+SELECT pg_temp.try($$SELECT durable_work.alter_queue(null, lease => '1 s')$$);
+SELECT pg_temp.options_of('queue_a');
+
+-- Names are not touched: quotes, capitals, blanks.
+SELECT pg_temp.try($$SELECT durable_work.create_queue('queue ''"A"; --')$$);
+SELECT queue FROM durable_work.queues WHERE queue LIKE 'queue ''%';
+SELECT pg_temp.try($$SELECT durable_work.enqueue('queue ''"a"; --', '{}')$$);
+SELECT pg_temp.try($$SELECT durable_work.drop_queue('queue ''"A"; --')$$);
+
+-- A queue is there for the transaction that makes it, with it, and gone when it rolls back.
+BEGIN;
+SELECT durable_work.create_queue('queue_b');
+SELECT inserted FROM durable_work.enqueue('queue_b', '{"n": 1}');
+SELECT queue, status FROM durable_work.inbox WHERE queue = 'queue_b';
+ROLLBACK;
+SELECT pg_temp.try($$SELECT durable_work.enqueue('queue_b', '{}')$$);
+BEGIN;
+SAVEPOINT s;
+SELECT durable_work.create_queue('queue_b', lease => '1 s');
+SELECT inserted FROM durable_work.enqueue('queue_b', '{"n": 1}');
+ROLLBACK TO s;
+SELECT count(*) FROM durable_work.queues WHERE queue = 'queue_b';
+SELECT durable_work.create_queue('queue_b', lease => '2 h');
+SELECT inserted FROM durable_work.enqueue('queue_b', '{"n": 2}');
+COMMIT;
+SELECT payload, lease_expires_at > clock_timestamp() + interval '1 h' AS two_hours FROM durable_work.claim('queue_b', 'anna');
+SELECT count(*) FROM (SELECT durable_work.release(job_id, lease_token) FROM durable_work.leases WHERE queue = 'queue_b') AS released;
+
+-- Pausing and options count from the commit, and only what was not rolled back.
+BEGIN;
+SELECT durable_work.pause_queue('queue_b');
+SELECT count(durable_work.release(job_id, lease_token)) FROM durable_work.claim('queue_b', 'anna');
+COMMIT;
+SELECT count(*) FROM durable_work.claim('queue_b', 'anna');
+SELECT durable_work.pause_queue('queue_b');
+SELECT pg_temp.options_of('queue_b');
+BEGIN;
+SELECT durable_work.resume_queue('queue_b');
+ROLLBACK;
+SELECT count(*) FROM durable_work.claim('queue_b', 'anna');
+BEGIN;
+SELECT durable_work.resume_queue('queue_b');
+SAVEPOINT s;
+SELECT durable_work.pause_queue('queue_b');
+ROLLBACK TO s;
+COMMIT;
+SELECT count(durable_work.release(job_id, lease_token)) FROM durable_work.claim('queue_b', 'anna');
+BEGIN;
+SELECT durable_work.pause_queue('queue_b');
+SAVEPOINT s;
+SELECT durable_work.resume_queue('queue_b');
+ROLLBACK TO s;
+COMMIT;
+SELECT count(*) FROM durable_work.claim('queue_b', 'anna');
+SELECT durable_work.resume_queue('queue_b');
+SELECT pg_temp.try($$SELECT durable_work.pause_queue('queue_none')$$);
+SELECT pg_temp.try($$SELECT durable_work.resume_queue(null)$$);
+
+-- Unfinished jobs keep a queue: waiting, leased, due far in the future, or just enqueued.
+SELECT split_part(pg_temp.try($$SELECT durable_work.drop_queue('queue_b')$$), ' |', 1);
+SELECT job_id AS job, lease_token AS token FROM durable_work.claim('queue_b', 'anna') \gset
+SELECT split_part(pg_temp.try($$SELECT durable_work.drop_queue('queue_b')$$), ' |', 1);
+SELECT durable_work.complete(:job, :token);
+SELECT inserted FROM durable_work.enqueue('queue_b', '{"n": 3}', delay => '30 d');
+SELECT split_part(pg_temp.try($$SELECT durable_work.drop_queue('queue_b')$$), ' |', 1);
+SELECT durable_work.cancel(id) FROM durable_work.inbox WHERE queue = 'queue_b' AND status = 'pending';
+BEGIN;
+SELECT inserted FROM durable_work.enqueue('queue_b', '{"n": 4}');
+SELECT split_part(pg_temp.try($$SELECT durable_work.drop_queue('queue_b')$$), ' |', 1);
+ROLLBACK;
+SELECT status, count(*) FROM durable_work.inbox WHERE queue = 'queue_b' GROUP BY status ORDER BY status;
+SELECT split_part(pg_temp.try($$SELECT durable_work.drop_queue('queue_b')$$), ' |', 1);
+SELECT split_part(pg_temp.try($$SELECT durable_work.drop_queue('queue_b')$$), ' |', 1);
+SELECT pg_temp.try($$SELECT durable_work.drop_queue('queue_b', force => null)$$);
+
+-- A queue made anew has nothing of the old one: no jobs, keys or dead letters.
+SELECT durable_work.create_queue('queue_c');
+SELECT inserted FROM durable_work.enqueue('queue_c', '{"n": 1}', idempotency_key => 'k');
+SELECT inserted FROM durable_work.enqueue('queue_c', '{"n": 2}');
+SELECT durable_work.reject(job_id, lease_token, 'no good') FROM durable_work.claim('queue_c', 'anna', max_jobs => 1);
+SELECT job_id AS job, lease_token AS token FROM durable_work.claim('queue_c', 'anna') \gset
+SELECT durable_work.drop_queue('queue_c', force => true);
+SELECT left(pg_temp.try(format('SELECT durable_work.complete(%s, %s)', :job, :token)), 5);
+SELECT left(pg_temp.try(format('SELECT durable_work.explain_job(%s)', :job)), 5);
+SELECT durable_work.create_queue('queue_c');
+SELECT count(*) FROM durable_work.claim('queue_c', 'anna');
+SELECT count(*) FROM durable_work.inbox WHERE queue = 'queue_c';
+SELECT count(*) FROM durable_work.dead_letters WHERE queue = 'queue_c';
+SELECT inserted FROM durable_work.enqueue('queue_c', '{"n": 1}', idempotency_key => 'k');
+
+-- default is made when a job or a claim first names it, not by asking about it.
+SELECT pg_temp.try($$SELECT durable_work.drop_queue('default', force => true)$$) IN ('ok', 'DW002: queue "default" does not exist');
+SELECT pg_temp.try($$SELECT durable_work.drop_queue('default')$$);
+SELECT count(*) FROM durable_work.claim('default', 'anna');
+SELECT pg_temp.options_of('default');
+SELECT pg_temp.try($$SELECT durable_work.create_queue('default')$$);
+
+-- Nothing in a read-only transaction.
+BEGIN READ ONLY;
+SELECT pg_temp.try($$SELECT durable_work.create_queue('queue_d')$$);
+SELECT pg_temp.try($$SELECT durable_work.alter_queue('queue_a', lease => '1 s')$$);
+SELECT pg_temp.try($$SELECT durable_work.pause_queue('queue_a')$$);
+SELECT pg_temp.try($$SELECT durable_work.drop_queue('queue_a')$$);
+SELECT count(*) FROM durable_work.queues WHERE queue = 'queue_a';
+COMMIT;
+
+-- The owner's statements do not follow the caller's search_path or operators.
+CREATE SCHEMA queue_trap;
+CREATE FUNCTION queue_trap.never(text, text) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'trapped'; END$$;
+CREATE OPERATOR queue_trap.= (FUNCTION = queue_trap.never, LEFTARG = text, RIGHTARG = text);
+SET search_path = queue_trap, pg_catalog, public;
+SELECT durable_work.create_queue('queue_e');
+SELECT durable_work.alter_queue('queue_e', lease => '7 s');
+SELECT durable_work.drop_queue('queue_e');
+SHOW search_path;
+RESET search_path;
+DROP SCHEMA queue_trap CASCADE;
+
+-- Buckets: FNV-1a over UTF-8, unsigned.
+SELECT durable_work.bucket('order:9182'), durable_work.bucket('', 2147483647), durable_work.bucket('é', 1000000), durable_work.bucket('a', 1);
+SELECT durable_work.bucket(null) IS NULL, durable_work.bucket('a', null) IS NULL;
+SELECT pg_temp.try($$SELECT durable_work.bucket('a', 0)$$), pg_temp.try($$SELECT durable_work.bucket('a', -1)$$);
+SELECT min(durable_work.bucket('k' || n, 7)), max(durable_work.bucket('k' || n, 7)) FROM generate_series(1, 1000) AS n;
+SELECT provolatile, proparallel, proisstrict FROM pg_proc WHERE oid = 'durable_work.bucket(text, integer)'::regprocedure;
+
+SELECT durable_work.drop_queue(queue, force => true) FROM durable_work.queues WHERE queue LIKE 'queue\_%' ORDER BY queue;
