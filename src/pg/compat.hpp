@@ -93,4 +93,13 @@ inline BrinTuple* brin_summary(BrinRevmap* map, BlockNumber block, Buffer* buffe
 #endif
 }
 
+// Pins the buffer if it still holds that block of the table. 16 renamed the table's file address.
+inline bool pin_recent(Relation relation, BlockNumber block, Buffer buffer) {
+#if PG_VERSION_NUM >= 160000
+  return ReadRecentBuffer(relation->rd_locator, MAIN_FORKNUM, block, buffer);
+#else
+  return ReadRecentBuffer(relation->rd_node, MAIN_FORKNUM, block, buffer);
+#endif
+}
+
 }  // namespace pg

@@ -36,10 +36,12 @@ extern "C" {
 // clang-format on
 
 #include "access/brin.h"
+#include "access/brin_page.h"
 #include "access/brin_revmap.h"
 #include "access/detoast.h"
 #include "access/genam.h"
 #include "access/heapam.h"
+#include "access/heaptoast.h"
 #include "access/htup_details.h"
 #include "access/multixact.h"
 #include "access/parallel.h"

@@ -41,6 +41,7 @@ constexpr Size kBytesPerChunk = 64 * 1024;
 struct SegmentIndexes {
   Oid table;  // InvalidOid: nothing known
   Oid only;   // the block range index, if the table has just that one
+  pg::BrinMap map;
 };
 SegmentIndexes segment_indexes[core::kSegments];
 
@@ -64,7 +65,7 @@ Oid only_index(Relation table) {
   return as_made ? oid : InvalidOid;
 }
 
-const SegmentIndexes& indexes_of(Relation table, uint8 segment) {
+SegmentIndexes& indexes_of(Relation table, uint8 segment) {
   static bool registered = false;
   SegmentIndexes& known = segment_indexes[segment];
   if (known.table == RelationGetRelid(table)) return known;
@@ -144,11 +145,11 @@ Relation lock_segment(core::JobId id, uint8* segment) {
 }
 
 // Entries for rows that are on their pages already.
-void index_rows(Relation table, Oid index_oid, const core::JobRow* rows, int n) {
-  const Relation index = index_open(index_oid, RowExclusiveLock);
+void index_rows(Relation table, SegmentIndexes* indexes, const core::JobRow* rows, int n) {
+  const Relation index = index_open(indexes->only, RowExclusiveLock);
   IndexInfo* info = nullptr;
   for (int i = 0; i < n;) {
-    const pg::BrinRange range = pg::brin_range(index, rows[i].block);
+    const pg::BrinRange range = pg::brin_range(index, rows[i].block, &indexes->map);
     for (; i < n && range.holds(rows[i].block); i++) {
       if (!range.summarised) continue;
       if (info == nullptr) {
@@ -256,15 +257,15 @@ int insert_run(const NewJob* jobs, int n, core::JobRow* rows) {
   const Relation table = lock_segment(jobs[0].id, &segment);
   int run = 1;
   while (run < n && segment_of(jobs[run].id) == segment) run++;
-  const Oid index = indexes_of(table, segment).only;
-  if (index == InvalidOid) {
+  SegmentIndexes& indexes = indexes_of(table, segment);
+  if (indexes.only == InvalidOid) {
     insert_with_indexes(table, segment, jobs, run, rows);
   } else {
     if (run == 1)
       append_one(table, segment, jobs[0], rows);
     else
       append_many(table, segment, jobs, run, rows);
-    index_rows(table, index, rows, run);
+    index_rows(table, &indexes, rows, run);
   }
   uint32* const tail = tail_of(segment);
   if (tail != nullptr) raise_tail(tail, rows[run - 1].block);

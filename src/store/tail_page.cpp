@@ -17,6 +17,8 @@
 
 #include <atomic>
 
+#include "pg/page.hpp"
+
 namespace dw::store {
 
 namespace {
@@ -35,7 +37,9 @@ void raise(Tail tail, BlockNumber block) {
 }
 
 bool has_room(Relation table, BlockNumber block, Size row_size) {
-  const Buffer buffer = ReadBuffer(table, block);
+  // Where a table's last page was; a guess that is checked.
+  static Buffer recent[16];
+  const Buffer buffer = pg::read_page(table, block, &recent[RelationGetRelid(table) % 16]);
   const Page page = BufferGetPage(buffer);
   const bool room = PageIsNew(page) || PageGetHeapFreeSpace(page) >= row_size;
   ReleaseBuffer(buffer);
