@@ -65,8 +65,8 @@ TupleDesc result_columns(Oid function) {
   static TupleDesc columns = nullptr;
   if (function != known) {
     const Oid type = get_func_rettype(function);
-    columns = pg::in_context(TopMemoryContext,
-                             [type] { return lookup_rowtype_tupdesc_copy(type, -1); });
+    columns =
+        pg::in_context(TopMemoryContext, [type] { return lookup_rowtype_tupdesc_copy(type, -1); });
     known = function;
   }
   return columns;
