@@ -129,8 +129,10 @@ Attempt cancel_logged(core::JobId id, core::QueueId wanted) {
       break;
     case core::Verdict::no_room:
       pg::raise(DW_WRONG_STATE, psprintf("job " INT64_FORMAT " cannot be cancelled now", id),
-                "Its queue is still being loaded, or every entry of it is leased.",
-                "Try again in a moment.");
+                "The queue is not loaded yet, or all memory it may use is taken by jobs that are "
+                "leased or "
+                "being decided.",
+                "Try again in a moment, and cancel fewer jobs in one transaction.");
     default:
       return Attempt::resident_now;
   }
