@@ -116,6 +116,7 @@ bool Dispatcher::fill_placeholder(EntryRef ref, const JobRow& row, Decided* out)
   e->segment = row.segment;
   e->priority = row.priority;
   e->attempts = row.attempts;
+  e->recorded = row.attempts;
   e->max_attempts = row.max_attempts;
   e->state = EntryState::delayed;
   fill_decided(queue(index), *e, out);
@@ -141,12 +142,27 @@ Entry* last_to_go(Tree& tree) noexcept {
   auto e = tree.end();
   for (int i = 0; i < kSteps && e != tree.begin(); i++) {
     --e;
-    if (e->attempts == 0 && e->segment != kParkedSegment) return &*e;
+    if (e->attempts <= e->recorded && e->segment != kParkedSegment) return &*e;
   }
   return nullptr;
 }
 
 }  // namespace
+
+void Dispatcher::evict(Queue& q, Entry& e) noexcept {
+  q.dirty.add(e.segment, e.block, e.block);
+  q.mode = LoadMode::loading;
+  q.short_of_room = 1;
+  leave_tree(q, e);
+  release_entry(e);
+}
+
+bool Dispatcher::evict_sleeper(Queue& q) noexcept {
+  Entry* last = last_to_go(q.delayed);
+  if (last == nullptr) return false;
+  evict(q, *last);
+  return true;
+}
 
 bool Dispatcher::evict_last(Queue& q) noexcept {
   Entry* last = nullptr;
@@ -154,11 +170,7 @@ bool Dispatcher::evict_last(Queue& q) noexcept {
   if (last == nullptr) last = last_to_go(q.ready);
   if (last == nullptr) last = last_to_go(q.delayed);
   if (last == nullptr) return false;
-  q.dirty.add(last->segment, last->block, last->block);
-  q.mode = LoadMode::loading;
-  q.short_of_room = 1;
-  leave_tree(q, *last);
-  release_entry(*last);
+  evict(q, *last);
   return true;
 }
 
@@ -188,6 +200,7 @@ void Dispatcher::commit_decision(EntryRef ref, Token token, Decision decision, O
       return;
     case Decision::retry:
       q.counters.failed++;
+      e->recorded = e->attempts;
       break;
     case Decision::put_back:
       e->attempts--;

@@ -304,6 +304,13 @@ class Dispatcher {
                 std::uint32_t n) noexcept;
   void fill_lease(const Queue& q, const Entry& e, Micros wall, Micros monotonic,
                   LeaseRow* out) const noexcept;
+  static void forget_later(Queue& q, Entry& e) noexcept;
+  /* Entries that are due later, at most: half of the arena, or sleepers would keep out work that
+   * can run. */
+  [[nodiscard]] std::uint32_t most_sleepers() const noexcept { return arena_->capacity / 2; }
+  /* Takes the job that is due last out, or says that there is none that may go. */
+  bool evict_sleeper(Queue& q) noexcept;
+  void evict(Queue& q, Entry& e) noexcept;
   /* Makes room at the queue's own tail; its page becomes dirty in the same lock hold. */
   bool evict_last(Queue& q) noexcept;
   void free_all_entries(Index queue) noexcept;

@@ -66,6 +66,8 @@ Entry* Dispatcher::allocate(Index queue_index) noexcept {
   e.worker = kNone;
   e.refunds = 0;
   e.lapsed = 0;
+  e.later = 0;
+  e.recorded = 0;
   return &e;
 }
 

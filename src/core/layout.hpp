@@ -70,9 +70,10 @@ struct Entry : TreeHook {
   std::uint16_t attempts;
   std::uint16_t max_attempts; /* 0: the queue's */
   std::uint8_t priority;
-  std::uint8_t refunds; /* claiming statements that failed in a row */
-  std::uint8_t lapsed;  /* leased, but void: the sweep takes it at once and its token is stale */
-  std::uint8_t unused[7];
+  std::uint8_t refunds;   /* claiming statements that failed in a row */
+  std::uint8_t lapsed;    /* leased, but void: the sweep takes it at once and its token is stale */
+  std::uint8_t later;     /* pending, and due later: counted in Queue.pending_later */
+  std::uint16_t recorded; /* attempts that the log knows of; only then may the entry go */
 };
 static_assert(sizeof(Entry) == 104, "an entry and its share of the hash stay within 128 bytes");
 
@@ -132,9 +133,10 @@ struct Queue {
   std::uint32_t ready_count;
   std::uint32_t delayed_count;
   std::uint32_t leased_count;
-  std::uint32_t resident; /* all entries; changes under kArenaLock */
-  Index first_tombstone;  /* chained by next_of_worker */
-  Index first_waiter;     /* wait link, see Waiter */
+  std::uint32_t pending_later; /* pending entries that will be delayed */
+  std::uint32_t resident;      /* all entries; changes under kArenaLock */
+  Index first_tombstone;       /* chained by next_of_worker */
+  Index first_waiter;          /* wait link, see Waiter */
   Index last_waiter;
   std::uint32_t waiter_count;
   BoundedRanges dirty; /* job pages with committed rows that nobody has linked */

@@ -24,7 +24,8 @@ void Dispatcher::link_pending(QueueRef ref, const JobRow* const* rows, EntryRef*
   for (std::uint32_t i = 0; i < n; i++) {
     const JobRow& row = *rows[i];
     if (row.segment == kParkedSegment) continue;
-    if (row.due > now && q.delayed_count >= arena_->capacity / 2) continue;
+    const bool later = row.due > now;
+    if (later && q.delayed_count + q.pending_later >= most_sleepers()) continue;
     Entry* e = allocate(ref.queue);
     if (e == nullptr) {
       /* The rest of a deep backlog stays on disk; from now on commits only mark what they wrote. */
@@ -46,6 +47,10 @@ void Dispatcher::link_pending(QueueRef ref, const JobRow* const* rows, EntryRef*
       /* Two rows of one id: the log was loaded twice. Leave it to the loader, which reports it. */
       release_entry(*e);
       continue;
+    }
+    if (later) {
+      e->later = 1;
+      q.pending_later++;
     }
     refs[i] = EntryRef{index_of(*e), e->incarnation};
   }
@@ -79,6 +84,7 @@ void Dispatcher::publish(Index database, QueueId id, QueueRef ref, const JobRow*
     if (refs[i].entry != kNone) {
       Entry& e = entry(refs[i].entry);
       if (e.incarnation == refs[i].incarnation && e.state == EntryState::pending) {
+        forget_later(q, e);
         make_waiting(q, e, e.at, now);
         continue;
       }
@@ -103,11 +109,20 @@ void Dispatcher::publish(Index database, QueueId id, QueueRef ref, const JobRow*
 void Dispatcher::unlink_pending(QueueRef ref, const EntryRef* refs, std::uint32_t n) noexcept {
   if (ref.queue == kNone) return;
   const QueueLock hold(*this, ref.queue);
+  Queue& q = queue(ref.queue);
   for (std::uint32_t i = 0; i < n; i++) {
     if (refs[i].entry == kNone) continue;
     Entry& e = entry(refs[i].entry);
-    if (e.incarnation == refs[i].incarnation && e.state == EntryState::pending) release_entry(e);
+    if (e.incarnation != refs[i].incarnation || e.state != EntryState::pending) continue;
+    forget_later(q, e);
+    release_entry(e);
   }
+}
+
+void Dispatcher::forget_later(Queue& q, Entry& e) noexcept {
+  if (e.later == 0) return;
+  e.later = 0;
+  q.pending_later--;
 }
 
 LinkResult Dispatcher::link_loaded(Index queue_index, const JobRow& row, Micros now) noexcept {
@@ -125,6 +140,7 @@ LinkResult Dispatcher::link_loaded(Index queue_index, const JobRow& row, Micros 
   e->segment = row.segment;
   e->priority = row.priority;
   e->attempts = row.attempts;
+  e->recorded = row.attempts;
   e->max_attempts = row.max_attempts;
   if (!hash_add(q.database, *e)) {
     /* Not in the hash: free again without being looked for there. */

@@ -12,6 +12,8 @@ namespace {
 constexpr std::uint64_t kNearTail = 128;
 /* A refill that brings less than this waits until the queue runs dry. */
 constexpr std::uint32_t kWorthLoading = 4096;
+/* Entries taken back in one lock hold. */
+constexpr std::uint32_t kEvictedAtOnce = 64;
 constexpr Micros kParkedRetry = 1 * kSecond;
 /* A job that somebody was about to cancel when its page was read. */
 constexpr Micros kBusyRetry = 50 * kMillisecond;
@@ -113,12 +115,21 @@ void Loader::take_over(Queue& q) noexcept {
   }
 }
 
-bool Loader::worth_loading(const QueueLoad& load) {
-  const Queue& q = dispatcher_->queue(load.ref.queue);
-  const std::uint32_t room = dispatcher_->room(q);
+/*
+ * Under the queue lock. Retries and deferrals can fill a queue with entries that are due later;
+ * those beyond the limit make way for what may be due on disk. Their pages are read again and kept
+ * asleep until they are due.
+ */
+bool Loader::worth_loading(Queue& q) {
+  const std::uint32_t capacity = dispatcher_->arena().capacity;
+  const std::uint32_t enough = std::min(kWorthLoading, std::max(capacity / 8, 1U));
+  std::uint32_t room = dispatcher_->room(q);
+  for (std::uint32_t i = 0;
+       i < kEvictedAtOnce && room < enough && q.delayed_count > dispatcher_->most_sleepers(); i++) {
+    if (!dispatcher_->evict_sleeper(q)) break;
+    room = dispatcher_->room(q);
+  }
   if (room == 0) return false;
-  const std::uint32_t enough =
-      std::min(kWorthLoading, std::max(dispatcher_->arena().capacity / 8, 1U));
   return room >= enough || q.ready_count == 0;
 }
 
@@ -129,11 +140,11 @@ bool Loader::choose() {
     load.active = false;
     load.full = false;
     const QueueLock hold(*dispatcher_, load.ref.queue);
-    const Queue& q = dispatcher_->queue(load.ref.queue);
+    Queue& q = dispatcher_->queue(load.ref.queue);
     if (q.incarnation != load.ref.incarnation || q.state == QueueState::free) continue;
     const bool wants =
         load.whole || !load.scan.empty() || !q.dirty.empty() || q.mode != LoadMode::live;
-    load.active = wants && worth_loading(load);
+    load.active = wants && worth_loading(q);
     any = any || load.active;
   }
   return any;
@@ -256,7 +267,7 @@ void Loader::link_rows(QueueLoad& load, std::uint8_t segment, std::uint32_t bloc
         look_again = std::min(look_again, job.row.due - horizon_ / 2);
         continue;
       }
-      if (job.row.due > now && q.delayed_count >= dispatcher_->arena().capacity / 2) {
+      if (job.row.due > now && q.delayed_count + q.pending_later >= dispatcher_->most_sleepers()) {
         look_again = std::min(look_again, job.row.due);
         continue;
       }
@@ -378,7 +389,7 @@ Micros Loader::link_parked(Micros now) {
       Queue& q = dispatcher_->queue(load.ref.queue);
       if (q.incarnation != load.ref.incarnation) break;
       const bool too_many =
-          job.row.due > now && q.delayed_count >= dispatcher_->arena().capacity / 2;
+          job.row.due > now && q.delayed_count + q.pending_later >= dispatcher_->most_sleepers();
       const LinkResult result =
           too_many ? LinkResult::no_room : dispatcher_->link_loaded(load.ref.queue, job.row, now);
       if (result == LinkResult::no_room || result == LinkResult::busy)
@@ -406,9 +417,8 @@ bool Loader::relieve() {
   if (!needed || arena.queues[largest].resident <= dispatcher_->share()) return false;
   const QueueLock hold(*dispatcher_, largest);
   Queue& q = dispatcher_->queue(largest);
-  constexpr std::uint32_t kEvicted = 64;
   bool any = false;
-  for (std::uint32_t i = 0; i < kEvicted && q.resident > dispatcher_->share(); i++) {
+  for (std::uint32_t i = 0; i < kEvictedAtOnce && q.resident > dispatcher_->share(); i++) {
     if (!dispatcher_->evict_last(q)) break;
     any = true;
   }

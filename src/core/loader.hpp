@@ -79,7 +79,7 @@ class Loader {
   class OutcomeRows;
 
   bool choose();
-  bool worth_loading(const QueueLoad& load);
+  bool worth_loading(Queue& q);
   void begin_chunk();
   void end_chunk() noexcept;
   bool scan_outcomes(Micros until);

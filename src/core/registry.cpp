@@ -139,6 +139,7 @@ Index Dispatcher::add_queue(Index database, QueueId id, std::string_view name,
     q.mode = mode;
     q.chunk_active = 0;
     q.short_of_room = 0;
+    q.pending_later = 0;
     const std::size_t length = std::min(name.size(), kQueueNameSize - 1);
     std::memcpy(q.name, name.data(), length);
     q.name[length] = '\0';

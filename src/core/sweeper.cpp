@@ -87,6 +87,7 @@ void Sweeper::resolve(bool written) noexcept {
     }
     dispatcher_->leave_tree(q, *e);
     e->lapsed = 0;
+    e->recorded = e->attempts;
     q.counters.expired++;
     if (expiries_[i].dead) {
       q.counters.dead_lettered++;

@@ -209,8 +209,7 @@ bool Transaction::pre_commit(QueueId* gone) noexcept {
     const Index found = dispatcher_->find_queue(database_, job.row.queue);
     if (found != kNone) {
       job.queue = dispatcher_->queue_ref(found);
-    } else if (job.queue.queue != kNone && database.state == DatabaseState::open &&
-               database.catalog_stale == 0) {
+    } else if (job.queue.queue != kNone && database.state == DatabaseState::open) {
       /* Its slot was there when the job was written: somebody dropped the queue since. */
       *gone = job.row.queue;
       return false;

@@ -54,10 +54,9 @@ void leave_waiting(int, Datum) {
 void before_commit() {
   core::QueueId gone = 0;
   if (the_transaction->pre_commit(&gone)) return;
-  ereport(ERROR,
-          (errcode(pg::sqlstate(DW_UNKNOWN_OBJECT)),
-           errmsg("queue with number %d was dropped while this transaction enqueued to it", gone),
-           errhint("Run the transaction again; it will see that the queue is gone.")));
+  ereport(ERROR, (errcode(pg::sqlstate(DW_UNKNOWN_OBJECT)),
+                  errmsg("a queue was dropped while this transaction enqueued to it"),
+                  errhint("Run the transaction again; it will see that the queue is gone.")));
 }
 
 void before_prepare() {

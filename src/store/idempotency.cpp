@@ -156,8 +156,10 @@ void raise_other_payload(std::string_view key, core::JobId holder) {
 }
 
 int64 payload_hash(Datum payload) {
+  const Jsonb* const document = DatumGetJsonbP(payload);
   return static_cast<int64>(
-      DatumGetUInt64(DirectFunctionCall2(jsonb_hash_extended, payload, Int64GetDatum(0))));
+      hash_bytes_extended(reinterpret_cast<const unsigned char*>(VARDATA(document)),
+                          static_cast<int>(VARSIZE(document) - VARHDRSZ), 0));
 }
 
 void claim_keys(int32 topic, KeyClaim* claims, int n, TimestampTz now, int64 window) {

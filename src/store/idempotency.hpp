@@ -18,7 +18,9 @@ struct KeyClaim {
   bool won;            // out: that is the new one
 };
 
-// Seed 0 of the server's own hash: equal for payloads that jsonb calls equal.
+// Over the stored form of the document, in which key order and white space do not count. The
+// server's own hash of jsonb takes {} for [] and would swallow a job. Numbers written differently
+// (1.0 and 1.00) are different payloads.
 int64 payload_hash(Datum payload);
 
 // Takes the keys for their jobs, or says whose they are. They must be distinct and in rising order

@@ -175,6 +175,7 @@ Datum claim_queues(FunctionCallInfo fcinfo) {
   begin_claim();
   const auto names = pg::required_array(fcinfo, 0, "queues", TEXTOID, core::kMostWaitedQueues);
   const Request request = request_arguments(fcinfo);
+  if (names.count == 0) pg::raise_invalid("queues must name at least one queue", nullptr, nullptr);
   auto* const sources = pg::allocate<Source>(static_cast<Size>(names.count));
   for (int i = 0; i < names.count; i++) {
     sources[i] = source_of(store::require_queue(pg::text_view(names.required(i, "queues"))));
