@@ -1,0 +1,125 @@
+#include "fake_log.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace dw::test {
+
+Xid FakeLog::begin(Xid parent) {
+  xacts_.push_back(Xact{State::open, parent, 0});
+  return static_cast<Xid>(xacts_.size() - 1);
+}
+
+void FakeLog::abort(Xid xid) {
+  if (xacts_[xid].state != State::open)
+    throw std::logic_error("a transaction that is not open aborts");
+  xacts_[xid].state = State::aborted;
+}
+
+/* It stays open and shares its parent's fate through the chain of parents. */
+void FakeLog::merge(Xid xid) {
+  if (xacts_[xid].parent == kNoXid)
+    throw std::logic_error("a top transaction has nothing to merge into");
+}
+
+void FakeLog::commit(Xid xid) {
+  Xact& top = xacts_[xid];
+  if (top.state != State::open || top.parent != kNoXid)
+    throw std::logic_error("only an open top transaction commits");
+  top.state = State::committed;
+  top.commit_number = ++commits_;
+}
+
+bool FakeLog::sees(Snapshot snapshot, Xid xid) const {
+  for (; xacts_[xid].parent != kNoXid; xid = xacts_[xid].parent) {
+    if (xacts_[xid].state == State::aborted) return false;
+  }
+  const Xact& top = xacts_[xid];
+  return top.state == State::committed && top.commit_number <= snapshot;
+}
+
+template <typename Page>
+std::uint32_t FakeLog::page_of(std::vector<Page>& pages, std::vector<std::uint32_t>& targets,
+                               std::uint32_t writer) const {
+  constexpr std::uint32_t kNowhere = std::numeric_limits<std::uint32_t>::max();
+  if (targets.size() <= writer) targets.resize(writer + 1, kNowhere);
+  std::uint32_t& target = targets[writer];
+  if (target == kNowhere && !pages.empty()) target = static_cast<std::uint32_t>(pages.size() - 1);
+  if (target == kNowhere || pages[target].size() >= rows_a_page_) {
+    target = pages.empty() ? 0 : static_cast<std::uint32_t>(pages.size() - 1);
+    if (pages.empty() || pages[target].size() >= rows_a_page_) {
+      pages.emplace_back();
+      target = static_cast<std::uint32_t>(pages.size() - 1);
+    }
+  }
+  return target;
+}
+
+void FakeLog::insert_job(Xid xid, std::uint32_t writer, std::int32_t topic, JobRow* row) {
+  auto& pages = jobs_[row->segment];
+  row->block = page_of(pages, job_targets_[row->segment], writer);
+  row->offset = static_cast<std::uint16_t>(pages[row->block].size() + 1);
+  pages[row->block].push_back(JobOnPage{*row, topic, xid});
+}
+
+std::vector<std::uint32_t> FakeLog::insert_outcome(Xid xid, std::uint32_t writer,
+                                                   std::uint8_t segment, OutcomeKind kind,
+                                                   Micros at, QueueId queue,
+                                                   const std::vector<OutcomeMember>& members) {
+  std::vector<std::uint32_t> blocks;
+  auto& pages = outcomes_[segment];
+  for (std::size_t from = 0; from < members.size();) {
+    unsigned char body[kMostBody];
+    std::size_t length = 0;
+    const std::size_t taken =
+        pack_outcome(kind, at, queue, &members[from], members.size() - from, body, &length);
+    const std::uint32_t block = page_of(pages, outcome_targets_[segment], writer);
+    pages[block].push_back(OutcomeOnPage{xid, members[from].id, taken > 1,
+                                         std::vector<unsigned char>(body, body + length)});
+    blocks.push_back(block);
+    from += taken;
+  }
+  return blocks;
+}
+
+LoggedJob FakeLog::look_up(Snapshot snapshot, QueueId queue, JobId id) const {
+  LoggedJob found;
+  std::uint8_t segment = 0;
+  for (std::uint8_t s = 0; s < kStores && !found.exists; s++) {
+    for (const auto& page : jobs_[s]) {
+      for (const JobOnPage& job : page) {
+        if (job.row.id != id || job.row.queue != queue || !sees(snapshot, job.xid)) continue;
+        found.exists = true;
+        found.row = job.row;
+        segment = s;
+      }
+    }
+  }
+  if (!found.exists) return found;
+  Token latest = -1;
+  for (const auto& page : outcomes_[segment]) {
+    for (const OutcomeOnPage& outcome : page) {
+      if (!sees(snapshot, outcome.xid)) continue;
+      OutcomeReader reader(outcome.first_id, outcome.batch, outcome.body.data(),
+                           outcome.body.size());
+      OutcomeMember member{};
+      while (reader.next(&member)) {
+        if (member.id != id || reader.queue() != queue) continue;
+        if (is_final(reader.kind())) {
+          found.finished = true;
+          found.final_outcomes++;
+        } else if (has_schedule(reader.kind())) {
+          found.row.attempts =
+              static_cast<std::uint16_t>(std::max<int>(found.row.attempts, member.attempt));
+          if (member.token > latest) {
+            latest = member.token;
+            if (member.next_due != 0) found.row.due = member.next_due;
+          }
+        }
+      }
+    }
+  }
+  return found;
+}
+
+}  // namespace dw::test

@@ -1,0 +1,103 @@
+/*
+ * The log in memory: pages of job and outcome rows, transactions with subtransactions, snapshots.
+ *
+ * A row is seen by a snapshot if the transaction that wrote it committed before the snapshot was
+ * taken; commit order is not insertion order. Where a row lands does not follow its id either: each
+ * writer goes on filling the page it used last, as a backend does, however old that page is by
+ * then.
+ */
+#pragma once
+
+#include "core/outcome.hpp"
+#include "core/store.hpp"
+
+#include <cstdint>
+#include <vector>
+
+namespace dw::test {
+
+using namespace dw::core;
+
+using Xid = std::uint32_t;
+constexpr Xid kNoXid = 0;
+/* How many commits a snapshot sees. */
+using Snapshot = std::uint64_t;
+
+struct JobOnPage {
+  JobRow row;
+  std::int32_t topic;
+  Xid xid;
+};
+
+struct OutcomeOnPage {
+  Xid xid;
+  JobId first_id;
+  bool batch;
+  std::vector<unsigned char> body;
+};
+
+/* What the log says of one job to one snapshot. */
+struct LoggedJob {
+  bool exists = false;
+  bool finished = false;
+  int final_outcomes = 0;
+  JobRow row{}; /* attempts and due time as the outcomes left them */
+};
+
+class FakeLog {
+ public:
+  explicit FakeLog(std::uint32_t rows_a_page = 4) : rows_a_page_(rows_a_page) {}
+
+  Xid begin(Xid parent = kNoXid);
+  void abort(Xid xid);
+  /* A subtransaction becomes part of its parent. */
+  void merge(Xid xid);
+  /* Makes everything the transaction and what merged into it wrote visible. */
+  void commit(Xid xid);
+  [[nodiscard]] bool in_progress(Xid xid) const { return xacts_[xid].state == State::open; }
+
+  [[nodiscard]] Snapshot snapshot() const { return commits_; }
+  [[nodiscard]] bool sees(Snapshot snapshot, Xid xid) const;
+
+  /* Writes a job row on the page that this writer used last in the segment, and says where it went.
+   */
+  void insert_job(Xid xid, std::uint32_t writer, std::int32_t topic, JobRow* row);
+  /* Writes an outcome row for each run of members that fits one; the pages they went to. */
+  std::vector<std::uint32_t> insert_outcome(Xid xid, std::uint32_t writer, std::uint8_t segment,
+                                            OutcomeKind kind, Micros at, QueueId queue,
+                                            const std::vector<OutcomeMember>& members);
+
+  [[nodiscard]] const std::vector<std::vector<JobOnPage>>& job_pages(std::uint8_t segment) const {
+    return jobs_[segment];
+  }
+  [[nodiscard]] const std::vector<std::vector<OutcomeOnPage>>& outcome_pages(
+      std::uint8_t segment) const {
+    return outcomes_[segment];
+  }
+  /* Reads pages as a client does who asks for one job: its row and all outcomes of its segment. */
+  [[nodiscard]] LoggedJob look_up(Snapshot snapshot, QueueId queue, JobId id) const;
+
+ private:
+  enum class State : std::uint8_t { open, aborted, committed };
+  struct Xact {
+    State state;
+    Xid parent;
+    std::uint64_t commit_number; /* 0 until committed */
+  };
+
+  template <typename Page>
+  std::uint32_t page_of(std::vector<Page>& pages, std::vector<std::uint32_t>& targets,
+                        std::uint32_t writer) const;
+  [[nodiscard]] Xid top_of(Xid xid) const;
+
+  std::uint32_t rows_a_page_;
+  std::uint64_t commits_ = 0;
+  std::vector<Xact> xacts_{Xact{State::aborted, kNoXid, 0}};
+  std::vector<std::vector<JobOnPage>> jobs_[kStores];
+  std::vector<std::vector<OutcomeOnPage>> outcomes_[kStores];
+  /* The page each writer used last, by segment. */
+  std::vector<std::uint32_t> job_targets_[kStores];
+  std::vector<std::uint32_t> outcome_targets_[kStores];
+};
+
+}  // namespace dw::test

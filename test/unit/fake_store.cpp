@@ -1,0 +1,107 @@
+#include "fake_store.hpp"
+
+#include <algorithm>
+
+namespace dw::test {
+
+void FakeStore::begin() {
+  if (xid_ != kNoXid) throw std::logic_error("a transaction of the store is open already");
+  at(Call::before_snapshot);
+  xid_ = log_->begin();
+  snapshot_ = log_->snapshot();
+  at(Call::after_snapshot);
+}
+
+void FakeStore::commit() {
+  require_transaction();
+  at(Call::before_commit);
+  log_->commit(xid_);
+  xid_ = kNoXid;
+  at(Call::committed);
+  for (const auto& [segment, block] : pages_)
+    dispatcher_->note_outcome_page(database_, segment, block);
+  pages_.clear();
+}
+
+void FakeStore::abort() noexcept {
+  if (xid_ != kNoXid) log_->abort(xid_);
+  xid_ = kNoXid;
+  pages_.clear();
+}
+
+std::uint32_t FakeStore::job_blocks(std::uint8_t segment) {
+  require_transaction();
+  return segment == kParkedSegment ? 0
+                                   : static_cast<std::uint32_t>(log_->job_pages(segment).size());
+}
+
+std::uint32_t FakeStore::outcome_blocks(std::uint8_t segment) {
+  require_transaction();
+  return static_cast<std::uint32_t>(log_->outcome_pages(segment).size());
+}
+
+void FakeStore::scan_jobs(std::uint8_t segment, std::uint32_t block, JobSink& sink) {
+  require_transaction();
+  at(Call::scan_jobs);
+  const auto& pages = log_->job_pages(segment);
+  if (block >= pages.size()) return;
+  for (const JobOnPage& job : pages[block]) {
+    if (!log_->sees(snapshot_, job.xid)) continue;
+    StoredJob stored{job.row, job.topic, kNever};
+    stored.row.queue = 0;
+    if (!sink.take(stored)) return;
+  }
+}
+
+void FakeStore::scan_outcomes(std::uint8_t segment, std::uint32_t block, OutcomeSink& sink) {
+  require_transaction();
+  at(Call::scan_outcomes);
+  const auto& pages = log_->outcome_pages(segment);
+  if (block >= pages.size()) return;
+  for (const OutcomeOnPage& outcome : pages[block]) {
+    if (!log_->sees(snapshot_, outcome.xid)) continue;
+    if (!sink.take(StoredOutcome{outcome.first_id, outcome.batch, outcome.body.data(),
+                                 outcome.body.size()}))
+      return;
+  }
+}
+
+void FakeStore::scan_parked(Micros from, Micros until, JobSink& sink) {
+  require_transaction();
+  at(Call::scan_parked);
+  std::vector<StoredJob> found;
+  for (const auto& page : log_->job_pages(kParkedSegment)) {
+    for (const JobOnPage& job : page) {
+      if (!log_->sees(snapshot_, job.xid) || job.row.due <= from || job.row.due > until) continue;
+      StoredJob stored{job.row, job.topic, kNever};
+      stored.row.queue = 0;
+      found.push_back(stored);
+    }
+  }
+  std::stable_sort(found.begin(), found.end(),
+                   [](const StoredJob& a, const StoredJob& b) { return a.row.due < b.row.due; });
+  for (const StoredJob& job : found) {
+    if (!sink.take(job)) return;
+  }
+}
+
+void FakeStore::scan_parked_outcomes(OutcomeSink& sink) {
+  const std::uint32_t blocks = outcome_blocks(kParkedSegment);
+  for (std::uint32_t block = 0; block < blocks; block++) scan_outcomes(kParkedSegment, block, sink);
+}
+
+void FakeStore::write_expiries(const Expiry* expiries, std::size_t n, Micros now) {
+  require_transaction();
+  for (std::size_t i = 0; i < n; i++) {
+    const Expiry& expiry = expiries[i];
+    const OutcomeKind kind = expiry.dead ? OutcomeKind::dead_lettered : OutcomeKind::attempt_failed;
+    const OutcomeMember member{expiry.id, expiry.token, expiry.attempt, expiry.dead ? 0 : now};
+    for (const std::uint32_t block :
+         log_->insert_outcome(xid_, writer_, expiry.segment, kind, now, expiry.queue, {member}))
+      pages_.emplace_back(expiry.segment, block);
+    if (on_expiry) on_expiry(expiry);
+  }
+  at(Call::written);
+}
+
+}  // namespace dw::test
