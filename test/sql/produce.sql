@@ -73,10 +73,12 @@ SELECT pg_temp.refused_enqueue(arguments) FROM (VALUES
     ($$'produce', '1', priority => 9$$), ($$'produce', '1', max_attempts => 32767$$), ($$'produce', '1', delay => '0'$$)
 ) AS tried (arguments);
 
--- idempotency keys: the first job, whatever jsonb calls equal
+-- idempotency keys: the first job, however the payload is written
 SELECT job_id AS key_id, inserted FROM durable_work.enqueue('produce', '{"a": 1, "b": 2}', idempotency_key => 'key') \gset
-SELECT inserted, job_id = :key_id AS first_job FROM durable_work.enqueue('produce', '{"b": 2.0, "a": 1}', idempotency_key => 'key');
+SELECT inserted, job_id = :key_id AS first_job FROM durable_work.enqueue('produce', '{"b":2,   "a":1}', idempotency_key => 'key');
 SELECT pg_temp.refused_enqueue($$'produce', '{"a": 1}', idempotency_key => 'key'$$);
+SELECT inserted FROM durable_work.enqueue('produce', '{}', idempotency_key => 'empty');
+SELECT pg_temp.refused_enqueue($$'produce', '[]', idempotency_key => 'empty'$$);
 -- a key belongs to one queue
 SELECT inserted FROM durable_work.enqueue('produce_other', '{"a": 1}', idempotency_key => 'key');
 -- within one statement
