@@ -51,6 +51,7 @@ Datum try_complete(FunctionCallInfo fcinfo) {
 }
 
 Datum complete_many(FunctionCallInfo fcinfo) {
+  runtime::require_preloaded();
   const auto ids = pg::required_array(fcinfo, 0, "job_ids", INT8OID, kMostJobsPerCall);
   const auto tokens = pg::required_array(fcinfo, 1, "lease_tokens", INT8OID, kMostJobsPerCall);
   const auto results = pg::optional_array(fcinfo, 2, "results", JSONBOID, kMostJobsPerCall);

@@ -102,6 +102,7 @@ const char* refusal_name(Standing standing) {
 }
 
 Datum fail_many(FunctionCallInfo fcinfo) {
+  runtime::require_preloaded();
   const auto ids = pg::required_array(fcinfo, 0, "job_ids", INT8OID, kMostJobsPerCall);
   const auto tokens = pg::required_array(fcinfo, 1, "lease_tokens", INT8OID, kMostJobsPerCall);
   const auto errors = pg::optional_array(fcinfo, 2, "errors", JSONBOID, kMostJobsPerCall);
