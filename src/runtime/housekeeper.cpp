@@ -86,7 +86,11 @@ bool load(Housekeeper* self) {
     return false;
   }
   note_success(&self->load);
-  if (!more) report_load(self);
+  if (more) {
+    pgstat_report_activity(STATE_RUNNING, "loading jobs");
+  } else {
+    report_load(self);
+  }
   return more;
 }
 
@@ -181,7 +185,8 @@ extern "C" void dw_housekeeper_main_body(Datum argument) {
   Housekeeper* const self = &the_housekeeper;
   start_worker_process();
   if (!take_desk(self, argument)) return;
-  if (asked_to_leave(*self)) {
+  /* Closed after the launcher had looked. */
+  if (asked_to_leave(*self) || is_closed(self->desk->database)) {
     say_farewell(*self, Farewell::asked);
     return;
   }
