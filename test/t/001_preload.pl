@@ -1,0 +1,75 @@
+# Without shared_preload_libraries nothing half works: one clear error names the line to add.
+use strict;
+use warnings FATAL => 'all';
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use DurableWork;
+
+my $node = PostgreSQL::Test::Cluster->new('plain');
+$node->init;
+$node->start;
+
+my ($status, $out, $err) = $node->psql('postgres', 'CREATE EXTENSION durable_work');
+is($status, 0, 'CREATE EXTENSION works when the library is not preloaded');
+like($err, qr/WARNING/, 'but it warns');
+like($err, qr/shared_preload_libraries/, 'and the warning names the setting');
+
+my %calls = (
+    create_queue => q{SELECT durable_work.create_queue('q')},
+    alter_queue => q{SELECT durable_work.alter_queue('q', lease => '5 s')},
+    drop_queue => q{SELECT durable_work.drop_queue('q')},
+    pause_queue => q{SELECT durable_work.pause_queue('q')},
+    resume_queue => q{SELECT durable_work.resume_queue('q')},
+    enqueue => q{SELECT durable_work.enqueue('q', '{}')},
+    enqueue_many => q{SELECT durable_work.enqueue_many('q', '{"{}"}')},
+    cancel => q{SELECT durable_work.cancel(1)},
+    claim => q{SELECT durable_work.claim('q', 'w'); SELECT durable_work.claim(ARRAY['q'], 'w')},
+    complete => q{SELECT durable_work.complete(1, 1)},
+    try_complete => q{SELECT durable_work.try_complete(1, 1)},
+    complete_many => q{SELECT durable_work.complete_many('{1}', '{1}')},
+    fail => q{SELECT durable_work.fail(1, 1)},
+    fail_many => q{SELECT durable_work.fail_many('{1}', '{1}')},
+    release => q{SELECT durable_work.release(1, 1)},
+    defer => q{SELECT durable_work.defer(1, 1, now())},
+    reject => q{SELECT durable_work.reject(1, 1, 'no')},
+    extend_lease => q{SELECT durable_work.extend_lease(1, 1)},
+    heartbeat => q{SELECT durable_work.heartbeat('w')},
+    wait_for_work => q{CALL durable_work.wait_for_work('{q}', '1 s')},
+    mark_handled => q{SELECT durable_work.mark_handled('h', 'k')},
+    fence => q{SELECT durable_work.fence('r', 1)},
+    explain_job => q{SELECT durable_work.explain_job(1)},
+    history => q{SELECT durable_work.history(1)},
+);
+for my $name (sort keys %calls) {
+    for my $sql (split /; /, $calls{$name}) {
+        is(state_of($node, 'postgres', $sql), 'DW007', "$sql raises DW007");
+        like(message_of($node, 'postgres', $sql), qr/shared_preload_libraries = '[^']*durable_work/, "$name names the line to add");
+    }
+}
+is(state_of($node, 'postgres', q{INSERT INTO durable_work.inbox (queue, payload) VALUES ('q', '{}')}),
+    'DW007', 'an insert into the inbox raises DW007 too');
+
+# bucket() computes from its arguments alone; the rest serves the views.
+my $others = join ', ', map { "'$_'" } qw(bucket inbox_insert job_state live_leases outcome_members attach_database library_version rows_arrived);
+is($node->safe_psql('postgres', <<"SQL"), join(',', sort keys %calls), 'no public function was forgotten above');
+SELECT string_agg(name, ',' ORDER BY name COLLATE "C")
+FROM (SELECT DISTINCT proname::text AS name FROM pg_proc WHERE pronamespace = 'durable_work'::regnamespace) AS function
+WHERE name <> ALL (ARRAY[$others])
+SQL
+is($node->safe_psql('postgres', q{SELECT durable_work.bucket('a') BETWEEN 0 AND 359}), 't', 'bucket() needs no preloading');
+
+is(state_of($node, 'postgres', 'DROP EXTENSION durable_work'), 'ok', 'the extension can be dropped');
+$node->safe_psql('postgres', 'CREATE EXTENSION durable_work');
+
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'durable_work'");
+$node->restart;
+add_helpers($node, 'postgres');
+$node->safe_psql('postgres', q{SELECT durable_work.create_queue('q'); SELECT durable_work.enqueue('q', '{"n": 1}')});
+is($node->safe_psql('postgres', q{SELECT n FROM helper.claim('q', 1)}), '1',
+    'after the line was added everything works, without creating the extension again');
+$node->stop;
+
+done_testing();
