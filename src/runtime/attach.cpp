@@ -16,7 +16,7 @@ namespace dw::runtime {
 extern "C" Datum dw_attach_database_body(FunctionCallInfo fcinfo) {
   if (!creating_extension)
     pg::raise(DW_WRONG_STATE, "attach_database() is called by CREATE EXTENSION only");
-  const int64 epoch = start_epoch();
+  const int64 epoch = raise_epoch();
   if (!preloaded()) {
     pg::report(
         WARNING, DW_NOT_READY, "durable_work is not loaded at server start",

@@ -14,46 +14,42 @@ constexpr int64 kLeap = 65536;
 /* A token is a positive bigint with the epoch in its upper half. */
 constexpr int64 kLastEpoch = PG_INT32_MAX;
 
-/* Where a row of durable_work.epoch was made. */
-struct Identity {
-  int64 system;
-  int32 timeline;
-  Oid database;
-  Oid table;
-};
-
+/* Highest values; 0: none. Rows that were made elsewhere came with a restore, a clone or a
+ * promotion. */
 struct Highest {
-  int64 value; /* 0: no row */
-  Identity identity;
+  int64 here;
+  int64 elsewhere;
 };
 
-Identity identity_here() {
-  return Identity{static_cast<int64>(GetSystemIdentifier()),
-                  static_cast<int32>(GetWALInsertionTimeLine()), MyDatabaseId,
-                  store::tables().epoch};
-}
+/* Where a row is made: system identifier, timeline, database, table. */
+constexpr int kIdentityColumns = 4;
+constexpr Oid kIdentityTypes[kIdentityColumns] = {INT8OID, INT4OID, OIDOID, OIDOID};
 
-bool same(const Identity& a, const Identity& b) {
-  return a.system == b.system && a.timeline == b.timeline && a.database == b.database &&
-         a.table == b.table;
-}
-
-Datum column(int number) {
-  bool null = false;
-  const Datum value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, number, &null);
-  return null ? Datum{0} : value;
+void fill_identity(Datum* values) {
+  values[0] = Int64GetDatum(static_cast<int64>(GetSystemIdentifier()));
+  values[1] = Int32GetDatum(static_cast<int32>(GetWALInsertionTimeLine()));
+  values[2] = ObjectIdGetDatum(MyDatabaseId);
+  values[3] = ObjectIdGetDatum(store::tables().epoch);
 }
 
 Highest read_highest() {
-  const int status = SPI_execute(
-      "SELECT value, system_identifier, timeline, database_oid, table_oid FROM durable_work.epoch "
-      "ORDER BY value DESC LIMIT 1",
-      false, 1);
-  if (status != SPI_OK_SELECT) elog(ERROR, "reading durable_work.epoch: SPI status %d", status);
-  if (SPI_processed == 0) return Highest{};
-  return Highest{DatumGetInt64(column(1)),
-                 Identity{DatumGetInt64(column(2)), DatumGetInt32(column(3)),
-                          DatumGetObjectId(column(4)), DatumGetObjectId(column(5))}};
+  Oid types[kIdentityColumns];
+  Datum values[kIdentityColumns];
+  std::memcpy(types, kIdentityTypes, sizeof types);
+  fill_identity(values);
+  const int status = SPI_execute_with_args(
+      "SELECT coalesce(max(value) FILTER (WHERE made_here), 0), "
+      "coalesce(max(value) FILTER (WHERE NOT made_here), 0) FROM (SELECT value, system_identifier "
+      "= $1 AND "
+      "timeline = $2 AND database_oid = $3 AND table_oid = $4 AS made_here FROM "
+      "durable_work.epoch) e",
+      kIdentityColumns, types, values, nullptr, false, 0);
+  if (status != SPI_OK_SELECT || SPI_processed != 1)
+    elog(ERROR, "reading durable_work.epoch: SPI status %d", status);
+  bool null = false;
+  const HeapTuple row = SPI_tuptable->vals[0];
+  return Highest{DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &null)),
+                 DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &null))};
 }
 
 void note_epoch(int64 value) {
@@ -63,20 +59,20 @@ void note_epoch(int64 value) {
   }
 }
 
-void write_epoch(int64 value, const Identity& identity) {
+void write_epoch(int64 value) {
   if (value <= 0 || value > kLastEpoch)
     pg::raise(DW_INTERNAL_ERROR, psprintf("epoch " INT64_FORMAT " is out of range", value),
               "Lease tokens of this database are used up.",
               "Look for a wrong row in durable_work.epoch.");
-  Oid types[] = {INT8OID, INT8OID, INT4OID, OIDOID, OIDOID};
-  Datum values[] = {Int64GetDatum(value), Int64GetDatum(identity.system),
-                    Int32GetDatum(identity.timeline), ObjectIdGetDatum(identity.database),
-                    ObjectIdGetDatum(identity.table)};
+  Oid types[kIdentityColumns + 1] = {INT8OID};
+  Datum values[kIdentityColumns + 1] = {Int64GetDatum(value)};
+  std::memcpy(types + 1, kIdentityTypes, sizeof kIdentityTypes);
+  fill_identity(values + 1);
   const int status = SPI_execute_with_args(
       "INSERT INTO durable_work.epoch (value, system_identifier, timeline, database_oid, "
       "table_oid) "
       "VALUES ($1, $2, $3, $4, $5)",
-      5, types, values, nullptr, false, 0);
+      kIdentityColumns + 1, types, values, nullptr, false, 0);
   if (status != SPI_OK_INSERT) elog(ERROR, "writing durable_work.epoch: SPI status %d", status);
   note_epoch(value);
 }
@@ -104,28 +100,22 @@ int64 clock_epoch() {
 
 }  // namespace
 
-int64 start_epoch() {
-  return as_owner([] {
-    const Highest highest = read_highest();
-    const int64 value = highest.value > 0 ? highest.value + kLeap : clock_epoch();
-    write_epoch(value, identity_here());
-    return value;
-  });
-}
-
 int64 raise_epoch() {
   return as_owner([] {
     const Highest highest = read_highest();
-    const Identity here = identity_here();
-    int64 value = clock_epoch();
-    if (highest.value > 0) value = highest.value + (same(highest.identity, here) ? 1 : kLeap);
-    write_epoch(value, here);
+    int64 value = highest.here > 0 ? highest.here + 1 : 0;
+    if (highest.elsewhere > 0) value = Max(value, highest.elsewhere + kLeap);
+    if (value == 0) value = clock_epoch();
+    write_epoch(value);
     return value;
   });
 }
 
-int64 highest_epoch() {
-  return as_owner([] { return read_highest().value; });
+int64 least_epoch() {
+  return as_owner([] {
+    const Highest highest = read_highest();
+    return Max(highest.here, highest.elsewhere > 0 ? highest.elsewhere + kLeap : 0);
+  });
 }
 
 }  // namespace dw::runtime

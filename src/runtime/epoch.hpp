@@ -9,13 +9,15 @@
 
 namespace dw::runtime {
 
-/* CREATE EXTENSION: from the clock, so that a new extension does not repeat tokens of one that was
- * dropped. */
-int64 start_epoch();
-/* Each start, promotion and reload: one more than the highest, or far more where the rows were made
- * elsewhere. The caller's transaction must end with a local flush. Needs an active snapshot. */
+/*
+ * CREATE EXTENSION, each start, promotion and reload: one more than the highest, far more where
+ * rows were made elsewhere, from the clock when there is none, so that a new extension does not
+ * repeat tokens of one that was dropped. The caller's transaction must end with a local flush.
+ * Needs an active snapshot.
+ */
 int64 raise_epoch();
-/* The highest there is. Needs an active snapshot. */
-int64 highest_epoch();
+/* What the epoch must be at least, by the rows there are: higher than what is in use after a
+ * restore. Needs an active snapshot. */
+int64 least_epoch();
 
 }  // namespace dw::runtime

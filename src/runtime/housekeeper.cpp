@@ -115,14 +115,14 @@ int64 span(int64 from, int64 to) {
   return to == core::kNever ? kLongestSleep : to <= from ? 0 : to - from;
 }
 
-/* Microseconds until something is to be done without anybody asking. */
+/*
+ * Microseconds until something is to be done without anybody asking. What is written down is when
+ * the housekeeper wakes at the latest, so that a lease which ends later, as most do, wakes nobody.
+ */
 int64 plan(Housekeeper* self) {
-  core::Database& slot = slot_of(*self);
   const int64 deadline = self->sweeper->next_deadline();
   self->idle_check_at = std::min(self->idle_check_at, self->sweeper->next_due());
   const int64 wake = self->loader->next_wake();
-  slot.planned_deadline.store(deadline, std::memory_order_seq_cst);
-  slot.planned_due.store(self->idle_check_at, std::memory_order_seq_cst);
 
   const int64 monotonic = platform().monotonic_now();
   const int64 wall = platform().wall_now();
@@ -133,7 +133,12 @@ int64 plan(Housekeeper* self) {
     const int64 left = pause_left(*phase, monotonic);
     if (left > 0) sleep = std::min(sleep, left);
   }
-  return std::min(sleep, kLongestSleep);
+  sleep = std::min(sleep, kLongestSleep);
+
+  core::Database& slot = slot_of(*self);
+  slot.planned_deadline.store(monotonic + sleep, std::memory_order_seq_cst);
+  slot.planned_due.store(wall + sleep, std::memory_order_seq_cst);
+  return sleep;
 }
 
 /* One look at everything; true: there is more to do at once. */

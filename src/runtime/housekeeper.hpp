@@ -80,7 +80,7 @@ enum class Attach : uint8 { done, no_extension, failed };
 Attach attach_slot(Housekeeper* self);
 /* A new epoch, flushed, then known to the claims. False: failed, reported. */
 bool renew_epoch(Housekeeper* self);
-/* Raises it only if the table has a higher one than memory: after rows were restored. */
+/* Raises it only if the rows in the table ask for it: after a restore. */
 bool catch_up_epoch(Housekeeper* self);
 
 /* --- housekeeper_queues.cpp --- */

@@ -40,9 +40,9 @@ bool renew_epoch(Housekeeper* self) {
 }
 
 bool catch_up_epoch(Housekeeper* self) {
-  int64 highest = 0;
-  if (!transaction_step(*self, [&highest] { highest = highest_epoch(); })) return false;
-  return highest <= slot_of(*self).epoch || renew_epoch(self);
+  int64 least = 0;
+  if (!transaction_step(*self, [&least] { least = least_epoch(); })) return false;
+  return least <= slot_of(*self).epoch || renew_epoch(self);
 }
 
 Attach attach_slot(Housekeeper* self) {
