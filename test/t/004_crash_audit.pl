@@ -156,6 +156,23 @@ ok($agreed, 'what the clients were told agrees with what the database holds');
 note($out);
 diag($out . $err) unless $agreed;
 note("$rounds rounds, $done receipts");
+
+# The auditor is no rubber stamp: it finds a lost job, a repeated token and an accepted stale token.
+my $lies = "$directory/lies";
+append_to_file($lies, <<'JSON');
+{"did": "ask", "key": "lie"}
+{"did": "enqueued", "key": "lie"}
+{"did": "claimed", "job": 1, "token": 5, "asked": 1.0, "told": 1.1, "key": "lie"}
+{"did": "claimed", "job": 1, "token": 5, "asked": 2.0, "told": 2.1, "key": "lie"}
+{"did": "claimed", "job": 1, "token": 4, "asked": 3.0, "told": 3.1, "key": "lie"}
+{"did": "completed", "job": 1, "token": 4, "asked": 4.0, "key": "lie"}
+JSON
+my $found;
+ok(!IPC::Run::run([ '/usr/bin/python3', "$tools/audit.py", '--dsn', $node->connstr('postgres'), @journals, $lies ], '>', \$found, '2>', \$err),
+    'planted lies are found');
+like($found, qr/^broken: $_/m, "found: $_")
+  for 'every acknowledged enqueue is one job', 'every acknowledged enqueue has exactly one receipt', 'no token was given twice', 'the tokens of a job rise',
+  'no completion was accepted with a token', 'every acknowledged completion is kept';
 is($node->safe_psql('postgres', q{SELECT n_tup_upd + n_tup_del FROM pg_stat_all_tables WHERE relid = 'durable_work.job_0'::regclass}), '0',
     'no job row was ever changed');
 

@@ -155,7 +155,7 @@ for my $function (qw(pg_cancel_backend pg_terminate_backend)) {
     my $first = new_session($node);
     my $second = new_session($node);
     my $take_d = q{CALL durable_work.wait_for_work('{d}', '1 h'); SELECT payload->>'n' FROM durable_work.claim('d', 'w', 1)};
-    $first->send($take_d);
+    $first->send(q{CALL durable_work.wait_for_work('{d}', '1 h')});
     waiting($first);
     $second->send($take_d);
     waiting($second);

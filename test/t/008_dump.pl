@@ -24,7 +24,8 @@ SELECT durable_work.enqueue('q', '{"n": "far"}', delay => '5 h', idempotency_key
 SELECT durable_work.mark_handled('mail', 'order 1');
 SELECT durable_work.fence('file', 77);
 SQL
-my $columns = 'id, queue, partition_key, priority, payload, headers, idempotency_key, available_at, created_at, max_attempts';
+# Job 51 is due at once, and that is all that is written of its retry.
+my $columns = q{id, queue, partition_key, priority, payload, headers, idempotency_key, CASE WHEN payload->>'n' <> '51' THEN available_at END AS due, created_at, max_attempts};
 my $jobs = "SELECT md5(string_agg(j::text, ',' ORDER BY id)) || ' ' || count(*) FROM (SELECT $columns FROM durable_work.inbox) j";
 
 for my $format (qw(custom plain)) {
@@ -70,7 +71,7 @@ SQL
     # The original does not notice.
     is($node->safe_psql('postgres', q{SELECT count(*) FROM durable_work.leases}), '47', "$format: the original's leases are untouched");
 }
-is($node->safe_psql('postgres', q{SELECT count(*) FROM helper.held WHERE n::int BETWEEN 54 AND 100 AND durable_work.complete(job_id, token)}), '47',
+is($node->safe_psql('postgres', q{SELECT count(*) FILTER (WHERE durable_work.complete(job_id, token)) FROM (SELECT * FROM helper.held WHERE n::int BETWEEN 54 AND 100 OFFSET 0) h}), '47',
     'the original goes on with its own tokens');
 
 $node->stop;
