@@ -16,16 +16,17 @@ namespace dw::core {
 
 constexpr std::uint32_t kSmallestShare = 16;
 
+/* Ids are dense and jobs come and go in their order, so neighbours in time are neighbours in the
+ * table too. */
 std::uint32_t Dispatcher::hash_of(Index database, JobId id) noexcept {
-  /* Ids are dense, so a multiplicative hash spreads them over stripes and buckets. */
-  std::uint64_t mixed = static_cast<std::uint64_t>(id) * 0x9E3779B97F4A7C15ULL;
-  mixed ^= static_cast<std::uint64_t>(database) << 57;
-  return static_cast<std::uint32_t>(mixed >> 32);
+  return static_cast<std::uint32_t>(id) + database * 0x9E3779B9U;
 }
 
 std::uint32_t Dispatcher::share() const noexcept {
   const std::uint32_t queues = std::max(arena_->queue_count, 1U);
-  return std::max(kSmallestShare, arena_->capacity / (2 * queues));
+  /* More queues than a small arena has room for get less than the smallest share each. */
+  const std::uint32_t smallest = std::clamp(arena_->capacity / queues, 1U, kSmallestShare);
+  return std::max(smallest, arena_->capacity / (2 * queues));
 }
 
 void Dispatcher::count_borrowed() noexcept {

@@ -139,12 +139,15 @@ bool Loader::choose() {
   for (QueueLoad& load : queues_) {
     load.active = false;
     load.full = false;
+    load.starved = false;
     const QueueLock hold(*dispatcher_, load.ref.queue);
     Queue& q = dispatcher_->queue(load.ref.queue);
     if (q.incarnation != load.ref.incarnation || q.state == QueueState::free) continue;
     const bool wants =
         load.whole || !load.scan.empty() || !q.dirty.empty() || q.mode != LoadMode::live;
     load.active = wants && worth_loading(q);
+    load.starved =
+        wants && !load.active && q.resident < dispatcher_->share() && dispatcher_->room(q) == 0;
     any = any || load.active;
   }
   return any;
@@ -259,7 +262,10 @@ void Loader::link_rows(QueueLoad& load, std::uint8_t segment, std::uint32_t bloc
   {
     QueueLock hold(*dispatcher_, load.ref.queue);
     Queue& q = dispatcher_->queue(load.ref.queue);
-    if (q.incarnation != load.ref.incarnation) return;
+    if (q.incarnation != load.ref.incarnation) {
+      load.full = true; /* dropped meanwhile */
+      return;
+    }
     const std::uint32_t ready_before = q.ready_count;
     for (const StoredJob& job : load.rows) {
       if (known_.finished(load.id, job.row.id)) continue;
@@ -335,14 +341,15 @@ void Loader::wake_sleepers(Micros now) {
  * Long sleepers that come due within the horizon. The position is moved before the snapshot is
  * taken: a commit that comes later finds its due time behind the position and lowers parked_from.
  */
-bool Loader::load_parked() {
+void Loader::load_parked() {
   Database& database = dispatcher_->arena().databases[database_];
   const Micros now = dispatcher_->platform().wall_now();
-  const Micros until = now + horizon_;
   const Micros position = database.parked_until.load();
+  /* Never less than was read before: the horizon may have been lowered, the clock set back. */
+  const Micros until = std::max(position, now + horizon_);
   const bool advance = position == kAlways || until - position > horizon_ / 4;
   const bool retry = parked_retry_ <= now;
-  if (!advance && !retry && database.parked_from.load() == kNever) return false;
+  if (!advance && !retry && database.parked_from.load() == kNever) return;
   for (QueueLoad& load : queues_) {
     load.active = true;
     load.rows.clear();
@@ -350,7 +357,7 @@ bool Loader::load_parked() {
   const ChunkEnd end(this);
   Micros from = std::min(position, database.parked_from.exchange(kNever));
   if (retry) from = std::min(from, parked_unplaced_);
-  database.parked_until.store(std::max(position, until));
+  database.parked_until.store(until);
   begin_chunk();
   try {
     store_->begin();
@@ -373,7 +380,6 @@ bool Loader::load_parked() {
     parked_unplaced_ = std::min(parked_unplaced_, std::min(from, unplaced));
     parked_retry_ = std::min(parked_retry_, std::max(now + kParkedRetry, unplaced));
   }
-  return false;
 }
 
 /* Returns the earliest due time of a row that could not be placed. */
@@ -402,34 +408,41 @@ Micros Loader::link_parked(Micros now) {
   return unplaced;
 }
 
-/* A queue below its share finds no free entry: the largest borrower gives some back. */
+/*
+ * A queue below its share finds no free entry: whoever holds most beyond its own gives some back.
+ * That may be a queue of another database, whose housekeeper is told.
+ */
 bool Loader::relieve() {
-  const Arena& arena = dispatcher_->arena();
-  if (arena.free_count > 0) return false;
-  bool needed = false;
-  Index largest = kNone;
+  const bool starved = std::any_of(queues_.begin(), queues_.end(),
+                                   [](const QueueLoad& load) { return load.starved; });
+  if (!starved) return false;
+  std::vector<Index> borrowers;
   for (Index i = 0; i < kMostQueues; i++) {
-    const Queue& q = arena.queues[i];
-    if (q.state != QueueState::active) continue;
-    needed = needed || (q.short_of_room != 0 && q.resident < dispatcher_->share());
-    if (largest == kNone || q.resident > arena.queues[largest].resident) largest = i;
+    const Queue& q = dispatcher_->queue(i);
+    if (q.state == QueueState::active && q.resident > dispatcher_->share()) borrowers.push_back(i);
   }
-  if (!needed || arena.queues[largest].resident <= dispatcher_->share()) return false;
-  const QueueLock hold(*dispatcher_, largest);
-  Queue& q = dispatcher_->queue(largest);
-  bool any = false;
-  for (std::uint32_t i = 0; i < kEvictedAtOnce && q.resident > dispatcher_->share(); i++) {
-    if (!dispatcher_->evict_last(q)) break;
-    any = true;
+  std::sort(borrowers.begin(), borrowers.end(), [this](Index a, Index b) {
+    return dispatcher_->queue(a).resident > dispatcher_->queue(b).resident;
+  });
+  for (const Index borrower : borrowers) {
+    QueueLock hold(*dispatcher_, borrower);
+    Queue& q = dispatcher_->queue(borrower);
+    bool any = false;
+    for (std::uint32_t i = 0; i < kEvictedAtOnce && q.resident > dispatcher_->share(); i++) {
+      if (!dispatcher_->evict_last(q)) break;
+      any = true;
+    }
+    if (any && q.database != database_) hold.wake_housekeeper(q.database);
+    if (any) return true;
   }
-  return any;
+  return false;
 }
 
 bool Loader::step(Micros budget) {
   wake_sleepers(dispatcher_->platform().wall_now());
-  const bool parked = load_parked();
-  const bool relieved = relieve();
-  if (!choose()) return parked || relieved;
+  load_parked();
+  if (!choose()) return relieve();
+  relieve();
   const Micros until = dispatcher_->platform().monotonic_now() + budget;
   const ChunkEnd end(this);
   begin_chunk();

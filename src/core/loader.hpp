@@ -65,9 +65,10 @@ class Loader {
     QueueRef ref;
     QueueId id;
     std::int32_t topic;
-    bool whole;  /* every page is to be scanned; known as ranges once the chunk has a snapshot */
-    bool active; /* takes part in the chunk that runs */
-    bool full;   /* found no room in it */
+    bool whole;   /* every page is to be scanned; known as ranges once the chunk has a snapshot */
+    bool active;  /* takes part in the chunk that runs */
+    bool full;    /* found no room in it */
+    bool starved; /* below its share, and no entry is free */
     RangeList scan;
     RangeList asleep;
     Micros asleep_until;
@@ -87,7 +88,7 @@ class Loader {
   void load_page(std::uint8_t segment, std::uint32_t block);
   void link_rows(QueueLoad& load, std::uint8_t segment, std::uint32_t block);
   void take_over(Queue& q) noexcept;
-  bool load_parked();
+  void load_parked();
   Micros link_parked(Micros now);
   bool relieve();
   void wake_sleepers(Micros now);

@@ -12,7 +12,18 @@ namespace dw::runtime {
 
 namespace {
 
-void lock(std::uint32_t number) { LWLockAcquire(numbered_lock(number), LW_EXCLUSIVE); }
+/* What is done under these locks takes less than a microsecond, and going to sleep for one takes
+ * several: look a few times before. */
+constexpr int kLooks = 64;
+
+void lock(std::uint32_t number) {
+  LWLock* const one = numbered_lock(number);
+  for (int i = 0; i < kLooks; i++) {
+    if (LWLockConditionalAcquire(one, LW_EXCLUSIVE)) return;
+    pg_spin_delay();
+  }
+  LWLockAcquire(one, LW_EXCLUSIVE);
+}
 
 void unlock(std::uint32_t number) { LWLockRelease(numbered_lock(number)); }
 
