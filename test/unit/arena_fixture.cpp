@@ -28,10 +28,10 @@ void PrintTo(LoadMode mode, std::ostream* out) {
 namespace dw::test {
 
 ArenaMemory::ArenaMemory(std::uint32_t entries, std::uint32_t waiters) {
-  const std::size_t size = (arena_size(entries, waiters) + 63) / 64 * 64;
-  memory_.reset(std::aligned_alloc(64, size));
+  size_ = (arena_size(entries, waiters) + 63) / 64 * 64;
+  memory_.reset(std::aligned_alloc(64, size_));
   if (!memory_) throw std::bad_alloc();
-  std::memset(memory_.get(), 0, size);
+  std::memset(memory_.get(), 0, size_);
   arena_ = arena_create(memory_.get(), entries, waiters);
 }
 

@@ -25,6 +25,7 @@ class ArenaMemory {
  public:
   ArenaMemory(std::uint32_t entries, std::uint32_t waiters);
   [[nodiscard]] Arena* arena() const noexcept { return arena_; }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
  private:
   struct Free {
@@ -32,6 +33,7 @@ class ArenaMemory {
   };
   std::unique_ptr<void, Free> memory_;
   Arena* arena_;
+  std::size_t size_;
 };
 
 /* A job due at once, on a page of its own number, so that a dirty page tells which job it was. */

@@ -1,0 +1,156 @@
+#include "model_reference.hpp"
+
+#include "core/token.hpp"
+
+#include <fmt/format.h>
+
+namespace dw::test {
+
+std::string Reference::name(JobKey key, const ModelJob& job) {
+  return fmt::format(
+      "job {} of queue {} (visible {}, finished {}, held {}, token {}:{}, lapsed {}, expiring {}, "
+      "decider {}, cancelled {}, "
+      "attempts {}, flux {})",
+      key.id, key.queue, job.visible, job.finished, job.held, epoch_of(job.token),
+      job.token & 0xFFFFFFFF, job.lapsed, job.expiring, job.decider, job.cancelled_under_holder,
+      job.attempts, job.flux);
+}
+
+void Reference::broken(JobKey key, const ModelJob& job, const std::string& what) {
+  throw Violation(what + ": " + name(key, job));
+}
+
+void Reference::claimed(JobKey key, Token token, std::int32_t attempt, Micros now,
+                        Micros deadline) {
+  ModelJob& j = job(key);
+  if (!j.visible) broken(key, j, "a job was claimed whose enqueue did not commit");
+  if (j.finished) broken(key, j, "a finished job was claimed");
+  if (j.flux != kUnknownFlux) {
+    if (j.held) broken(key, j, "a job was claimed that somebody holds");
+    if (j.decider != kNobody) broken(key, j, "a job was claimed that somebody is deciding");
+  }
+  if (j.due > now)
+    broken(key, j, fmt::format("a job was claimed {} us before its time", j.due - now));
+  /* A refund in flux may turn out to be a charge. */
+  if (attempt != j.attempts + 1 && (j.flux == kNobody || attempt != j.attempts + 2))
+    broken(key, j, fmt::format("attempt {} was claimed", attempt));
+  if (token <= last_token) broken(key, j, "a token did not rise");
+  last_token = token;
+  given.emplace_back(key, token);
+  j.held = true;
+  j.token = token;
+  j.attempts = attempt;
+  j.deadline = deadline;
+  j.lapsed = false;
+  j.expiring = false;
+  j.decider = kNobody;
+  j.flux = kNobody;
+}
+
+void Reference::undo_claim(ModelJob& j, Token token, bool delivered, Micros now,
+                           Micros backoff) const {
+  /* Somebody else is deciding it, or the lease has ended otherwise: nothing to undo. */
+  if (!holds(j, token) || j.decider != kNobody) return;
+  if (delivered && j.attempts >= j.most_attempts) {
+    j.lapsed = true;
+    return;
+  }
+  j.held = false;
+  j.due = delivered ? now + backoff : now;
+  if (!delivered) j.attempts--;
+}
+
+void Reference::decision_answered(JobKey key, Token token, int session, Verdict verdict) const {
+  const ModelJob& j = jobs.at(key);
+  const bool valid = holds(j, token);
+  switch (verdict) {
+    case Verdict::ok:
+      if (!valid || j.finished || j.decider != kNobody) broken(key, j, "a decision was accepted");
+      return;
+    case Verdict::in_doubt:
+      if (!valid || j.decider == kNobody) broken(key, j, "a decision was in doubt");
+      if (j.decider == session) broken(key, j, "an own decision was in doubt");
+      return;
+    case Verdict::own_duplicate:
+      if (!valid || j.decider != session) broken(key, j, "a decision was a duplicate");
+      return;
+    case Verdict::cancelled:
+      if (!j.cancelled_under_holder || j.token != token)
+        broken(key, j, "a decision met a cancelled job");
+      return;
+    default:
+      if (valid && !may_be_swept(j)) broken(key, j, "a holder's decision was refused");
+      return;
+  }
+}
+
+void Reference::cancel_answered(JobKey key, int session, Verdict verdict) const {
+  const ModelJob& j = jobs.at(key);
+  const bool decidable =
+      j.visible && !j.finished && j.decider == kNobody && !j.lapsed && !j.expiring;
+  switch (verdict) {
+    case Verdict::ok:
+      if (!decidable) broken(key, j, "a cancel was accepted");
+      return;
+    case Verdict::cancelled:
+      /* Or by this very transaction. */
+      if (!j.cancelled_under_holder && j.decider != session)
+        broken(key, j, "a cancel found it cancelled");
+      return;
+    case Verdict::in_doubt:
+      /* Also while its enqueue or another cancel is under way, which the reference does not see. */
+      if (j.held && decidable && !may_be_swept(j))
+        broken(key, j, "a cancel of a held job was in doubt");
+      return;
+    case Verdict::not_resident:
+      if (j.held && !j.finished && !j.cancelled_under_holder)
+        broken(key, j, "a held job is not resident");
+      if (j.decider == session) broken(key, j, "a job being decided is not resident");
+      return;
+    default:
+      broken(key, j, "a cancel got an answer that it cannot get");
+  }
+}
+
+void Reference::extension_answered(JobKey key, Token token, bool extended) const {
+  const ModelJob& j = jobs.at(key);
+  if (!extended && may_be_swept(j)) return;
+  if (extended != holds(j, token))
+    broken(key, j, extended ? "a lease was extended" : "a lease was not extended");
+}
+
+void Reference::expires(const Expiry& expiry, Micros monotonic) {
+  const JobKey key{expiry.queue, expiry.id};
+  ModelJob& j = job(key);
+  if (j.finished) broken(key, j, "a finished job expires");
+  if (j.token != expiry.token) broken(key, j, "a lease expires that was another");
+  if (j.flux == kNobody) {
+    if (!j.held) broken(key, j, "a lease expires that nobody holds");
+    if (j.decider != kNobody) broken(key, j, "a lease expires that somebody is deciding");
+    if (!j.lapsed && j.deadline > monotonic) broken(key, j, "a lease expires before its deadline");
+    if (expiry.attempt != j.attempts)
+      broken(key, j, fmt::format("attempt {} expires", expiry.attempt));
+  }
+  j.attempts = expiry.attempt;
+  if (expiry.dead != (j.attempts >= j.most_attempts))
+    broken(key, j, "the end of the attempts is not seen");
+  j.held = true;
+  j.expiring = true;
+  j.decider = kNobody;
+  j.flux = kNobody;
+}
+
+void Reference::restart() {
+  for (auto& [key, j] : jobs) {
+    j.held = false;
+    j.lapsed = false;
+    j.expiring = false;
+    j.decider = kNobody;
+    j.cancelled_under_holder = false;
+    j.flux = kNobody;
+    j.attempts = j.logged_attempts;
+    j.due = j.logged_due;
+  }
+}
+
+}  // namespace dw::test

@@ -1,0 +1,123 @@
+/*
+ * What must be true of every job, kept in a plain map and written from the rules, not from the
+ * code.
+ *
+ * A job's row is visible or not, finished or not, held under a token or not, being decided by
+ * somebody or not. The world tells the reference of every event that a client or the log can see;
+ * the reference says whether the answer that the dispatcher gave is allowed. It knows nothing of
+ * arenas, modes or pages.
+ *
+ * While a commit or abort callback runs, the jobs it touches are in flux: the reference has them as
+ * they will be, the dispatcher may still have them as they were.
+ */
+#pragma once
+
+#include "fake_log.hpp"
+
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace dw::test {
+
+/* A broken rule. */
+class Violation : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+struct JobKey {
+  QueueId queue;
+  JobId id;
+  bool operator<(const JobKey& other) const {
+    return queue != other.queue ? queue < other.queue : id < other.id;
+  }
+  bool operator==(const JobKey& other) const { return queue == other.queue && id == other.id; }
+};
+
+constexpr int kNobody = -1;
+constexpr int kHousekeeperFlux = -2;
+/* Two callbacks at once: what came of it is only known when both have ended. */
+constexpr int kUnknownFlux = -3;
+
+struct ModelJob {
+  Xid xid = kNoXid; /* that wrote it */
+  bool visible = false;
+  bool finished = false; /* a final outcome is visible */
+  std::uint8_t priority = 0;
+  std::int32_t most_attempts = 0;
+  Micros due = kAlways;
+  std::int32_t attempts = 0;
+  /* What the log knows, which is what is left after a restart. */
+  Micros logged_due = kAlways;
+  std::int32_t logged_attempts = 0;
+
+  bool held = false; /* somebody has its lease */
+  Token token = 0;   /* the last one given */
+  Micros deadline = 0;
+  bool lapsed = false;   /* held, but void */
+  bool expiring = false; /* held, and the sweep is writing */
+  int decider = kNobody; /* session with an open decision */
+  bool cancelled_under_holder = false;
+  int flux = kNobody; /* session whose callback runs */
+};
+
+class Reference {
+ public:
+  std::map<JobKey, ModelJob> jobs;
+  Token last_token = 0;
+  /* All tokens ever given, newest last. */
+  std::vector<std::pair<JobKey, Token>> given;
+  /* Monotonic time up to which deadlines count for the sweep that runs; kAlways: none does. What it
+   * has taken is stale from that moment, but only its writing tells what it has taken. */
+  Micros sweeps_until = kAlways;
+
+  ModelJob& job(JobKey key) {
+    const auto found = jobs.find(key);
+    if (found == jobs.end()) throw Violation("a job that nobody ever wrote");
+    return found->second;
+  }
+
+  /* A claim handed this out. */
+  void claimed(JobKey key, Token token, std::int32_t attempt, Micros now, Micros deadline);
+  /* A claim that is undone by its own transaction; what the job is then. */
+  void undo_claim(ModelJob& job, Token token, bool delivered, Micros now, Micros backoff) const;
+  /* complete, fail and the like got this answer for a token. */
+  void decision_answered(JobKey key, Token token, int session, Verdict verdict) const;
+  void cancel_answered(JobKey key, int session, Verdict verdict) const;
+  void extension_answered(JobKey key, Token token, bool extended) const;
+  /* The sweep writes this. */
+  void expires(const Expiry& expiry, Micros monotonic);
+
+  /* A callback of this session begins to change it. */
+  void begin_flux(ModelJob& job, JobKey key, int session) {
+    const bool overlaps = job.flux != kNobody && job.flux != session;
+    if (overlaps || session == kUnknownFlux) {
+      job.flux = kUnknownFlux;
+      unknown.push_back(key);
+    } else {
+      job.flux = session;
+    }
+  }
+  /* Jobs whose state the dispatcher must tell. */
+  std::vector<JobKey> unknown;
+
+  /* Holds the lease, and may use it; also while a decision of it is visible whose callback has not
+   * run. */
+  static bool holds(const ModelJob& job, Token token) {
+    return job.held && job.token == token && !job.lapsed && !job.expiring &&
+           !job.cancelled_under_holder;
+  }
+  [[nodiscard]] bool may_be_swept(const ModelJob& job) const {
+    return job.held && sweeps_until != kAlways && (job.lapsed || job.deadline <= sweeps_until);
+  }
+  /* Every lease is gone, and what was only known in memory is forgotten. */
+  void restart();
+
+ private:
+  static std::string name(JobKey key, const ModelJob& job);
+  [[noreturn]] static void broken(JobKey key, const ModelJob& job, const std::string& what);
+};
+
+}  // namespace dw::test

@@ -1,0 +1,524 @@
+/* What a client's session does, one thing at a time. */
+#include "model_world.hpp"
+
+#include <algorithm>
+
+namespace dw::test {
+
+namespace {
+
+constexpr std::size_t kRecentTokens = 60;
+constexpr std::int32_t kDeepestLevel = 4;
+
+}  // namespace
+
+void World::act(int session) {
+  Session& self = s(session);
+  if (self.acting) return;
+  self.acting = true;
+  switch (self.stage) {
+    case Stage::idle:
+      if (chance(80)) {
+        begin(session);
+      } else if (chance(50)) {
+        heartbeat(session);
+      } else {
+        extend();
+      }
+      break;
+    case Stage::open:
+      if (self.has_placeholder) {
+        go_on_with_placeholder(session);
+      } else {
+        act_open(session);
+      }
+      break;
+    case Stage::linked:
+      if (chance(10)) {
+        abort(session);
+      } else if (chance(5)) {
+        enqueue(session);
+      } else {
+        become_visible(session);
+      }
+      break;
+    case Stage::visible:
+      publish(session);
+      break;
+  }
+  self.acting = false;
+}
+
+void World::act_open(int session) {
+  const std::uint64_t what = draw(100);
+  if (what < 16) return enqueue(session);
+  if (what < 34) return claim(session, false);
+  if (what < 62) return decide(session);
+  if (what < 68) return cancel(session);
+  if (what < 71) return extend();
+  if (what < 73) return heartbeat(session);
+  if (what < 78) return open_savepoint(session);
+  if (what < 80) return release_savepoint(session);
+  if (what < 83) return roll_back_savepoint(session);
+  if (what < 87) return abort(session);
+  pre_commit(session);
+}
+
+void World::begin(int session) {
+  Session& self = s(session);
+  self.xids = {log_.begin()};
+  self.stage = Stage::open;
+  note("begin", "session {}", session);
+}
+
+void World::enqueue(int session) {
+  Session& self = s(session);
+  const auto queue = static_cast<QueueId>(1 + draw(static_cast<std::uint64_t>(settings_.queues)));
+  const std::uint64_t jobs = chance(10) ? 1 + draw(12) : 1;
+  self.transaction.reserve(jobs);
+  for (std::uint64_t i = 0; i < jobs; i++) {
+    JobRow row = row_of(queue, next_id_++);
+    row.priority = static_cast<std::uint8_t>(chance(70) ? 4 : draw(10));
+    if (chance(35))
+      row.due = platform().wall +
+                static_cast<Micros>(draw(static_cast<std::uint64_t>(2 * settings_.horizon)));
+    if (chance(10)) row.max_attempts = static_cast<std::uint16_t>(1 + draw(3));
+    row.segment = static_cast<std::uint8_t>(row.id / 150 % kSegments);
+    if (row.due > platform().wall + settings_.horizon) row.segment = kParkedSegment;
+    log_.insert_job(self.xid(), self.writer, queue, &row);
+    std::uint32_t& tail = d().arena().databases[database_].tail_block[row.segment];
+    tail = std::max(tail, row.block);
+    self.transaction.note_enqueue(self.level(), d().queue_ref(d().find_queue(database_, queue)),
+                                  row);
+    const JobKey key{queue, row.id};
+    ModelJob& job = reference_.jobs[key];
+    job.xid = self.xid();
+    job.priority = row.priority;
+    job.most_attempts = row.max_attempts != 0 ? row.max_attempts : settings_.most_attempts;
+    job.due = job.logged_due = row.due;
+    self.effects.push_back(
+        Effect{EffectKind::wrote, self.level(), key, 0, false, {}, {}, 0, 0, false});
+    note("enqueue", "session {} job {} of queue {} on page {}:{}, level {}", session, row.id, queue,
+         row.segment, row.block, self.level());
+  }
+}
+
+void World::claim(int session, bool all) {
+  Session& self = s(session);
+  const auto queue = static_cast<QueueId>(1 + draw(static_cast<std::uint64_t>(settings_.queues)));
+  const auto n = static_cast<std::uint32_t>(all ? 100 : 1 + draw(6));
+  std::vector<ClaimedJob> jobs(n);
+  self.transaction.reserve(n);
+  const WorkerRef worker = d().worker_slot(database_, fmt::format("worker {}", session), 0);
+  const Micros lease =
+      chance(80) ? settings_.lease
+                 : 1 + static_cast<Micros>(draw(static_cast<std::uint64_t>(settings_.lease)));
+  const Index index = d().find_queue(database_, queue);
+  const std::uint32_t taken = d().claim(d().queue_ref(index), worker, lease, jobs.data(), n);
+  if (taken == kWorkerGone) throw Violation("a worker's slot went to another");
+  jobs.resize(taken);
+  const Queue& q = slot(queue);
+  if (q.options.paused && taken > 0) throw Violation("a paused queue handed out a job");
+  for (std::uint32_t i = 0; i < taken; i++) {
+    const ClaimedJob& job = jobs[i];
+    const JobKey key{queue, job.id};
+    note("claim", "session {} job {} of queue {} token {} attempt {}", session, job.id, queue,
+         job.token & 0xFFFFFFFF, job.attempt);
+    reference_.claimed(key, job.token, job.attempt, platform().wall, platform().monotonic + lease);
+    const JobOnPage& stored = log_.job_pages(job.segment).at(job.block).at(job.offset - 1U);
+    if (stored.row.id != job.id || stored.row.queue != queue)
+      throw Violation("a claimed job's row lies elsewhere");
+    const bool in_order = i == 0 || jobs[i - 1].priority < job.priority ||
+                          (jobs[i - 1].priority == job.priority && jobs[i - 1].id < job.id);
+    if (!in_order) throw Violation("a claim is out of order");
+    self.effects.push_back(Effect{
+        EffectKind::claimed, self.level(), key, job.token, false, {}, {}, 0, job.attempt, false});
+  }
+  if (!q.options.paused) {
+    if (taken < n && !q.ready.empty()) throw Violation("a claim left a ready job behind");
+    if (taken > 0 && !q.ready.empty()) {
+      const Entry& next = *q.ready.begin();
+      const ClaimedJob& last = jobs.back();
+      if (next.priority < last.priority || (next.priority == last.priority && next.id < last.id))
+        throw Violation("a claim passed an earlier resident job over");
+    }
+  }
+  const std::size_t first = self.transaction.size();
+  self.transaction.note_claims(self.level(), jobs.data(), taken);
+  for (const ClaimedJob& job : jobs) {
+    if (calm_ || !chance(1)) continue;
+    note("quarantine", "job {} of queue {}", job.id, queue);
+    self.transaction.quarantine(job.ref, job.token);
+    ModelJob& known = reference_.job({queue, job.id});
+    known.held = false;
+    known.attempts = known.logged_attempts;
+    known.due = known.logged_due;
+  }
+  if (statement_fails(session)) return;
+  self.transaction.delivered(first);
+  for (std::size_t i = self.effects.size() - taken; i < self.effects.size(); i++)
+    self.effects[i].delivered = true;
+}
+
+/* True if an error ended the statement, and with it the savepoint or the transaction. */
+bool World::statement_fails(int session) {
+  if (calm_ || !chance(4)) return false;
+  note("statement failed", "session {}", session);
+  fail_statement(session);
+  return true;
+}
+
+void World::decide(int session) {
+  if (reference_.given.empty()) return;
+  const std::size_t recent = std::min(reference_.given.size(), kRecentTokens);
+  const auto& [key, token] = reference_.given[reference_.given.size() - 1 - draw_index(recent)];
+  decide_job(session, key, token, static_cast<int>(draw(100)));
+}
+
+void World::decide_job(int session, JobKey key, Token token, int what) {
+  Session& self = s(session);
+  if (reference_.job(key).flux != kNobody) return;
+  Decided decided{};
+  std::size_t action = 0;
+  self.transaction.reserve(1);
+  const Verdict verdict =
+      self.transaction.begin_decision(self.level(), key.id, token, &decided, &action);
+  note("decide", "session {} job {} of queue {} token {}: verdict {}", session, key.id, key.queue,
+       token & 0xFFFFFFFF, static_cast<int>(verdict));
+  reference_.decision_answered(key, token, session, verdict);
+  if (verdict != Verdict::ok) return;
+  ModelJob& job = reference_.job(key);
+  if (decided.attempts != job.attempts) throw Violation("a decision has another attempt number");
+  if (decided.max_attempts != job.most_attempts)
+    throw Violation("a decision has another limit of attempts");
+  job.decider = session;
+  self.effects.push_back(Effect{EffectKind::decided, self.level(), key, token, false,
+                                Decision::retry, OutcomeKind::claimed, 0, decided.attempts, true});
+  if (statement_fails(session)) return;
+  const Micros now = platform().wall;
+  const std::int32_t attempt = decided.attempts;
+  if (what < 60) {
+    note_outcome(session, decided, action, Decision::finish, OutcomeKind::completed, attempt, 0);
+  } else if (what < 75 && attempt < decided.max_attempts) {
+    const Micros due = now + static_cast<Micros>(draw(5)) * kSecond;
+    note_outcome(session, decided, action, Decision::retry, OutcomeKind::attempt_failed, attempt,
+                 due);
+  } else if (what < 84) {
+    note_outcome(session, decided, action, Decision::put_back, OutcomeKind::rescheduled,
+                 attempt - 1, now);
+  } else if (what < 92) {
+    const Micros due =
+        now + static_cast<Micros>(draw(static_cast<std::uint64_t>(2 * settings_.horizon)));
+    note_outcome(session, decided, action, Decision::put_back, OutcomeKind::rescheduled,
+                 attempt - 1, due);
+  } else if (what < 97) {
+    note_outcome(session, decided, action, Decision::finish, OutcomeKind::dead_lettered, attempt,
+                 0);
+  }
+  /* Else the statement settled nothing: the commit gives the lease back. */
+}
+
+void World::note_outcome(int session, const Decided& decided, std::size_t action, Decision decision,
+                         OutcomeKind outcome, std::int32_t attempt, Micros due) {
+  Session& self = s(session);
+  const OutcomeMember member{decided.id, decided.token, attempt, due};
+  const auto blocks = log_.insert_outcome(self.xid(), self.writer, decided.segment, outcome,
+                                          platform().wall, decided.queue_id, {member});
+  self.transaction.settle(action, decision, outcome, due);
+  self.transaction.note_outcome_row(action, decided.segment, blocks.at(0));
+  Effect& effect = self.effects.back();
+  effect.decision = decision;
+  effect.outcome = outcome;
+  effect.due = due;
+  effect.attempt = attempt;
+  note("outcome", "kind {} attempt {} due in {} ms", static_cast<int>(outcome), attempt,
+       due == 0 ? 0 : (due - platform().wall) / 1000);
+}
+
+JobKey World::any_job() {
+  /* Rather the younger ones: the older are finished. */
+  const JobId span = std::min<JobId>(next_id_ - 1, 200);
+  const JobId id = next_id_ - 1 - static_cast<JobId>(draw(static_cast<std::uint64_t>(span)));
+  for (QueueId queue = 1; queue <= settings_.queues; queue++) {
+    if (reference_.jobs.count({queue, id}) == 1) return {queue, id};
+  }
+  throw Violation("an id was lost");
+}
+
+void World::cancel(int session) {
+  Session& self = s(session);
+  if (next_id_ <= 1) return;
+  const JobKey key = any_job();
+  ModelJob& job = reference_.job(key);
+  if (job.flux != kNobody) return;
+  Decided decided{};
+  std::size_t action = 0;
+  self.transaction.reserve(2);
+  Verdict verdict =
+      self.transaction.begin_cancel(self.level(), key.id, key.queue, &decided, &action);
+  note("cancel", "session {} job {} of queue {}: verdict {}", session, key.id, key.queue,
+       static_cast<int>(verdict));
+  reference_.cancel_answered(key, session, verdict);
+  if (verdict == Verdict::ok) {
+    const bool held = decided.before == EntryState::leased;
+    if (held != job.held) throw Violation("a cancel found the job in another state");
+    job.decider = session;
+    self.effects.push_back(Effect{EffectKind::decided, self.level(), key, decided.token, false,
+                                  Decision::retry, OutcomeKind::claimed, 0, decided.attempts,
+                                  held});
+    if (statement_fails(session)) return;
+    note_outcome(session, decided, action, held ? Decision::cancel_held : Decision::finish,
+                 OutcomeKind::cancelled, decided.attempts, 0);
+  } else if (verdict == Verdict::not_resident) {
+    verdict = self.transaction.add_placeholder(self.level(), key.queue, key.id, &action);
+    if (verdict != Verdict::ok) return;
+    note("placeholder", "session {} job {} of queue {}", session, key.id, key.queue);
+    self.has_placeholder = true;
+    self.placeholder = key;
+    self.placeholder_action = action;
+    self.placeholder_level = self.level();
+  }
+}
+
+void World::go_on_with_placeholder(int session) {
+  Session& self = s(session);
+  if (statement_fails(session)) return;
+  const JobKey key = self.placeholder;
+  const LoggedJob found = log_.look_up(log_.snapshot(), key.queue, key.id);
+  self.has_placeholder = false;
+  if (!found.exists || found.finished) {
+    note("placeholder dropped", "session {} job {}", session, key.id);
+    self.transaction.drop_placeholder(self.placeholder_action);
+    return;
+  }
+  ModelJob& job = reference_.job(key);
+  if (job.held || job.decider != kNobody || job.finished)
+    throw Violation("the log says of a job in work that it waits");
+  Decided decided{};
+  if (!self.transaction.fill_placeholder(self.placeholder_action, found.row, &decided))
+    throw Violation("a placeholder was lost");
+  note("placeholder filled", "session {} job {}", session, key.id);
+  job.decider = session;
+  /* What is known of it now is what the log said. */
+  job.attempts = found.row.attempts;
+  job.due = std::min(job.due, found.row.due);
+  self.effects.push_back(Effect{EffectKind::decided, self.level(), key, decided.token, false,
+                                Decision::retry, OutcomeKind::claimed, 0, decided.attempts, false});
+  if (statement_fails(session)) return;
+  note_outcome(session, decided, self.placeholder_action, Decision::finish, OutcomeKind::cancelled,
+               decided.attempts, 0);
+}
+
+void World::extend() {
+  if (reference_.given.empty()) return;
+  const std::size_t recent = std::min(reference_.given.size(), kRecentTokens);
+  const auto& [key, token] = reference_.given[reference_.given.size() - 1 - draw_index(recent)];
+  ModelJob& job = reference_.job(key);
+  if (job.flux != kNobody) return;
+  Verdict verdict = Verdict::ok;
+  const Micros lease =
+      1 + static_cast<Micros>(draw(static_cast<std::uint64_t>(2 * settings_.lease)));
+  d().extend(database_, key.id, token, lease, &verdict);
+  note("extend", "job {} of queue {}: verdict {}", key.id, key.queue, static_cast<int>(verdict));
+  reference_.extension_answered(key, token, verdict == Verdict::ok);
+  if (verdict == Verdict::ok) job.deadline = platform().monotonic + lease;
+}
+
+void World::heartbeat(int session) {
+  const Index worker = d().find_worker(database_, fmt::format("worker {}", session), 0);
+  if (worker == kNone) return;
+  std::vector<EntryRef> refs(d().arena().capacity);
+  refs.resize(d().worker_leases(worker, refs.data(), static_cast<std::uint32_t>(refs.size())));
+  for (const EntryRef ref : refs) {
+    LeaseRow row{};
+    HeartbeatState state = HeartbeatState::lost;
+    if (!d().heartbeat(ref, worker, settings_.lease, &row, &state)) continue;
+    const JobKey key{row.queue, row.id};
+    ModelJob& job = reference_.job(key);
+    note("heartbeat", "session {} job {} of queue {}: state {}", session, key.id, key.queue,
+         static_cast<int>(state));
+    if (job.flux != kNobody) {
+      job.deadline = std::max(job.deadline, platform().monotonic + settings_.lease);
+      continue;
+    }
+    reference_.extension_answered(key, row.token, state == HeartbeatState::leased);
+    if (state == HeartbeatState::leased) job.deadline = platform().monotonic + settings_.lease;
+    if ((state == HeartbeatState::cancelled) != job.cancelled_under_holder)
+      throw Violation("a heartbeat does not tell of a cancel");
+  }
+}
+
+void World::open_savepoint(int session) {
+  Session& self = s(session);
+  if (self.level() >= kDeepestLevel) return;
+  self.xids.push_back(log_.begin(self.xid()));
+  note("savepoint", "session {} level {}", session, self.level());
+}
+
+void World::release_savepoint(int session) {
+  Session& self = s(session);
+  const std::int32_t level = self.level();
+  if (level <= 1) return;
+  log_.merge(self.xid());
+  self.xids.pop_back();
+  self.transaction.sub_commit(level);
+  for (Effect& effect : self.effects) effect.level = std::min(effect.level, level - 1);
+  note("savepoint released", "session {} level {}", session, level);
+}
+
+void World::roll_back_savepoint(int session) {
+  Session& self = s(session);
+  const std::int32_t level = self.level();
+  if (level <= 1) return;
+  log_.abort(self.xid());
+  self.xids.pop_back();
+  note("savepoint rolled back", "session {} level {}", session, level);
+  std::size_t first = self.effects.size();
+  while (first > 0 && self.effects[first - 1].level >= level) first--;
+  if (self.has_placeholder && self.placeholder_level >= level) self.has_placeholder = false;
+  undo(session, first, [this, session, level] { s(session).transaction.sub_abort(level); });
+}
+
+void World::fail_statement(int session) {
+  if (s(session).level() > 1) {
+    roll_back_savepoint(session);
+  } else {
+    abort(session);
+  }
+}
+
+/* Runs a callback; others may act whenever it lets go of a lock. */
+void World::run_callback(int session, const std::function<void()>& call) {
+  const bool outer = in_callback_;
+  in_callback_ = true;
+  call();
+  in_callback_ = outer;
+  for (const Effect& effect : s(session).effects) {
+    ModelJob& job = reference_.job(effect.key);
+    if (job.flux == session) job.flux = kNobody;
+  }
+}
+
+/* The effects from `first` on never happened, except that their attempts may be charged. */
+void World::undo(int session, std::size_t first, const std::function<void()>& call) {
+  Session& self = s(session);
+  std::vector<std::pair<JobKey, std::int32_t>> refunded;
+  for (std::size_t i = self.effects.size(); i > first; i--) {
+    const Effect& effect = self.effects[i - 1];
+    ModelJob& job = reference_.job(effect.key);
+    if (effect.kind == EffectKind::wrote) continue;
+    if (effect.kind == EffectKind::decided) {
+      if (job.decider == session) job.decider = kNobody;
+    } else {
+      const std::int32_t before = job.attempts;
+      if (job.token == effect.token && reference_.may_be_swept(job))
+        reference_.begin_flux(job, effect.key, kUnknownFlux);
+      reference_.undo_claim(job, effect.token, effect.delivered, platform().wall,
+                            settings_.backoff);
+      if (job.attempts != before) refunded.emplace_back(effect.key, before);
+    }
+    reference_.begin_flux(job, effect.key, session);
+  }
+  const bool outer = in_callback_;
+  in_callback_ = true;
+  call();
+  in_callback_ = outer;
+  /* So many refunds in a row are charged: which it was, the dispatcher tells. */
+  for (const auto& [key, before] : refunded) {
+    ModelJob& job = reference_.job(key);
+    if (job.flux != session) continue;
+    ResidentRow row{};
+    if (!d().see_job(database_, key.queue, key.id, &row)) continue;
+    if (row.attempts != before && row.attempts != before - 1)
+      throw Violation("a refund lost count of the attempts");
+    job.attempts = row.attempts;
+    if (row.state != EntryState::leased) continue;
+    if (job.attempts < job.most_attempts) throw Violation("a refund left a lease behind");
+    job.held = true;
+    job.lapsed = true;
+  }
+  for (std::size_t i = first; i < self.effects.size(); i++) {
+    ModelJob& job = reference_.job(self.effects[i].key);
+    if (job.flux == session) job.flux = kNobody;
+  }
+  self.effects.resize(first);
+}
+
+void World::pre_commit(int session) {
+  Session& self = s(session);
+  while (self.level() > 1) release_savepoint(session);
+  QueueId gone = 0;
+  note("pre-commit", "session {}", session);
+  const bool outer = in_callback_;
+  in_callback_ = true;
+  const bool good = self.transaction.pre_commit(&gone);
+  in_callback_ = outer;
+  if (!good) throw Violation("a queue is gone that nobody dropped");
+  self.stage = Stage::linked;
+}
+
+/* The commit record: from here others see the rows, and a restart keeps them. */
+void World::become_visible(int session) {
+  Session& self = s(session);
+  note("visible", "session {}", session);
+  log_.commit(self.xids.front());
+  for (const Effect& effect : self.effects) {
+    ModelJob& job = reference_.job(effect.key);
+    if (effect.kind == EffectKind::wrote) job.visible = true;
+    if (effect.kind != EffectKind::decided || effect.outcome == OutcomeKind::claimed) continue;
+    if (is_final(effect.outcome)) {
+      if (job.finished) throw Violation("a job ended twice");
+      job.finished = true;
+    } else {
+      job.logged_attempts = std::max(job.logged_attempts, effect.attempt);
+      job.logged_due = effect.due;
+    }
+  }
+  self.stage = Stage::visible;
+}
+
+void World::set_after_commit(ModelJob& job, const Effect& effect) const {
+  job.decider = kNobody;
+  if (effect.outcome == OutcomeKind::claimed) return; /* nothing was settled */
+  switch (effect.decision) {
+    case Decision::finish:
+      job.held = false;
+      break;
+    case Decision::cancel_held:
+      job.cancelled_under_holder = true;
+      break;
+    case Decision::retry:
+    case Decision::put_back:
+      job.held = false;
+      job.due = effect.due;
+      if (effect.decision == Decision::put_back) job.attempts--;
+      break;
+  }
+}
+
+void World::publish(int session) {
+  Session& self = s(session);
+  note("callback", "session {}", session);
+  for (const Effect& effect : self.effects) {
+    ModelJob& job = reference_.job(effect.key);
+    if (effect.kind != EffectKind::decided) continue;
+    set_after_commit(job, effect);
+    reference_.begin_flux(job, effect.key, session);
+  }
+  run_callback(session, [this, session] { s(session).transaction.commit(log_.snapshot()); });
+  self.effects.clear();
+  self.xids.clear();
+  self.stage = Stage::idle;
+}
+
+void World::abort(int session) {
+  Session& self = s(session);
+  note("abort", "session {}", session);
+  log_.abort(self.xids.front());
+  self.has_placeholder = false;
+  undo(session, 0, [this, session] { s(session).transaction.abort(); });
+  self.xids.clear();
+  self.stage = Stage::idle;
+}
+
+}  // namespace dw::test

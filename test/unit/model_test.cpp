@@ -1,0 +1,90 @@
+/*
+ * Random runs of the whole core against a plain reference, see model_world.hpp.
+ *
+ * DW_SEED runs one seed only; DW_STEPS is the length of each run, DW_RUNS the number of runs,
+ * DW_TRACE how many lines of what happened a failure shows. It names the seed, and how few steps of
+ * that seed are enough.
+ */
+#include "model_world.hpp"
+
+#include <cstdlib>
+#include <iostream>
+
+namespace dw::test {
+namespace {
+
+std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
+  const char* const text = std::getenv(name);
+  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+}
+
+struct Result {
+  std::string what; /* empty: all went well */
+  std::uint64_t step = 0;
+  std::string settings;
+  std::deque<std::string> trace;
+  std::map<std::string_view, std::uint64_t> happened;
+};
+
+Result run(std::uint64_t seed, std::uint64_t steps, bool traced) {
+  Result result;
+  World world(seed, traced);
+  result.settings = world.description();
+  try {
+    for (; result.step < steps; result.step++) world.step();
+    world.finish();
+  } catch (const std::exception& error) {
+    result.what = error.what();
+  }
+  result.trace = world.trace();
+  result.happened = world.happened();
+  return result;
+}
+
+/* The end of a run often sees late what went wrong early: looks for the shortest run that fails. */
+void report(std::uint64_t seed, Result failed) {
+  std::uint64_t good = 0;
+  std::uint64_t bad = failed.step + 1;
+  while (bad - good > 1) {
+    const std::uint64_t middle = good + (bad - good) / 2;
+    if (run(seed, middle, false).what.empty()) {
+      good = middle;
+    } else {
+      bad = middle;
+    }
+  }
+  failed = run(seed, bad, true);
+  std::string trace;
+  const std::size_t lines =
+      std::min<std::size_t>(failed.trace.size(), from_environment("DW_TRACE", 60));
+  for (std::size_t i = failed.trace.size() - lines; i < failed.trace.size(); i++)
+    trace += "  " + failed.trace[i] + "\n";
+  ADD_FAILURE() << failed.what << "\nDW_SEED=" << seed << " DW_STEPS=" << bad << " (step "
+                << failed.step << ")\n"
+                << failed.settings << "\n"
+                << trace;
+}
+
+TEST(Model, NoJobIsLostRepeatedOrHeldTwice) {
+  const std::uint64_t only = from_environment("DW_SEED", 0);
+  const std::uint64_t steps = from_environment("DW_STEPS", 4000);
+  const std::uint64_t runs = only != 0 ? 1 : from_environment("DW_RUNS", 280);
+  std::map<std::string_view, std::uint64_t> happened;
+  for (std::uint64_t i = 0; i < runs; i++) {
+    const std::uint64_t seed = only != 0 ? only : i + 1;
+    const Result result = run(seed, steps, false);
+    if (!result.what.empty()) return report(seed, result);
+    for (const auto& [what, count] : result.happened) happened[what] += count;
+  }
+  if (only != 0 || runs < 100) return;
+  /* A run that reaches nothing proves nothing. */
+  for (const char* what :
+       {"claim", "quarantine", "statement failed", "placeholder filled", "placeholder dropped",
+        "expires", "killed", "store failed", "restart", "reload", "savepoint rolled back"})
+    EXPECT_GT(happened[what], 20U) << what;
+  for (const auto& [what, count] : happened)
+    RecordProperty(std::string(what), std::to_string(count));
+}
+
+}  // namespace
+}  // namespace dw::test

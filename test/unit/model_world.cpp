@@ -1,0 +1,418 @@
+#include "model_world.hpp"
+
+#include "core/token.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace dw::test {
+
+namespace {
+
+constexpr DatabaseOid kOid = 16384;
+constexpr std::uint32_t kHousekeeper = 0;
+constexpr int kDeepestNesting = 3;
+
+}  // namespace
+
+World::World(std::uint64_t seed, bool traced) : engine_(seed * 7919 + 1), traced_(traced) {
+  const std::uint32_t sizes[] = {16, 20, 32, 48, 64, 64, 256, 4096};
+  settings_.entries = sizes[draw(8)];
+  settings_.rows_a_page = static_cast<std::uint32_t>(1 + draw(6));
+  settings_.sessions = static_cast<int>(2 + draw(5));
+  settings_.queues = static_cast<int>(1 + draw(settings_.entries >= 64 ? 3 : 1));
+  settings_.most_attempts = static_cast<std::int32_t>(1 + draw(5));
+  settings_.lease = chance(50) ? 5 * kSecond : 60 * kSecond;
+  settings_.backoff = static_cast<Micros>(draw(3)) * kSecond;
+  settings_.horizon = chance(50) ? 4 * kSecond : 40 * kSecond;
+  settings_.backlog = chance(30) ? static_cast<int>(draw(500)) : 0;
+  settings_.errors = chance(60);
+  settings_.restarts = chance(30);
+  platform().reset(seed);
+  log_ = FakeLog(settings_.rows_a_page);
+  memory_ = std::make_unique<ArenaMemory>(settings_.entries, 8);
+  dispatcher_ = std::make_unique<Dispatcher>(memory_->arena(), FakePlatform::functions());
+  for (int i = 0; i < settings_.sessions; i++) {
+    sessions_.emplace_back(dispatcher_.get());
+    sessions_.back().writer = static_cast<std::uint32_t>(i + 1);
+  }
+  start_server();
+  platform().on_unlocked = [this](std::uint32_t) { at_unlock(); };
+  /* A backlog from before: far from the tail when it is deep. */
+  for (int i = 0; i < settings_.backlog; i += 10) {
+    begin(0);
+    for (int k = 0; k < 10; k++) enqueue(0);
+    become_visible(0);
+    s(0).transaction = Transaction(dispatcher_.get());
+    s(0).transaction.set_database(database_, kOid);
+    s(0).effects.clear();
+    s(0).xids.clear();
+    s(0).stage = Stage::idle;
+  }
+  if (settings_.backlog > 0) restart_server();
+}
+
+World::~World() { platform().on_unlocked = nullptr; }
+
+std::string World::description() const {
+  return fmt::format(
+      "{} entries, {} rows a page, {} sessions, {} queues, {} attempts, lease {} s, backoff {} s, "
+      "horizon {} s, "
+      "backlog {}, errors {}, restarts {}",
+      settings_.entries, settings_.rows_a_page, settings_.sessions, settings_.queues,
+      settings_.most_attempts, settings_.lease / kSecond, settings_.backoff / kSecond,
+      settings_.horizon / kSecond, settings_.backlog, settings_.errors, settings_.restarts);
+}
+
+void World::start_server() {
+  database_ = d().attach_database(kOid);
+  d().open_database(database_, epoch_);
+  QueueOptions options;
+  options.lease = settings_.lease;
+  options.backoff = Backoff::fixed;
+  options.backoff_base = settings_.backoff;
+  options.jitter = 0;
+  options.max_attempts = settings_.most_attempts;
+  const LoadMode mode = epoch_ == 1 ? LoadMode::live : LoadMode::loading;
+  for (QueueId queue = 1; queue <= settings_.queues; queue++)
+    d().add_queue(database_, queue, "queue", options, QueueState::active, mode);
+  for (Session& session : sessions_) session.transaction.set_database(database_, kOid);
+  store_ = std::make_unique<FakeStore>(&log_, kHousekeeper, dispatcher_.get(), database_);
+  store_->on_call = [this](FakeStore::Call call) { at_store_call(call); };
+  store_->on_expiry = [this](const Expiry& expiry) {
+    note("expires", "job {} of queue {} attempt {} dead {}", expiry.id, expiry.queue,
+         expiry.attempt, expiry.dead);
+    reference_.expires(expiry, platform().monotonic);
+    sweeping_.push_back({expiry.queue, expiry.id});
+  };
+  replace_housekeeper();
+}
+
+void World::replace_housekeeper() {
+  loader_ = std::make_unique<Loader>(dispatcher_.get(), database_, store_.get());
+  loader_->set_horizon(settings_.horizon);
+  std::vector<Loader::QueueTopic> topics;
+  for (QueueId queue = 1; queue <= settings_.queues; queue++) topics.push_back({queue, queue});
+  loader_->set_queues(topics.data(), topics.size());
+  sweeper_ = std::make_unique<Sweeper>(dispatcher_.get(), database_, store_.get());
+}
+
+/* Everything in memory is gone; what was committed is there, whether its callback ran or not. */
+void World::restart_server() {
+  note("restart");
+  for (Session& session : sessions_) {
+    if (session.stage == Stage::open || session.stage == Stage::linked)
+      log_.abort(session.xids.front());
+    session.transaction = Transaction(dispatcher_.get());
+    session.effects.clear();
+    session.xids.clear();
+    session.has_placeholder = false;
+    session.stage = Stage::idle;
+  }
+  memory_ = std::make_unique<ArenaMemory>(settings_.entries, 8);
+  *dispatcher_ = Dispatcher(memory_->arena(), FakePlatform::functions());
+  epoch_++;
+  reference_.restart();
+  sweeping_.clear();
+  start_server();
+}
+
+void World::step() {
+  steps_++;
+  const std::uint64_t what = draw(1000);
+  if (what < 800) {
+    act(static_cast<int>(draw_index(sessions_.size())));
+  } else if (what < 940) {
+    housekeeper();
+  } else if (what < 998 || !settings_.restarts) {
+    move_clock(chance(10));
+  } else {
+    restart_server();
+  }
+  if (!violation_.empty()) throw Violation(violation_);
+  ask_about_unknown();
+  if (steps_ % 8 == 0) check_residents();
+  if (steps_ % 64 == 0) check_all();
+}
+
+void World::move_clock(bool far) {
+  const auto by = static_cast<Micros>(
+      draw(static_cast<std::uint64_t>(far ? 20 * kSecond : 300 * kMillisecond)));
+  platform().advance(1 + by);
+  note("clock");
+}
+
+/* One phase of the housekeeper, who can be stopped at any call of the log and taken over by
+ * another. */
+void World::housekeeper() {
+  if (housekeeping_) return;
+  housekeeping_ = true;
+  if (d().take_reload(database_)) loader_->reset();
+  const std::uint64_t what = draw(100);
+  if (what < 60) {
+    load();
+  } else if (what < 96) {
+    sweep();
+  } else if (what < 98) {
+    d().wake_idle(database_);
+  } else if (what < 99) {
+    note("reload");
+    d().request_reload(database_);
+  } else {
+    const auto queue = static_cast<QueueId>(1 + draw(static_cast<std::uint64_t>(settings_.queues)));
+    QueueOptions options = slot(queue).options;
+    options.paused = !options.paused && !calm_;
+    d().set_queue_options(database_, queue, options);
+    note("pause");
+  }
+  housekeeping_ = false;
+}
+
+void World::load() {
+  note("load");
+  guard([this] {
+    while (loader_->step(chance(50) ? 0 : kMinute) && chance(60)) {
+    }
+  });
+}
+
+void World::sweep() {
+  note("sweep");
+  sweeping_.clear();
+  reference_.sweeps_until = platform().monotonic;
+  guard([this] { sweeper_->step(); });
+  reference_.sweeps_until = kAlways;
+}
+
+void World::guard(const std::function<void()>& protocol) {
+  bool written = false;
+  try {
+    protocol();
+    written = true;
+  } catch (const StoreError&) {
+    note("store failed");
+    store_->abort();
+  } catch (const Killed&) {
+    note("killed");
+    store_->abort();
+    std::memcpy(static_cast<void*>(memory_->arena()), image_.data(), image_.size());
+    replace_housekeeper();
+    loader_->reset();
+  }
+  resolve_sweep(written);
+}
+
+/* What the sweep's transaction left: ended leases, or leases as they were. */
+void World::resolve_sweep(bool written) {
+  for (const JobKey key : sweeping_) {
+    ModelJob& job = reference_.job(key);
+    if (job.flux == kHousekeeperFlux) job.flux = kNobody;
+    if (written || !job.expiring) continue;
+    job.expiring = false;
+    const Entry* const e = leased_entry(key);
+    if (e == nullptr || e->state != EntryState::leased)
+      throw Violation("a failed sweep did not give a lease back");
+  }
+  sweeping_.clear();
+  if (written) return;
+  /* One that fails alone is void from then on, so that the others go on. */
+  for (QueueId queue = 1; queue <= settings_.queues; queue++) {
+    for (const Entry& e : slot(queue).leased) {
+      ModelJob& job = reference_.job({queue, e.id});
+      if (e.lapsed != 0 && reference_.may_be_swept(job)) job.lapsed = true;
+    }
+  }
+}
+
+void World::at_store_call(FakeStore::Call call) {
+  if (call == FakeStore::Call::committed) {
+    /* The failed attempts are in the log now. */
+    for (const JobKey key : sweeping_) {
+      ModelJob& job = reference_.job(key);
+      job.expiring = false;
+      job.held = false;
+      job.lapsed = false;
+      reference_.begin_flux(job, key, kHousekeeperFlux);
+      job.due = std::min(platform().wall, job.due);
+      if (job.attempts >= job.most_attempts) {
+        job.finished = true;
+      } else {
+        job.logged_attempts = std::max(job.logged_attempts, job.attempts);
+        job.logged_due = job.due;
+      }
+    }
+  }
+  if (calm_) return;
+  others_act(3);
+  if (call == FakeStore::Call::committed || !settings_.errors) return;
+  const std::uint64_t what = draw(400);
+  if (what < 3) throw StoreError();
+  if (what == 3) {
+    image_.resize(memory_->size());
+    std::memcpy(image_.data(), static_cast<const void*>(memory_->arena()), image_.size());
+    throw Killed();
+  }
+}
+
+/* Where a process can be stopped inside a callback. Nothing may be thrown through it. */
+void World::at_unlock() {
+  if (!in_callback_ || calm_ || !violation_.empty() || !chance(10)) return;
+  const bool outer = in_callback_;
+  in_callback_ = false;
+  try {
+    others_act(2);
+  } catch (const std::exception& error) {
+    violation_ = error.what();
+  }
+  in_callback_ = outer;
+}
+
+void World::others_act(int most) {
+  if (nested_ >= kDeepestNesting) return;
+  nested_++;
+  for (std::uint64_t i = draw(static_cast<std::uint64_t>(most) + 1); i > 0; i--) {
+    if (chance(10)) {
+      housekeeper();
+    } else if (chance(10)) {
+      move_clock(false);
+    } else {
+      act(static_cast<int>(draw_index(sessions_.size())));
+    }
+  }
+  nested_--;
+}
+
+const Entry* World::leased_entry(JobKey key) {
+  for (const Entry& e : slot(key.queue).leased) {
+    if (e.id == key.id) return &e;
+  }
+  return nullptr;
+}
+
+/* Where two callbacks met, either may have come first. */
+void World::ask_about_unknown() {
+  for (const JobKey key : reference_.unknown) {
+    ModelJob& job = reference_.job(key);
+    if (job.flux != kUnknownFlux) continue;
+    job.flux = kNobody;
+    const Entry* const e = leased_entry(key);
+    const bool held =
+        e != nullptr && (e->state == EntryState::leased || e->state == EntryState::completing);
+    if (held && e->token != job.token) throw Violation("a lease has a token that nobody was given");
+    job.held = held;
+    job.lapsed = held && e->lapsed != 0;
+    ResidentRow row{};
+    if (!held && d().see_job(database_, key.queue, key.id, &row) && !job.finished)
+      job.attempts = row.attempts;
+  }
+  reference_.unknown.clear();
+}
+
+/* No entry waits or is leased that must not be. */
+void World::check_residents() {
+  for (QueueId queue = 1; queue <= settings_.queues; queue++) {
+    const Queue& q = slot(queue);
+    if (q.resident > 300) continue;
+    const auto check_waiting = [&](const Entry& e) {
+      const ModelJob& job = reference_.job({queue, e.id});
+      if (!job.visible) throw Violation(fmt::format("job {} waits but is not committed", e.id));
+      if (job.finished) throw Violation(fmt::format("job {} waits but is finished", e.id));
+      if (job.flux == kNobody && (job.held || job.decider != kNobody))
+        throw Violation(fmt::format("job {} waits but somebody has it", e.id));
+    };
+    for (const Entry& e : q.ready) check_waiting(e);
+    for (const Entry& e : q.delayed) check_waiting(e);
+    for (const Entry& e : q.leased) {
+      const ModelJob& job = reference_.job({queue, e.id});
+      if (e.token != job.token)
+        throw Violation(fmt::format("job {} is leased under another token", e.id));
+      if (e.state == EntryState::leased && job.flux == kNobody && (job.finished || !job.held))
+        throw Violation(fmt::format("job {} is leased but must not be", e.id));
+    }
+  }
+}
+
+void World::check_all() {
+  const std::string faults = arena_faults(d().arena());
+  if (!faults.empty()) throw Violation(faults);
+  if (!platform().holds_nothing()) throw Violation("a lock is still held");
+  if (!platform().broken_rules.empty()) throw Violation(platform().broken_rules.front());
+}
+
+void World::finish() {
+  calm_ = true;
+  for (int i = 0; i < settings_.sessions; i++) {
+    Session& session = s(i);
+    if (session.stage == Stage::visible) publish(i);
+    if (session.stage != Stage::idle) abort(i);
+  }
+  for (QueueId queue = 1; queue <= settings_.queues; queue++) {
+    QueueOptions options = slot(queue).options;
+    options.paused = false;
+    d().set_queue_options(database_, queue, options);
+  }
+  work_off();
+  check_end();
+}
+
+/* One worker claims and completes until nothing comes any more, however long the clock runs. */
+void World::work_off() {
+  for (int idle = 0; idle < 40;) {
+    if (d().take_reload(database_)) loader_->reset();
+    while (loader_->step(kMinute)) {
+    }
+    sweep();
+    begin(0);
+    const std::size_t given = reference_.given.size();
+    for (int i = 0; i < 2 * settings_.queues; i++) claim(0, true);
+    idle = reference_.given.size() > given ? 0 : idle + 1;
+    for (std::size_t i = given; i < reference_.given.size(); i++) {
+      const auto [key, token] = reference_.given[i];
+      decide_job(0, key, token, 0);
+    }
+    pre_commit(0);
+    become_visible(0);
+    publish(0);
+    platform().advance(3 * kSecond);
+    check_all();
+  }
+}
+
+void World::check_end() {
+  std::map<JobKey, int> ends;
+  for (std::uint8_t segment = 0; segment < kStores; segment++) {
+    for (const auto& page : log_.outcome_pages(segment)) {
+      for (const OutcomeOnPage& outcome : page) {
+        if (!log_.sees(log_.snapshot(), outcome.xid)) continue;
+        OutcomeReader reader(outcome.first_id, outcome.batch, outcome.body.data(),
+                             outcome.body.size());
+        OutcomeMember member{};
+        while (reader.next(&member)) {
+          if (is_final(reader.kind())) ends[{reader.queue(), member.id}]++;
+        }
+      }
+    }
+  }
+  for (const auto& [key, job] : reference_.jobs) {
+    const auto found = ends.find(key);
+    const int count = found == ends.end() ? 0 : found->second;
+    if (job.visible && count == 0)
+      throw Violation(fmt::format("job {} of queue {} was lost", key.id, key.queue));
+    if (job.visible && count > 1)
+      throw Violation(fmt::format("job {} of queue {} ended {} times", key.id, key.queue, count));
+    if (!job.visible && count > 0)
+      throw Violation(fmt::format("job {} ended but was never committed", key.id));
+    if (job.visible != (log_.sees(log_.snapshot(), job.xid)))
+      throw Violation("the reference and the log differ");
+  }
+  const Arena& arena = d().arena();
+  if (arena.free_count != arena.capacity)
+    throw Violation(fmt::format("{} entries did not come back", arena.capacity - arena.free_count));
+  for (QueueId queue = 1; queue <= settings_.queues; queue++) {
+    if (slot(queue).mode != LoadMode::live)
+      throw Violation(fmt::format("queue {} did not get live", queue));
+    if (!slot(queue).dirty.empty()) throw Violation(fmt::format("queue {} is still dirty", queue));
+  }
+}
+
+}  // namespace dw::test

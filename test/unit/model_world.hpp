@@ -1,0 +1,187 @@
+/*
+ * A small world around the core: sessions with open transactions, a housekeeper, a log, clocks that
+ * move, errors and restarts, all drawn from one seed. Everything that can stand still does: a
+ * session between pre-commit, commit record and callback, the housekeeper between any two calls of
+ * the log. The reference watches.
+ */
+#pragma once
+
+#include "arena_fixture.hpp"
+#include "fake_store.hpp"
+#include "model_reference.hpp"
+
+#include "core/loader.hpp"
+#include "core/sweeper.hpp"
+#include "core/transaction.hpp"
+
+#include <fmt/format.h>
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <random>
+
+namespace dw::test {
+
+class World {
+ public:
+  World(std::uint64_t seed, bool traced);
+  ~World();
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+
+  /* One thing happens. */
+  void step();
+  /* Everybody ends, everything is worked off; then each committed job must have ended exactly once.
+   */
+  void finish();
+
+  [[nodiscard]] std::string description() const;
+  [[nodiscard]] const std::deque<std::string>& trace() const { return trace_; }
+  /* Things that happened, by name: says whether a run reached what it is meant to reach. */
+  [[nodiscard]] const std::map<std::string_view, std::uint64_t>& happened() const {
+    return happened_;
+  }
+
+ private:
+  struct Settings {
+    std::uint32_t entries;
+    std::uint32_t rows_a_page;
+    int sessions;
+    int queues;
+    std::int32_t most_attempts;
+    Micros lease;
+    Micros backoff;
+    Micros horizon;
+    int backlog;
+    bool errors;
+    bool restarts;
+  };
+  enum class Stage : std::uint8_t { idle, open, linked, visible };
+  enum class EffectKind : std::uint8_t { wrote, claimed, decided };
+  struct Effect {
+    EffectKind kind;
+    std::int32_t level;
+    JobKey key;
+    Token token;
+    bool delivered;
+    Decision decision;
+    OutcomeKind outcome;
+    Micros due;
+    std::int32_t attempt;
+    bool was_held;
+  };
+  struct Session {
+    explicit Session(Dispatcher* dispatcher) : transaction(dispatcher) {}
+    Transaction transaction;
+    Stage stage = Stage::idle;
+    bool acting = false;
+    std::uint32_t writer = 0;
+    std::vector<Xid> xids; /* one for each level */
+    std::vector<Effect> effects;
+    /* A cancel that has placed its placeholder and not yet read the log. */
+    bool has_placeholder = false;
+    JobKey placeholder{};
+    std::size_t placeholder_action = 0;
+    std::int32_t placeholder_level = 0;
+    [[nodiscard]] std::int32_t level() const { return static_cast<std::int32_t>(xids.size()); }
+    [[nodiscard]] Xid xid() const { return xids.back(); }
+  };
+  struct Killed {};
+
+  /* model_world.cpp */
+  void start_server();
+  void restart_server();
+  void housekeeper();
+  void load();
+  void sweep();
+  void replace_housekeeper();
+  void guard(const std::function<void()>& protocol);
+  void at_store_call(FakeStore::Call call);
+  void at_unlock();
+  void resolve_sweep(bool committed);
+  void others_act(int most);
+  const Entry* leased_entry(JobKey key);
+  void ask_about_unknown();
+  void move_clock(bool far);
+  void check_residents();
+  void check_all();
+  void work_off();
+  void check_end();
+
+  /* model_session.cpp */
+  void act(int session);
+  void act_open(int session);
+  void begin(int session);
+  void enqueue(int session);
+  void claim(int session, bool all);
+  void decide(int session);
+  void decide_job(int session, JobKey key, Token token, int what);
+  void cancel(int session);
+  void go_on_with_placeholder(int session);
+  void extend();
+  void heartbeat(int session);
+  void open_savepoint(int session);
+  void release_savepoint(int session);
+  void roll_back_savepoint(int session);
+  void fail_statement(int session);
+  void pre_commit(int session);
+  void become_visible(int session);
+  void publish(int session);
+  void abort(int session);
+  void note_outcome(int session, const Decided& decided, std::size_t action, Decision decision,
+                    OutcomeKind outcome, std::int32_t attempt, Micros due);
+  void undo(int session, std::size_t first, const std::function<void()>& call);
+  void run_callback(int session, const std::function<void()>& call);
+  void set_after_commit(ModelJob& job, const Effect& effect) const;
+  bool statement_fails(int session);
+  JobKey any_job();
+
+  Session& s(int session) { return sessions_[static_cast<std::size_t>(session)]; }
+  Dispatcher& d() { return *dispatcher_; }
+  FakePlatform& platform() { return FakePlatform::get(); }
+  Queue& slot(QueueId queue) { return memory_->arena()->queues[d().find_queue(database_, queue)]; }
+  std::uint64_t draw(std::uint64_t below) { return engine_() % below; }
+  bool chance(int percent) { return draw(100) < static_cast<std::uint64_t>(percent); }
+  std::size_t draw_index(std::size_t below) { return static_cast<std::size_t>(engine_() % below); }
+  template <typename... Args>
+  void note(const char* what, fmt::format_string<Args...> pattern, Args&&... args);
+  void note(const char* what) { note(what, "{}", ""); }
+
+  std::mt19937_64 engine_;
+  Settings settings_{};
+  bool traced_;
+  std::uint64_t steps_ = 0;
+  std::deque<std::string> trace_;
+  std::map<std::string_view, std::uint64_t> happened_;
+
+  std::unique_ptr<ArenaMemory> memory_;
+  std::unique_ptr<Dispatcher> dispatcher_;
+  FakeLog log_;
+  std::unique_ptr<FakeStore> store_;
+  std::unique_ptr<Loader> loader_;
+  std::unique_ptr<Sweeper> sweeper_;
+  Reference reference_;
+  std::vector<Session> sessions_;
+  std::vector<char> image_; /* of the arena when the housekeeper was killed */
+  std::vector<JobKey> sweeping_;
+  Index database_ = kNone;
+  std::int64_t epoch_ = 1;
+  JobId next_id_ = 1;
+  int nested_ = 0;
+  bool calm_ = false; /* no errors, nobody acts in between */
+  bool housekeeping_ = false;
+  bool in_callback_ = false;
+  std::string violation_; /* found where nothing may be thrown */
+};
+
+template <typename... Args>
+void World::note(const char* what, fmt::format_string<Args...> pattern, Args&&... args) {
+  happened_[what]++;
+  if (!traced_) return;
+  trace_.push_back(fmt::format("{:6} {:{}}{}: ", steps_, "", nested_ * 4, what) +
+                   fmt::format(pattern, std::forward<Args>(args)...));
+  if (trace_.size() > 20000) trace_.pop_front();
+}
+
+}  // namespace dw::test
