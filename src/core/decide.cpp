@@ -154,7 +154,9 @@ void Dispatcher::evict(Queue& q, Entry& e) noexcept {
   q.mode = LoadMode::loading;
   q.short_of_room = 1;
   leave_tree(q, e);
-  release_entry(e);
+  /* A chunk that runs may know less of the job than the log does by now; the next one brings it
+   * back. */
+  finish_entry(e);
 }
 
 bool Dispatcher::evict_sleeper(Queue& q) noexcept {

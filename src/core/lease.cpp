@@ -193,7 +193,8 @@ void Dispatcher::quarantine(EntryRef ref, Token token) noexcept {
     hold.wake_housekeeper(q.database);
   }
   leave_tree(q, *e);
-  release_entry(*e);
+  /* A chunk that runs may know less of the job than the log does by now. */
+  finish_entry(*e);
 }
 
 Micros Dispatcher::extend(Index database, JobId id, Token token, Micros lease,

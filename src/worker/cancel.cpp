@@ -104,6 +104,20 @@ bool answer_finished(core::JobId id, core::OutcomeKind kind) {
   raise_finished(id, kind);
 }
 
+// Room that another job of the queue gives up is free when the loader's chunk is over, which takes
+// milliseconds.
+core::Verdict add_placeholder(core::QueueId queue, core::JobId id, std::size_t* action) {
+  constexpr int kTries = 50;
+  constexpr long kPause = 1000;
+  core::Verdict verdict = core::Verdict::no_room;
+  for (int i = 0; i < kTries && verdict == core::Verdict::no_room; i++) {
+    if (i > 0) pg_usleep(kPause);
+    CHECK_FOR_INTERRUPTS();
+    verdict = runtime::transaction().add_placeholder(runtime::level(), queue, id, action);
+  }
+  return verdict;
+}
+
 // What came of the attempt to cancel a job that was not resident.
 enum class Attempt : std::uint8_t { cancelled, was_cancelled, resident_now };
 
@@ -124,7 +138,7 @@ Attempt cancel_logged(core::JobId id, core::QueueId wanted) {
     return answer_finished(id, state.kind) ? Attempt::cancelled : Attempt::was_cancelled;
 
   std::size_t action = 0;
-  switch (transaction.add_placeholder(runtime::level(), queue_id, id, &action)) {
+  switch (add_placeholder(queue_id, id, &action)) {
     case core::Verdict::ok:
       break;
     case core::Verdict::no_room:

@@ -183,7 +183,9 @@ class Check {
     std::uint32_t queues = 0;
     for (const Queue& q : arena_.queues) queues += q.state != QueueState::free ? 1 : 0;
     if (queues != arena_.queue_count) fault("{} queues, {} counted", queues, arena_.queue_count);
-    const std::uint32_t share = std::max(16U, arena_.capacity / (2 * std::max(queues, 1U)));
+    const std::uint32_t share =
+        std::max(std::clamp(arena_.capacity / std::max(queues, 1U), 1U, 16U),
+                 arena_.capacity / (2 * std::max(queues, 1U)));
     std::uint64_t borrowed = 0;
     for (const Queue& q : arena_.queues) borrowed += q.resident > share ? q.resident - share : 0;
     if (borrowed != arena_.borrowed)
