@@ -305,9 +305,9 @@ class Dispatcher {
   void fill_lease(const Queue& q, const Entry& e, Micros wall, Micros monotonic,
                   LeaseRow* out) const noexcept;
   static void forget_later(Queue& q, Entry& e) noexcept;
-  /* Entries that are due later, at most: half of the arena, or sleepers would keep out work that
-   * can run. */
-  [[nodiscard]] std::uint32_t most_sleepers() const noexcept { return arena_->capacity / 2; }
+  /* Entries of a queue that are due later, at most: half of its share or of what it holds, or
+   * sleepers would keep out work that can run. */
+  [[nodiscard]] std::uint32_t most_sleepers(const Queue& q) const noexcept;
   /* Takes the job that is due last out, or says that there is none that may go. */
   bool evict_sleeper(Queue& q) noexcept;
   void evict(Queue& q, Entry& e) noexcept;

@@ -29,6 +29,10 @@ std::uint32_t Dispatcher::share() const noexcept {
   return std::max(smallest, arena_->capacity / (2 * queues));
 }
 
+std::uint32_t Dispatcher::most_sleepers(const Queue& q) const noexcept {
+  return std::max(std::max(share(), q.resident) / 2, 1U);
+}
+
 void Dispatcher::count_borrowed() noexcept {
   const std::uint32_t guaranteed = share();
   arena_->borrowed = 0;

@@ -25,7 +25,7 @@ void Dispatcher::link_pending(QueueRef ref, const JobRow* const* rows, EntryRef*
     const JobRow& row = *rows[i];
     if (row.segment == kParkedSegment) continue;
     const bool later = row.due > now;
-    if (later && q.delayed_count + q.pending_later >= most_sleepers()) continue;
+    if (later && q.delayed_count + q.pending_later >= most_sleepers(q)) continue;
     Entry* e = allocate(ref.queue);
     if (e == nullptr) {
       /* The rest of a deep backlog stays on disk; from now on commits only mark what they wrote. */

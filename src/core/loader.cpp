@@ -125,7 +125,8 @@ bool Loader::worth_loading(Queue& q) {
   const std::uint32_t enough = std::min(kWorthLoading, std::max(capacity / 8, 1U));
   std::uint32_t room = dispatcher_->room(q);
   for (std::uint32_t i = 0;
-       i < kEvictedAtOnce && room < enough && q.delayed_count > dispatcher_->most_sleepers(); i++) {
+       i < kEvictedAtOnce && room < enough && q.delayed_count > dispatcher_->most_sleepers(q);
+       i++) {
     if (!dispatcher_->evict_sleeper(q)) break;
     room = dispatcher_->room(q);
   }
@@ -273,7 +274,7 @@ void Loader::link_rows(QueueLoad& load, std::uint8_t segment, std::uint32_t bloc
         look_again = std::min(look_again, job.row.due - horizon_ / 2);
         continue;
       }
-      if (job.row.due > now && q.delayed_count + q.pending_later >= dispatcher_->most_sleepers()) {
+      if (job.row.due > now && q.delayed_count + q.pending_later >= dispatcher_->most_sleepers(q)) {
         look_again = std::min(look_again, job.row.due);
         continue;
       }
@@ -395,7 +396,7 @@ Micros Loader::link_parked(Micros now) {
       Queue& q = dispatcher_->queue(load.ref.queue);
       if (q.incarnation != load.ref.incarnation) break;
       const bool too_many =
-          job.row.due > now && q.delayed_count + q.pending_later >= dispatcher_->most_sleepers();
+          job.row.due > now && q.delayed_count + q.pending_later >= dispatcher_->most_sleepers(q);
       const LinkResult result =
           too_many ? LinkResult::no_room : dispatcher_->link_loaded(load.ref.queue, job.row, now);
       if (result == LinkResult::no_room || result == LinkResult::busy)

@@ -107,10 +107,10 @@ bool answer_finished(core::JobId id, core::OutcomeKind kind) {
 // Room that another job of the queue gives up is free when the loader's chunk is over, which takes
 // milliseconds.
 core::Verdict add_placeholder(core::QueueId queue, core::JobId id, std::size_t* action) {
-  constexpr int kTries = 50;
+  constexpr int kLooks = 50;
   constexpr long kPause = 1000;
   core::Verdict verdict = core::Verdict::no_room;
-  for (int i = 0; i < kTries && verdict == core::Verdict::no_room; i++) {
+  for (int i = 0; i < kLooks && verdict == core::Verdict::no_room; i++) {
     if (i > 0) pg_usleep(kPause);
     CHECK_FOR_INTERRUPTS();
     verdict = runtime::transaction().add_placeholder(runtime::level(), queue, id, action);

@@ -325,7 +325,7 @@ TEST_F(Claim, AQuarantinedSleeperIsLookedForFromTheBeginning) {
 }
 
 TEST_F(Claim, PromotesAThousandJobsThatFallDueTogether) {
-  start(4096);
+  start(8192);
   queue_ = add_queue(1);
   for (JobId id = 1; id <= 1500; id++) {
     JobRow row = row_of(1, id);
