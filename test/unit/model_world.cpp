@@ -361,11 +361,12 @@ void World::work_off() {
     if (d().take_reload(database_)) loader_->reset();
     while (loader_->step(kMinute)) {
     }
+    const std::uint64_t swept = happened_["expires"];
     sweep();
     begin(0);
     const std::size_t given = reference_.given.size();
     for (int i = 0; i < 2 * settings_.queues; i++) claim(0, true);
-    idle = reference_.given.size() > given ? 0 : idle + 1;
+    idle = reference_.given.size() > given || happened_["expires"] > swept ? 0 : idle + 1;
     for (std::size_t i = given; i < reference_.given.size(); i++) {
       const auto [key, token] = reference_.given[i];
       decide_job(0, key, token, 0);
