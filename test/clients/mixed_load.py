@@ -61,7 +61,9 @@ class Client:
                 if self.connection is None:
                     self.connection = psycopg.connect(self.dsn, autocommit=True, connect_timeout=10)
                 self.random.choices(steps, weights)[0]()
-            except (psycopg.OperationalError, psycopg.Rollback):
+            except (psycopg.DatabaseError, psycopg.Rollback) as failure:
+                if getattr(failure, "sqlstate", None) and not isinstance(failure, psycopg.OperationalError):
+                    raise
                 # The server, or this backend, was killed; Rollback comes here when there was no
                 # server left to roll back on. Whatever was asked and not answered may have happened
                 # or not.

@@ -190,9 +190,30 @@ SELECT durable_work.complete(pg_temp.job(35), pg_temp.token(35));
 
 -- Many at once: more than one page of outcomes, more than one row of members.
 SELECT count(*) FROM durable_work.enqueue_many('work_c', (SELECT array_agg(jsonb_build_object('n', 1000 + n)) FROM generate_series(1, 9000) AS n));
-SELECT count(*), min(priority), bool_and(attempt = 1) FROM (SELECT (durable_work.claim('work_c', 'anna', 10000)).*) AS claimed;
-SELECT outcome, count(*) FROM (SELECT array_agg(job_id) AS ids, array_agg(lease_token) AS tokens FROM durable_work.leases WHERE queue = 'work_c') AS l,
-    durable_work.complete_many(ids, tokens) GROUP BY outcome;
+-- With little memory a claim returns fewer jobs than asked, and the rest comes in as those are finished.
+DO $$
+DECLARE
+    ids bigint[];
+    tokens bigint[];
+    done bigint := 0;
+    attempts bigint := 0;
+    finished bigint;
+BEGIN
+    WHILE done < 9000 LOOP
+        SELECT array_agg(job_id), array_agg(lease_token), attempts + sum(attempt) INTO ids, tokens, attempts
+        FROM durable_work.claim('work_c', 'anna', 10000);
+        COMMIT;
+        IF ids IS NULL THEN
+            attempts := done;
+            CONTINUE;
+        END IF;
+        SELECT count(*) FILTER (WHERE outcome = 'completed') INTO finished FROM durable_work.complete_many(ids, tokens);
+        COMMIT;
+        ASSERT finished = cardinality(ids);
+        done := done + finished;
+    END LOOP;
+    ASSERT done = 9000 AND attempts = 9000;
+END $$;
 SELECT status, count(*) FROM durable_work.inbox WHERE queue = 'work_c' AND (payload->>'n')::int > 1000 GROUP BY status;
 
 -- Waiting.
