@@ -1,5 +1,5 @@
 // A restart with a million pending: how soon the first claim is served after the server accepts
-// connections, and how fast the housekeeper loads, read from its line "loaded N jobs in M ms" in
+// connections, and how fast the housekeeper loads, read from its line "loaded N jobs of Q queues in M ms" in
 // the server's log, which bench/run puts into log/bench.log of the data directory.
 #include "subject.hpp"
 
@@ -48,11 +48,11 @@ struct Start {
   double load_ms;
 };
 
-// The numbers of the last "loaded N jobs in M ms" written since position `from` of the log.
+// The numbers of the last "loaded N jobs of Q queues in M ms" written since position `from` of the log.
 bool read_load(Connection& connection, std::int64_t from, Start& start) {
   const Result found = connection.query(
       "SELECT m[1], m[2] FROM pg_catalog.regexp_matches(pg_catalog.pg_read_file('log/bench.log', "
-      "$1, 100000000), 'loaded (\\d+) jobs in (\\d+(?:\\.\\d+)?) ms', 'g') AS m",
+      "$1, 100000000), 'loaded (\\d+) jobs of \\d+ queues in (\\d+(?:\\.\\d+)?) ms', 'g') AS m",
       std::to_string(from));
   if (found.rows() == 0) return false;
   start.loaded_jobs = std::stod(found.text(found.rows() - 1, 0));
@@ -92,7 +92,7 @@ Start restart_once(const Options& options, const Subject& queue, const char* mod
   const TimePoint patience = Clock::now() + std::chrono::seconds(60);
   while (!read_load(connection, log_end, start)) {
     if (Clock::now() > patience)
-      throw std::runtime_error("no line \"loaded N jobs in M ms\" in the log");
+      throw std::runtime_error("no line \"loaded N jobs of Q queues in M ms\" in the log");
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
   return start;
