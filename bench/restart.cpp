@@ -1,6 +1,6 @@
 // A restart with a million pending: how soon the first claim is served after the server accepts
-// connections, and how fast the housekeeper loads, read from its line "loaded N jobs of Q queues in M ms" in
-// the server's log, which bench/run puts into log/bench.log of the data directory.
+// connections, and how fast the housekeeper loads, read from its line "loaded N jobs of Q queues in
+// M ms" in the server's log, which bench/run puts into log/bench.log of the data directory.
 #include "subject.hpp"
 
 #include <sys/wait.h>
@@ -48,7 +48,8 @@ struct Start {
   double load_ms;
 };
 
-// The numbers of the last "loaded N jobs of Q queues in M ms" written since position `from` of the log.
+// The numbers of the last "loaded N jobs of Q queues in M ms" written since position `from` of the
+// log.
 bool read_load(Connection& connection, std::int64_t from, Start& start) {
   const Result found = connection.query(
       "SELECT m[1], m[2] FROM pg_catalog.regexp_matches(pg_catalog.pg_read_file('log/bench.log', "

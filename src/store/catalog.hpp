@@ -1,6 +1,6 @@
 /*
- * Where the extension's tables are in this database, and which queues it has. Both are remembered per process and
- * forgotten when the server's invalidation messages say that something changed.
+ * Where the extension's tables are in this database, and which queues it has. Both are remembered
+ * per process and forgotten when the server's invalidation messages say that something changed.
  */
 #pragma once
 
@@ -13,48 +13,50 @@ namespace dw::store {
 
 /* Object ids in the current database. job[8] is parked, outcome[8] parked_outcome. */
 struct Tables {
-    Oid schema;
-    Oid owner; /* of the extension's tables; SPI work of the engine runs as this role */
-    Oid job[core::kStores];
-    Oid outcome[core::kStores];
-    Oid job_id_sequence;
-    Oid topic;
-    Oid queue;
-    Oid epoch;
-    Oid idempotency;
-    Oid dead_letter;
-    Oid handled;
-    Oid fence_token;
+  Oid schema;
+  Oid owner; /* of the extension's tables; SPI work of the engine runs as this role */
+  Oid job[core::kStores];
+  Oid outcome[core::kStores];
+  Oid job_id_sequence;
+  Oid topic;
+  Oid queue;
+  Oid epoch;
+  Oid idempotency;
+  Oid dead_letter;
+  Oid handled;
+  Oid fence_token;
 };
 
 /* Raises DW007 when the extension is not in this database. */
 const Tables& tables();
 
-/* The same without an error: nullptr when the extension is not here. For background workers and callbacks' set-up. */
+/* The same without an error: nullptr when the extension is not here. For background workers and
+ * callbacks' set-up. */
 const Tables* find_tables();
 
 /* A row of durable_work.queue, with its topic's options. */
 struct QueueInfo {
-    core::QueueId id;
-    int32 topic;
-    core::QueueRef slot; /* in the arena; slot.queue is kNone when it is not there (yet) */
-    core::QueueOptions options;
-    int64 dedupe_window; /* microseconds */
-    int64 retention;
-    char name[core::kQueueNameSize];
+  core::QueueId id;
+  int32 topic;
+  core::QueueRef slot; /* in the arena; slot.queue is kNone when it is not there (yet) */
+  core::QueueOptions options;
+  int64 dedupe_window; /* microseconds */
+  int64 retention;
+  char name[core::kQueueNameSize];
 };
 
 /*
- * The queue of that name as this transaction sees it, own uncommitted changes included; nullptr when there is none.
- * Valid until the next call into this header. Read with the latest snapshot, not with the transaction's.
+ * The queue of that name as this transaction sees it, own uncommitted changes included; nullptr
+ * when there is none. Valid until the next call into this header. Read with the latest snapshot,
+ * not with the transaction's.
  */
 const QueueInfo* find_queue(std::string_view name);
 const QueueInfo* find_queue_by_id(core::QueueId id);
 const QueueInfo* find_queue_by_topic(int32 topic);
 
 /*
- * Raises DW002 for an unknown name, 22023 for an empty or too long one. `default` is made when it is first named and
- * make_default allows it.
+ * Raises DW002 for an unknown name, 22023 for an empty or too long one. `default` is made when it
+ * is first named and make_default allows it.
  */
 const QueueInfo& require_queue(std::string_view name, bool make_default = true);
 
@@ -64,12 +66,13 @@ void for_each_queue(void (*each)(const QueueInfo& queue, void* arg), void* arg);
 /* To be called by whoever changes durable_work.queue or .topic, in the same transaction. */
 void queues_changed();
 
-/* Runs SPI statements as the owner of the extension's tables, with a safe search_path, until end. Usage:
- *   OwnerScope scope; enter_owner(&scope); … SPI … ; leave_owner(&scope);   an ERROR restores the user by itself. */
+/* Runs SPI statements as the owner of the extension's tables, with a safe search_path, until end.
+ * Usage: OwnerScope scope; enter_owner(&scope); … SPI … ; leave_owner(&scope);   an ERROR restores
+ * the user by itself. */
 struct OwnerScope {
-    Oid user;
-    int security_context;
-    int guc_level;
+  Oid user;
+  int security_context;
+  int guc_level;
 };
 void enter_owner(OwnerScope* scope);
 void leave_owner(OwnerScope* scope);

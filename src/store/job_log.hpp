@@ -11,56 +11,58 @@ namespace dw::store {
 
 /* A job about to be written. Times are TimestampTz; available_at 0 means at once. */
 struct NewJob {
-    core::JobId id;
-    int32 topic;
-    core::QueueId queue;
-    uint32 key_hash;
-    int16 priority;
-    int16 max_attempts; /* 0: the queue's */
-    TimestampTz enqueued_at;
-    TimestampTz available_at;
-    bool has_available_at;
-    bool has_partition_key;
-    bool has_headers;
-    Datum partition_key; /* text */
-    Datum payload;       /* jsonb */
-    Datum headers;       /* jsonb */
+  core::JobId id;
+  int32 topic;
+  core::QueueId queue;
+  uint32 key_hash;
+  int16 priority;
+  int16 max_attempts; /* 0: the queue's */
+  TimestampTz enqueued_at;
+  TimestampTz available_at;
+  bool has_available_at;
+  bool has_partition_key;
+  bool has_headers;
+  Datum partition_key; /* text */
+  Datum payload;       /* jsonb */
+  Datum headers;       /* jsonb */
 };
 
 /* The next job id; ids rise, but not in the order of commits. */
 core::JobId next_job_id();
 
 /*
- * Appends the rows, in order, to the current segment, or to parked when due beyond the timer horizon, and fills in
- * where each went. Takes and keeps RowExclusiveLock on the tables. Index entries are made.
+ * Appends the rows, in order, to the current segment, or to parked when due beyond the timer
+ * horizon, and fills in where each went. Takes and keeps RowExclusiveLock on the tables. Index
+ * entries are made.
  */
 void insert_jobs(const NewJob* jobs, int n, core::JobRow* rows);
 
 /* A stored row. Datums are copies in the current memory context, detoasted. */
 struct JobTuple {
-    core::JobId id;
-    int32 topic;
-    uint32 key_hash;
-    int16 priority;
-    int16 max_attempts; /* 0: null */
-    TimestampTz enqueued_at;
-    TimestampTz available_at;
-    TimestampTz expires_at;
-    bool has_available_at;
-    bool has_expires_at;
-    bool has_partition_key;
-    bool has_headers;
-    Datum partition_key;
-    Datum payload;
-    Datum headers;
-    uint32 block; /* where it lies */
-    uint16 offset;
-    uint8 segment;
+  core::JobId id;
+  int32 topic;
+  uint32 key_hash;
+  int16 priority;
+  int16 max_attempts; /* 0: null */
+  TimestampTz enqueued_at;
+  TimestampTz available_at;
+  TimestampTz expires_at;
+  bool has_available_at;
+  bool has_expires_at;
+  bool has_partition_key;
+  bool has_headers;
+  Datum partition_key;
+  Datum payload;
+  Datum headers;
+  uint32 block; /* where it lies */
+  uint16 offset;
+  uint8 segment;
 };
 
 /*
- * Reads rows by address: no visibility test and no hint bit, since the dispatcher's entry proves the commit. found[i]
- * is false where the row is not the one with jobs[i].id, or where the table is locked against readers.
+ * Reads rows by address: no visibility test and no hint bit, since the dispatcher's entry proves
+ * the commit. found[i] is false where the row is not the one with jobs[i].id, or where the table is
+ * locked against readers.
  */
 void read_jobs(const core::ClaimedJob* jobs, int n, JobTuple* tuples, bool* found);
 

@@ -1,5 +1,6 @@
 /*
- * Outcome rows: appended through the table access method, found by id through the block range index.
+ * Outcome rows: appended through the table access method, found by id through the block range
+ * index.
  */
 #pragma once
 
@@ -10,9 +11,10 @@
 namespace dw::store {
 
 /*
- * Appends the outcome of one or several jobs of one queue in one segment, in as few rows as the format allows;
- * members sorted by id. detail is a jsonb or 0; it is stored with the first row. `wrote(segment, block, arg)` is called
- * for each row with where it went and how many members it covers. Takes and keeps RowExclusiveLock.
+ * Appends the outcome of one or several jobs of one queue in one segment, in as few rows as the
+ * format allows; members sorted by id. detail is a jsonb or 0; it is stored with the first row.
+ * `wrote(segment, block, arg)` is called for each row with where it went and how many members it
+ * covers. Takes and keeps RowExclusiveLock.
  */
 void insert_outcome(core::OutcomeKind kind, TimestampTz at, core::QueueId queue, uint8 segment,
                     const core::OutcomeMember* members, int n, Datum detail, bool has_detail,
@@ -20,37 +22,40 @@ void insert_outcome(core::OutcomeKind kind, TimestampTz at, core::QueueId queue,
 
 /* One outcome of one job. detail is a copy in the current memory context. */
 struct FoundOutcome {
-    core::OutcomeKind kind;
-    core::QueueId queue;
-    core::JobId id;
-    core::Token token;
-    int32 attempt;
-    TimestampTz at;
-    TimestampTz next_due; /* 0: none */
-    bool has_detail;
-    Datum detail;
+  core::OutcomeKind kind;
+  core::QueueId queue;
+  core::JobId id;
+  core::Token token;
+  int32 attempt;
+  TimestampTz at;
+  TimestampTz next_due; /* 0: none */
+  bool has_detail;
+  Datum detail;
 };
 
 /*
- * Calls each for every outcome of the job in that segment that the snapshot (nullptr: the latest) sees, in no
- * particular order; queue 0: of every queue.
+ * Calls each for every outcome of the job in that segment that the snapshot (nullptr: the latest)
+ * sees, in no particular order; queue 0: of every queue.
  */
 void find_outcomes(core::JobId id, core::QueueId queue, uint8 segment, Snapshot snapshot,
                    void (*each)(const FoundOutcome& outcome, void* arg), void* arg);
 
 /* The final outcome of a job, if there is one. */
-bool find_final_outcome(core::JobId id, core::QueueId queue, uint8 segment, Snapshot snapshot, FoundOutcome* out);
+bool find_final_outcome(core::JobId id, core::QueueId queue, uint8 segment, Snapshot snapshot,
+                        FoundOutcome* out);
 
-/* Failed attempts, deferrals and the like as a jsonb array in order of time, for dead letters. Adds `last`, an object,
- * at the end. */
+/* Failed attempts, deferrals and the like as a jsonb array in order of time, for dead letters. Adds
+ * `last`, an object, at the end. */
 Datum failure_history(core::JobId id, core::QueueId queue, uint8 segment, Datum last);
 
-/* Detail object of a failed attempt: {"worker": …, "error": …, "reason": …}. Any part may be absent. */
+/* Detail object of a failed attempt: {"worker": …, "error": …, "reason": …}. Any part may be
+ * absent. */
 Datum failure_detail(const char* worker, Datum error, bool has_error, const char* reason);
 
-/* Writes the row of durable_work.dead_letter. The caller writes the outcome dead_lettered itself. */
+/* Writes the row of durable_work.dead_letter. The caller writes the outcome dead_lettered itself.
+ */
 struct JobTuple;
-void insert_dead_letter(core::QueueId queue, const struct JobTuple& job, int32 attempts, const char* reason,
-                        TimestampTz at, Datum history);
+void insert_dead_letter(core::QueueId queue, const struct JobTuple& job, int32 attempts,
+                        const char* reason, TimestampTz at, Datum history);
 
 }  // namespace dw::store

@@ -137,7 +137,7 @@ void Reference::expires(const Expiry& expiry, Micros monotonic) {
   j.held = true;
   j.expiring = true;
   j.decider = kNobody;
-  j.flux = kNobody;
+  if (j.flux != kNobody) begin_flux(j, key, kUnknownFlux);
 }
 
 void Reference::restart() {
