@@ -101,6 +101,15 @@ TEST(BoundedRanges, NeverMergeAcrossSegments) {
     EXPECT_TRUE(contains(ranges, static_cast<std::uint8_t>(i % kStores), i * 1000));
 }
 
+TEST(BoundedRanges, NeverMergeAcrossSegmentsHoweverNearTheirNumbersAre) {
+  BoundedRanges ranges = empty_ranges();
+  for (std::uint32_t i = 0; i <= 16; i++) ranges.add(0, i * 1000, i * 1000);
+  for (std::uint32_t i = 0; i < 16; i++) ranges.add(1, 16002 + i * 1000, 16002 + i * 1000);
+  EXPECT_EQ(ranges.size(), BoundedRanges::kMost);
+  EXPECT_TRUE(contains(ranges, 1, 16002));
+  EXPECT_FALSE(contains(ranges, 0, 16002));
+}
+
 TEST(BoundedRanges, LoseNoBlockUnderRandomAdditions) {
   for (std::uint64_t seed = 1; seed <= 60; seed++) {
     std::mt19937_64 engine(seed);

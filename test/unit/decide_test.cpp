@@ -128,6 +128,18 @@ TEST_F(Decide, ACommitThatComesTwiceDoesNothingTheSecondTime) {
   EXPECT_EQ(entry(again.ref).token, again.token);
 }
 
+TEST_F(Decide, AnEndThatComesTwiceLeavesTheDecisionUnderANewerTokenAlone) {
+  begin(job_.token);
+  commit(Decision::retry);
+  const Decided old = decided_;
+  const ClaimedJob again = claim_one(1);
+  ASSERT_EQ(begin(again.token), Verdict::ok);
+  d().commit_decision(old.ref, old.token, Decision::finish, OutcomeKind::completed, 0);
+  d().abort_decision(old.ref, old.token, old.before);
+  EXPECT_EQ(state_of(1), EntryState::completing);
+  abort();
+}
+
 TEST_F(Decide, ADecisionIsNotTakenBackAfterItsCommit) {
   begin(job_.token);
   commit(Decision::retry);

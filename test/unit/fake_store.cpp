@@ -42,6 +42,7 @@ std::uint32_t FakeStore::outcome_blocks(std::uint8_t segment) {
 
 void FakeStore::scan_jobs(std::uint8_t segment, std::uint32_t block, JobSink& sink) {
   require_transaction();
+  if (segment == kParkedSegment) throw std::logic_error("long sleepers are found by due time");
   at(Call::scan_jobs);
   const auto& pages = log_->job_pages(segment);
   if (block >= pages.size()) return;

@@ -22,6 +22,10 @@ class Load : public LogTest {
   void fail_at(Call call) {
     once_at(call, [] { throw StoreError(); });
   }
+  /* The next step has no long sleepers to look for: it is a chunk of pages and nothing else. */
+  void without_sleepers() {
+    d().arena().databases[database_].parked_until.store(platform().wall + 15 * kMinute);
+  }
   Queue& q() { return slot(d().find_queue(database_, 1)); }
   /* Everything there is to claim, completed one by one. */
   std::vector<JobId> drain(QueueId queue = 1) {

@@ -247,6 +247,7 @@ TEST_F(Load, ACommitAtAnyPointOfAChunkIsNotLost) {
   for (const Call call : {Call::before_snapshot, Call::after_snapshot, Call::scan_jobs,
                           Call::before_commit, Call::committed}) {
     begin(64, LoadMode::loading);
+    without_sleepers();
     log_jobs(1, 4);
     once_at(call, [this] {
       JobRow row = row_of(1, 100);
@@ -270,6 +271,7 @@ TEST_F(Load, ACommitWhoseCallbackComesAtAnyPointOfAChunkIsNotLost) {
     for (const Call callback :
          {Call::after_snapshot, Call::scan_jobs, Call::before_commit, Call::committed}) {
       begin(64, LoadMode::loading);
+      without_sleepers();
       log_jobs(1, 4);
       JobRow row = row_of(1, 100);
       const Xid xid = log().begin();
@@ -302,15 +304,62 @@ TEST_F(Load, AJobFinishedAtAnyPointOfAChunkIsNotLoadedAgain) {
   for (const Call call : {Call::before_snapshot, Call::after_snapshot, Call::scan_jobs,
                           Call::before_commit, Call::committed}) {
     begin(64, LoadMode::live);
+    without_sleepers();
     enqueue(1);
     const ClaimedJob job = claim_one(1);
     d().mark_dirty(database_, 1, 0, 0);
     once_at(call, [this, job] { EXPECT_EQ(complete(job), Verdict::ok); });
     load();
     load();
-    EXPECT_TRUE(claim(1).empty()) << static_cast<int>(call);
     EXPECT_EQ(figures(1).resident, 0U) << static_cast<int>(call);
+    /* Its outcome is known by now, whenever the page is read again. */
+    d().mark_dirty(database_, 1, 0, 0);
+    load();
+    EXPECT_TRUE(claim(1).empty()) << static_cast<int>(call);
   }
+}
+
+/* A chunk whose snapshot is older than a job's last outcome must not bring the job back without it. */
+TEST_F(Load, AJobQuarantinedWhileAChunkRunsComesBackWithAllItsAttempts) {
+  without_sleepers();
+  const JobRow row = enqueue(1);
+  const ClaimedJob first = claim_one(1);
+  d().mark_dirty(database_, 1, 0, 0);
+  once_at(Call::after_snapshot, [&] {
+    log_outcome(OutcomeKind::attempt_failed, row, first.token, 1, platform().wall);
+    ASSERT_EQ(decide(first, Decision::retry, platform().wall), Verdict::ok);
+    const ClaimedJob second = claim_one(1);
+    d().quarantine(second.ref, second.token);
+  });
+  load();
+  load();
+  EXPECT_EQ(claim_one(1).attempt, 2);
+}
+
+TEST_F(Load, AJobEvictedWhileAChunkRunsComesBackWithItsDueTime) {
+  begin(16, LoadMode::live);
+  without_sleepers();
+  const JobRow row = enqueue(1);
+  const ClaimedJob job = claim_one(1);
+  for (JobId id = 2; id <= 15; id++) enqueue(id);
+  ASSERT_EQ(claim(1, 15).size(), 14U);
+  d().mark_dirty(database_, 1, 0, 0);
+  once_at(Call::after_snapshot, [&] {
+    const Micros later = platform().wall + kMinute;
+    log_outcome(OutcomeKind::rescheduled, row, job.token, 0, later);
+    ASSERT_EQ(decide(job, Decision::put_back, later), Verdict::ok);
+    enqueue(16);
+    claim_one(1);
+    EntryRef busy{};
+    if (d().add_placeholder(database_, 1, 500, &busy) == Verdict::ok) d().drop_placeholder(busy);
+    EXPECT_NE(state_of(1), EntryState::delayed);
+  });
+  load();
+  load();
+  EXPECT_TRUE(claim(1).empty());
+  platform().advance(kMinute);
+  load();
+  EXPECT_EQ(claim_ids(1, 16), range(1, 1));
 }
 
 /* [2] The outcome is visible, its callback has not freed the entry yet; then it does, after the
@@ -337,6 +386,16 @@ TEST_F(Load, AJobWhoseFinishersCallbackIsLateIsNotLoadedAgain) {
   load();
   EXPECT_TRUE(claim(1).empty());
   EXPECT_EQ(figures(1).resident, 0U);
+}
+
+TEST_F(Load, IsNotLiveWhileAPageIsDirty) {
+  without_sleepers();
+  d().mark_dirty(database_, 1, 0, 0);
+  once_at(Call::committed, [this] { d().mark_dirty(database_, 1, 0, 1); });
+  loader().step(kMinute);
+  EXPECT_EQ(figures(1).mode, LoadMode::handover);
+  load();
+  EXPECT_EQ(figures(1).mode, LoadMode::live);
 }
 
 /* [3] Tombstones live for one chunk only. */

@@ -337,12 +337,9 @@ void World::heartbeat(int session) {
     ModelJob& job = reference_.job(key);
     note("heartbeat", "session {} job {} of queue {}: state {}", session, key.id, key.queue,
          static_cast<int>(state));
-    if (job.flux != kNobody) {
-      job.deadline = std::max(job.deadline, platform().monotonic + settings_.lease);
-      continue;
-    }
-    reference_.extension_answered(key, row.token, state == HeartbeatState::leased);
     if (state == HeartbeatState::leased) job.deadline = platform().monotonic + settings_.lease;
+    if (job.flux != kNobody) continue;
+    reference_.extension_answered(key, row.token, state == HeartbeatState::leased);
     if ((state == HeartbeatState::cancelled) != job.cancelled_under_holder)
       throw Violation("a heartbeat does not tell of a cancel");
   }

@@ -103,6 +103,17 @@ TEST_F(Transacted, AReleasedSavepointSharesTheFateOfTheLevelAround) {
   EXPECT_EQ(claim_ids(1, 9), (std::vector<JobId>{3}));
 }
 
+TEST_F(Transacted, ADecisionOfAReleasedSavepointSharesTheFateOfTheLevelAround) {
+  put(row_of(1, 1));
+  const ClaimedJob job = claim_one(1);
+  ASSERT_EQ(complete_in(mine_, job, 3), Verdict::ok);
+  mine_.sub_commit(3);
+  mine_.sub_abort(3);
+  EXPECT_EQ(state_of(1), EntryState::completing);
+  mine_.sub_abort(2);
+  EXPECT_EQ(state_of(1), EntryState::leased);
+}
+
 TEST_F(Transacted, KnowsWhatItEnqueuedItself) {
   enqueue(mine_, 1, 1);
   enqueue(mine_, 2, 2);
