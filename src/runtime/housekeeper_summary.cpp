@@ -2,7 +2,7 @@
  * Keeps the block range indexes of the log usable: a range is summarised once it is full and the
  * tail has gone on.
  *
- * Only full ranges, never the one that is being filled: with a summarised tail every insert would
+ * Only full ranges that no process fills any more: with a summarised tail every insert would
  * have to update the summary. Until a range is summarised a look-up by id reads its pages. Locks
  * are only taken when they are free.
  */
@@ -13,6 +13,7 @@
 #include "runtime/housekeeper.hpp"
 #include "runtime/session.hpp"
 #include "store/catalog.hpp"
+#include "store/tail_page.hpp"
 
 namespace dw::runtime {
 
@@ -76,7 +77,7 @@ bool summarise_table(int number, int64 until) {
   bool late = false;
   const Oid index = blocks > next_block[number] ? range_index(table, &step) : InvalidOid;
   if (OidIsValid(index)) {
-    while (!late && next_block[number] + step < blocks) {
+    while (!late && next_block[number] + step + store::kFarBehind < blocks) {
       DirectFunctionCall2(brin_summarize_range, ObjectIdGetDatum(index),
                           Int64GetDatum(next_block[number]));
       next_block[number] += step;

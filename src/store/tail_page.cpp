@@ -1,12 +1,13 @@
 // Append-only tables have no free space map, so somebody has to say which page has room.
 //
 // Left alone, a process goes on filling the page that it used last, however far behind the end that
-// is, and one that finds its page full adds a page to the table, though others have just done so:
-// with 16 writers half of each page stayed empty. So:
+// is. Sending everybody to the last page instead makes writers wait for each other at one page. So:
 //   - a process keeps its page while that has room and is not far behind the end;
-//   - else it goes to the last page;
-//   - if that is full too, one process adds a page under the server's lock for extending the table;
-//     those who waited for the lock find that the end has moved, and share the new page.
+//   - when its page is full it adds one of its own;
+//   - one that has fallen far behind, or has just begun, goes to the last page; if that is full
+//   too,
+//     one process adds a page under the server's lock for extending the table, and those who waited
+//     for the lock find that the end has moved, and share the new page.
 // The end is a hint in shared memory, changed without a lock; a wrong one costs time or room,
 // nothing else. A page's room is read without its lock and is a guess as well: the insert looks
 // again, and adds a page of its own if the guess was wrong.
@@ -22,9 +23,6 @@
 namespace dw::store {
 
 namespace {
-
-// A process leaves its page when that is more than so many pages behind the end.
-constexpr BlockNumber kKeptDistance = 16;
 
 constexpr int kMostTries = 8;
 
@@ -46,16 +44,27 @@ bool has_room(Relation table, BlockNumber block, Size row_size) {
   return room;
 }
 
+// Under the lock for extending the table.
+BlockNumber extend(Relation table, Tail tail) {
+  const Buffer buffer = ReadBuffer(table, P_NEW);
+  const BlockNumber block = BufferGetBlockNumber(buffer);
+  ReleaseBuffer(buffer);
+  raise(tail, block);
+  return block;
+}
+
+BlockNumber add_page(Relation table, Tail tail) {
+  LockRelationForExtension(table, ExclusiveLock);
+  const BlockNumber block = extend(table, tail);
+  UnlockRelationForExtension(table, ExclusiveLock);
+  return block;
+}
+
 // The page behind `full`: one that somebody else has added, or a new one.
 BlockNumber page_after(Relation table, Tail tail, BlockNumber full) {
   LockRelationForExtension(table, ExclusiveLock);
   BlockNumber block = tail.load(std::memory_order_relaxed);
-  if (block <= full) {
-    const Buffer buffer = ReadBuffer(table, P_NEW);
-    block = BufferGetBlockNumber(buffer);
-    ReleaseBuffer(buffer);
-    raise(tail, block);
-  }
+  if (block <= full) block = extend(table, tail);
   UnlockRelationForExtension(table, ExclusiveLock);
   return block;
 }
@@ -78,9 +87,10 @@ void aim_at_tail(Relation table, uint32* shared_tail, Size row_size) {
   const Size needed = Min(MAXALIGN(row_size), static_cast<Size>(TOAST_TUPLE_TARGET));
   BlockNumber block = RelationGetTargetBlock(table);
   const BlockNumber known = tail.load(std::memory_order_relaxed);
-  if (block != InvalidBlockNumber && block + kKeptDistance >= known &&
-      has_room(table, block, needed))
+  if (block != InvalidBlockNumber && block + kFarBehind >= known) {
+    if (!has_room(table, block, needed)) RelationSetTargetBlock(table, add_page(table, tail));
     return;
+  }
   // One system call a page, or whenever the process comes back from far behind.
   block = last_page(table, tail);
   // A page that others have added may be full again when the lock comes round.
