@@ -73,8 +73,10 @@ TEST(Backoff, StaysWithinTheCapHoweverLargeItIs) {
     EXPECT_GT(delay, kNever / 2);
     EXPECT_LE(delay, kNever);
   }
-  EXPECT_GT(retry_delay(options_of(Backoff::exponential, kSecond, kNever), kMostAttempts, 0), kNever / 2);
-  EXPECT_GT(retry_delay(options_of(Backoff::linear, kNever / 3, kNever), kMostAttempts, 0), kNever / 2);
+  EXPECT_GT(retry_delay(options_of(Backoff::exponential, kSecond, kNever), kMostAttempts, 0),
+            kNever / 2);
+  EXPECT_GT(retry_delay(options_of(Backoff::linear, kNever / 3, kNever), kMostAttempts, 0),
+            kNever / 2);
 }
 
 TEST(Backoff, RisesWithTheAttemptUpToTheCap) {

@@ -319,7 +319,8 @@ TEST_F(Load, AJobFinishedAtAnyPointOfAChunkIsNotLoadedAgain) {
   }
 }
 
-/* A chunk whose snapshot is older than a job's last outcome must not bring the job back without it. */
+/* A chunk whose snapshot is older than a job's last outcome must not bring the job back without it.
+ */
 TEST_F(Load, AJobQuarantinedWhileAChunkRunsComesBackWithAllItsAttempts) {
   without_sleepers();
   const JobRow row = enqueue(1);
