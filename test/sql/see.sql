@@ -258,7 +258,10 @@ COMMIT;
 -- Every object has a comment; nobody else may use any.
 SELECT pg_describe_object(classid, objid, 0) FROM pg_depend
 WHERE refclassid = 'pg_extension'::regclass AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'durable_work')
-  AND deptype = 'e' AND obj_description(objid, classid::regclass::name) IS NULL;
+  AND deptype = 'e' AND obj_description(objid, classid::regclass::name) IS NULL
+  -- row types of tables and arrays of types, which newer servers list as well
+  AND NOT EXISTS (SELECT FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
+                  WHERE classid = 'pg_type'::regclass AND t.oid = objid AND (t.typelem <> 0 OR c.relkind <> 'c'));
 SELECT proname FROM pg_proc WHERE pronamespace = 'durable_work'::regnamespace AND has_function_privilege('pg_monitor', oid, 'EXECUTE');
 SELECT relname FROM pg_class WHERE relnamespace = 'durable_work'::regnamespace AND relkind IN ('r', 'v', 'S')
   AND has_table_privilege('pg_monitor', oid, 'SELECT, INSERT, UPDATE, DELETE');
