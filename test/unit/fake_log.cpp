@@ -82,6 +82,13 @@ std::vector<std::uint32_t> FakeLog::insert_outcome(Xid xid, std::uint32_t writer
   return blocks;
 }
 
+std::uint64_t FakeLog::page_count() const {
+  std::uint64_t count = 0;
+  for (int segment = 0; segment < kStores; segment++)
+    count += jobs_[segment].size() + outcomes_[segment].size();
+  return count;
+}
+
 LoggedJob FakeLog::look_up(Snapshot snapshot, QueueId queue, JobId id) const {
   LoggedJob found;
   std::uint8_t segment = 0;

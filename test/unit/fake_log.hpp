@@ -74,6 +74,7 @@ class FakeLog {
       std::uint8_t segment) const {
     return outcomes_[segment];
   }
+  [[nodiscard]] std::uint64_t page_count() const;
   /* Reads pages as a client does who asks for one job: its row and all outcomes of its segment. */
   [[nodiscard]] LoggedJob look_up(Snapshot snapshot, QueueId queue, JobId id) const;
 

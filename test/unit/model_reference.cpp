@@ -23,6 +23,9 @@ void Reference::broken(JobKey key, const ModelJob& job, const std::string& what)
 void Reference::claimed(JobKey key, Token token, std::int32_t attempt, Micros now,
                         Micros deadline) {
   ModelJob& j = job(key);
+  if (token <= last_token) broken(key, j, "a token did not rise");
+  last_token = token;
+  if (j.gone) return;
   if (!j.visible) broken(key, j, "a job was claimed whose enqueue did not commit");
   if (j.finished) broken(key, j, "a finished job was claimed");
   if (j.flux != kUnknownFlux) {
@@ -34,8 +37,6 @@ void Reference::claimed(JobKey key, Token token, std::int32_t attempt, Micros no
   /* A refund in flux may turn out to be a charge. */
   if (attempt != j.attempts + 1 && (j.flux == kNobody || attempt != j.attempts + 2))
     broken(key, j, fmt::format("attempt {} was claimed", attempt));
-  if (token <= last_token) broken(key, j, "a token did not rise");
-  last_token = token;
   given.emplace_back(key, token);
   j.held = true;
   j.token = token;
@@ -62,6 +63,7 @@ void Reference::undo_claim(ModelJob& j, Token token, bool delivered, Micros now,
 
 void Reference::decision_answered(JobKey key, Token token, int session, Verdict verdict) const {
   const ModelJob& j = jobs.at(key);
+  if (j.gone) return;
   const bool valid = holds(j, token);
   switch (verdict) {
     case Verdict::ok:
@@ -86,6 +88,7 @@ void Reference::decision_answered(JobKey key, Token token, int session, Verdict 
 
 void Reference::cancel_answered(JobKey key, int session, Verdict verdict) const {
   const ModelJob& j = jobs.at(key);
+  if (j.gone) return;
   const bool decidable =
       j.visible && !j.finished && j.decider == kNobody && !j.lapsed && !j.expiring;
   switch (verdict) {
@@ -114,6 +117,7 @@ void Reference::cancel_answered(JobKey key, int session, Verdict verdict) const 
 
 void Reference::extension_answered(JobKey key, Token token, bool extended) const {
   const ModelJob& j = jobs.at(key);
+  if (j.gone) return;
   if (!extended && may_be_swept(j)) return;
   if (extended != holds(j, token))
     broken(key, j, extended ? "a lease was extended" : "a lease was not extended");
@@ -122,6 +126,7 @@ void Reference::extension_answered(JobKey key, Token token, bool extended) const
 void Reference::expires(const Expiry& expiry, Micros monotonic) {
   const JobKey key{expiry.queue, expiry.id};
   ModelJob& j = job(key);
+  if (j.gone) return;
   if (j.finished) broken(key, j, "a finished job expires");
   if (j.token != expiry.token) broken(key, j, "a lease expires that was another");
   if (j.flux == kNobody) {

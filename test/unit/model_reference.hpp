@@ -45,6 +45,7 @@ struct ModelJob {
   Xid xid = kNoXid; /* that wrote it */
   bool visible = false;
   bool finished = false; /* a final outcome is visible */
+  bool gone = false;     /* with its queue; nothing is promised any more */
   std::uint8_t priority = 0;
   std::int32_t most_attempts = 0;
   Micros due = kAlways;

@@ -52,7 +52,7 @@ void World::act(int session) {
 void World::act_open(int session) {
   const std::uint64_t what = draw(100);
   if (what < 16) return enqueue(session);
-  if (what < 34) return claim(session, false);
+  if (what < 34) return claim(session, any_queue(session), static_cast<std::uint32_t>(1 + draw(6)));
   if (what < 62) return decide(session);
   if (what < 68) return cancel(session);
   if (what < 71) return extend();
@@ -61,6 +61,8 @@ void World::act_open(int session) {
   if (what < 80) return release_savepoint(session);
   if (what < 83) return roll_back_savepoint(session);
   if (what < 87) return abort(session);
+  if (what < 88 && settings_.queues_come_and_go)
+    return chance(50) ? create_queue(session) : drop_queue(session);
   pre_commit(session);
 }
 
@@ -73,7 +75,8 @@ void World::begin(int session) {
 
 void World::enqueue(int session) {
   Session& self = s(session);
-  const auto queue = static_cast<QueueId>(1 + draw(static_cast<std::uint64_t>(settings_.queues)));
+  const QueueId queue = any_queue_to_fill(session);
+  if (queue == 0) return;
   const std::uint64_t jobs = chance(10) ? 1 + draw(12) : 1;
   self.transaction.reserve(jobs);
   for (std::uint64_t i = 0; i < jobs; i++) {
@@ -88,11 +91,13 @@ void World::enqueue(int session) {
     log_.insert_job(self.xid(), self.writer, queue, &row);
     std::uint32_t& tail = d().arena().databases[database_].tail_block[row.segment];
     tail = std::max(tail, row.block);
-    self.transaction.note_enqueue(self.level(), d().queue_ref(d().find_queue(database_, queue)),
-                                  row);
+    const Index index = slot_index(queue);
+    self.transaction.note_enqueue(self.level(),
+                                  index == kNone ? QueueRef{kNone, 0} : d().queue_ref(index), row);
     const JobKey key{queue, row.id};
     ModelJob& job = reference_.jobs[key];
     job.xid = self.xid();
+    job.gone = queues_.at(queue).gone;
     job.priority = row.priority;
     job.most_attempts = row.max_attempts != 0 ? row.max_attempts : settings_.most_attempts;
     job.due = job.logged_due = row.due;
@@ -103,21 +108,20 @@ void World::enqueue(int session) {
   }
 }
 
-void World::claim(int session, bool all) {
+void World::claim(int session, QueueId queue, std::uint32_t n) {
   Session& self = s(session);
-  const auto queue = static_cast<QueueId>(1 + draw(static_cast<std::uint64_t>(settings_.queues)));
-  const auto n = static_cast<std::uint32_t>(all ? 100 : 1 + draw(6));
+  const Index index = queue == 0 ? kNone : slot_index(queue);
+  if (index == kNone) return;
   std::vector<ClaimedJob> jobs(n);
   self.transaction.reserve(n);
   const WorkerRef worker = d().worker_slot(database_, fmt::format("worker {}", session), 0);
   const Micros lease =
       chance(80) ? settings_.lease
                  : 1 + static_cast<Micros>(draw(static_cast<std::uint64_t>(settings_.lease)));
-  const Index index = d().find_queue(database_, queue);
   const std::uint32_t taken = d().claim(d().queue_ref(index), worker, lease, jobs.data(), n);
   if (taken == kWorkerGone) throw Violation("a worker's slot went to another");
   jobs.resize(taken);
-  const Queue& q = slot(queue);
+  const Queue& q = d().arena().queues[index];
   if (q.options.paused && taken > 0) throw Violation("a paused queue handed out a job");
   for (std::uint32_t i = 0; i < taken; i++) {
     const ClaimedJob& job = jobs[i];
@@ -189,7 +193,7 @@ void World::decide_job(int session, JobKey key, Token token, int what) {
   if (verdict != Verdict::ok) return;
   ModelJob& job = reference_.job(key);
   if (decided.attempts != job.attempts) throw Violation("a decision has another attempt number");
-  if (decided.max_attempts != job.most_attempts)
+  if (!job.gone && decided.max_attempts != job.most_attempts)
     throw Violation("a decision has another limit of attempts");
   job.decider = session;
   self.effects.push_back(Effect{EffectKind::decided, self.level(), key, token, false,
@@ -239,7 +243,7 @@ JobKey World::any_job() {
   /* Rather the younger ones: the older are finished. */
   const JobId span = std::min<JobId>(next_id_ - 1, 200);
   const JobId id = next_id_ - 1 - static_cast<JobId>(draw(static_cast<std::uint64_t>(span)));
-  for (QueueId queue = 1; queue <= settings_.queues; queue++) {
+  for (const auto& [queue, row] : queues_) {
     if (reference_.jobs.count({queue, id}) == 1) return {queue, id};
   }
   throw Violation("an id was lost");
@@ -261,7 +265,7 @@ void World::cancel(int session) {
   reference_.cancel_answered(key, session, verdict);
   if (verdict == Verdict::ok) {
     const bool held = decided.before == EntryState::leased;
-    if (held != job.held) throw Violation("a cancel found the job in another state");
+    if (held != job.held && !job.gone) throw Violation("a cancel found the job in another state");
     job.decider = session;
     self.effects.push_back(Effect{EffectKind::decided, self.level(), key, decided.token, false,
                                   Decision::retry, OutcomeKind::claimed, 0, decided.attempts,
@@ -292,11 +296,13 @@ void World::go_on_with_placeholder(int session) {
     return;
   }
   ModelJob& job = reference_.job(key);
-  if (job.held || job.decider != kNobody || job.finished)
+  if (!job.gone && (job.held || job.decider != kNobody || job.finished))
     throw Violation("the log says of a job in work that it waits");
   Decided decided{};
-  if (!self.transaction.fill_placeholder(self.placeholder_action, found.row, &decided))
-    throw Violation("a placeholder was lost");
+  if (!self.transaction.fill_placeholder(self.placeholder_action, found.row, &decided)) {
+    if (!job.gone) throw Violation("a placeholder was lost");
+    return;
+  }
   note("placeholder filled", "session {} job {}", session, key.id);
   job.decider = session;
   /* What is known of it now is what the log said. */
@@ -321,7 +327,9 @@ void World::extend() {
   d().extend(database_, key.id, token, lease, &verdict);
   note("extend", "job {} of queue {}: verdict {}", key.id, key.queue, static_cast<int>(verdict));
   reference_.extension_answered(key, token, verdict == Verdict::ok);
-  if (verdict == Verdict::ok) job.deadline = platform().monotonic + lease;
+  if (verdict != Verdict::ok) return;
+  note("lease extended");
+  job.deadline = platform().monotonic + lease;
 }
 
 void World::heartbeat(int session) {
@@ -334,7 +342,9 @@ void World::heartbeat(int session) {
     HeartbeatState state = HeartbeatState::lost;
     if (!d().heartbeat(ref, worker, settings_.lease, &row, &state)) continue;
     const JobKey key{row.queue, row.id};
+    if (reference_.jobs.count(key) == 0) continue; /* its queue is going */
     ModelJob& job = reference_.job(key);
+    if (job.gone) continue;
     note("heartbeat", "session {} job {} of queue {}: state {}", session, key.id, key.queue,
          static_cast<int>(state));
     if (state == HeartbeatState::leased) job.deadline = platform().monotonic + settings_.lease;
@@ -391,6 +401,7 @@ void World::run_callback(int session, const std::function<void()>& call) {
   call();
   in_callback_ = outer;
   for (const Effect& effect : s(session).effects) {
+    if (is_of_queue(effect.kind)) continue;
     ModelJob& job = reference_.job(effect.key);
     if (job.flux == session) job.flux = kNobody;
   }
@@ -402,8 +413,12 @@ void World::undo(int session, std::size_t first, const std::function<void()>& ca
   std::vector<std::pair<JobKey, std::int32_t>> refunded;
   for (std::size_t i = self.effects.size(); i > first; i--) {
     const Effect& effect = self.effects[i - 1];
+    if (is_of_queue(effect.kind)) {
+      undo_queue(effect);
+      continue;
+    }
     ModelJob& job = reference_.job(effect.key);
-    if (effect.kind == EffectKind::wrote) continue;
+    if (effect.kind == EffectKind::wrote || job.gone) continue;
     if (effect.kind == EffectKind::decided) {
       if (job.decider == session) job.decider = kNobody;
     } else {
@@ -423,7 +438,7 @@ void World::undo(int session, std::size_t first, const std::function<void()>& ca
   /* So many refunds in a row are charged: which it was, the dispatcher tells. */
   for (const auto& [key, before] : refunded) {
     ModelJob& job = reference_.job(key);
-    if (job.flux != session) continue;
+    if (job.flux != session || job.gone) continue;
     ResidentRow row{};
     if (!d().see_job(database_, key.queue, key.id, &row)) continue;
     if (row.attempts != before && row.attempts != before - 1)
@@ -435,6 +450,7 @@ void World::undo(int session, std::size_t first, const std::function<void()>& ca
     job.lapsed = true;
   }
   for (std::size_t i = first; i < self.effects.size(); i++) {
+    if (is_of_queue(self.effects[i].kind)) continue;
     ModelJob& job = reference_.job(self.effects[i].key);
     if (job.flux == session) job.flux = kNobody;
   }
@@ -450,7 +466,11 @@ void World::pre_commit(int session) {
   in_callback_ = true;
   const bool good = self.transaction.pre_commit(&gone);
   in_callback_ = outer;
-  if (!good) throw Violation("a queue is gone that nobody dropped");
+  if (!good) {
+    if (!queues_.at(gone).gone) throw Violation("a queue is gone that nobody dropped");
+    note("queue gone", "session {} queue {}", session, gone);
+    return abort(session);
+  }
   self.stage = Stage::linked;
 }
 
@@ -460,16 +480,25 @@ void World::become_visible(int session) {
   note("visible", "session {}", session);
   log_.commit(self.xids.front());
   for (const Effect& effect : self.effects) {
+    if (is_of_queue(effect.kind)) {
+      show_queue(effect);
+      continue;
+    }
     ModelJob& job = reference_.job(effect.key);
     if (effect.kind == EffectKind::wrote) job.visible = true;
     if (effect.kind != EffectKind::decided || effect.outcome == OutcomeKind::claimed) continue;
     if (is_final(effect.outcome)) {
-      if (job.finished) throw Violation("a job ended twice");
+      if (job.finished && !job.gone) throw Violation("a job ended twice");
       job.finished = true;
     } else {
       job.logged_attempts = std::max(job.logged_attempts, effect.attempt);
       job.logged_due = effect.due;
     }
+  }
+  /* Also those just written: whoever enqueued to it and commits later finds it gone, or its row is
+   * never read. */
+  for (const Effect& effect : self.effects) {
+    if (effect.kind == EffectKind::dropped_queue) forget_jobs(effect.key.queue);
   }
   self.stage = Stage::visible;
 }
@@ -497,8 +526,8 @@ void World::publish(int session) {
   Session& self = s(session);
   note("callback", "session {}", session);
   for (const Effect& effect : self.effects) {
-    ModelJob& job = reference_.job(effect.key);
     if (effect.kind != EffectKind::decided) continue;
+    ModelJob& job = reference_.job(effect.key);
     set_after_commit(job, effect);
     reference_.begin_flux(job, effect.key, session);
   }

@@ -12,6 +12,7 @@ namespace {
 constexpr DatabaseOid kOid = 16384;
 constexpr std::uint32_t kHousekeeper = 0;
 constexpr int kDeepestNesting = 3;
+constexpr std::uint64_t kScannedPages = 100;
 
 }  // namespace
 
@@ -28,6 +29,7 @@ World::World(std::uint64_t seed, bool traced) : engine_(seed * 7919 + 1), traced
   settings_.backlog = chance(30) ? static_cast<int>(draw(500)) : 0;
   settings_.errors = chance(60);
   settings_.restarts = chance(30);
+  settings_.queues_come_and_go = chance(60);
   platform().reset(seed);
   log_ = FakeLog(settings_.rows_a_page);
   memory_ = std::make_unique<ArenaMemory>(settings_.entries, 8);
@@ -36,6 +38,8 @@ World::World(std::uint64_t seed, bool traced) : engine_(seed * 7919 + 1), traced
     sessions_.emplace_back(dispatcher_.get());
     sessions_.back().writer = static_cast<std::uint32_t>(i + 1);
   }
+  for (int i = 0; i < settings_.queues; i++) queues_[next_queue_++].visible = true;
+  calm_ = true;
   start_server();
   platform().on_unlocked = [this](std::uint32_t) { at_unlock(); };
   /* A backlog from before: far from the tail when it is deep. */
@@ -50,6 +54,7 @@ World::World(std::uint64_t seed, bool traced) : engine_(seed * 7919 + 1), traced
     s(0).stage = Stage::idle;
   }
   if (settings_.backlog > 0) restart_server();
+  calm_ = false;
 }
 
 World::~World() { platform().on_unlocked = nullptr; }
@@ -58,24 +63,19 @@ std::string World::description() const {
   return fmt::format(
       "{} entries, {} rows a page, {} sessions, {} queues, {} attempts, lease {} s, backoff {} s, "
       "horizon {} s, "
-      "backlog {}, errors {}, restarts {}",
+      "backlog {}, errors {}, restarts {}, queues come and go {}",
       settings_.entries, settings_.rows_a_page, settings_.sessions, settings_.queues,
       settings_.most_attempts, settings_.lease / kSecond, settings_.backoff / kSecond,
-      settings_.horizon / kSecond, settings_.backlog, settings_.errors, settings_.restarts);
+      settings_.horizon / kSecond, settings_.backlog, settings_.errors, settings_.restarts,
+      settings_.queues_come_and_go);
 }
 
 void World::start_server() {
   database_ = d().attach_database(kOid);
   d().open_database(database_, epoch_);
-  QueueOptions options;
-  options.lease = settings_.lease;
-  options.backoff = Backoff::fixed;
-  options.backoff_base = settings_.backoff;
-  options.jitter = 0;
-  options.max_attempts = settings_.most_attempts;
-  const LoadMode mode = epoch_ == 1 ? LoadMode::live : LoadMode::loading;
-  for (QueueId queue = 1; queue <= settings_.queues; queue++)
-    d().add_queue(database_, queue, "queue", options, QueueState::active, mode);
+  if (epoch_ == 1) {
+    for (const QueueId queue : committed_queues()) serve_queue(queue, LoadMode::live);
+  }
   for (Session& session : sessions_) session.transaction.set_database(database_, kOid);
   store_ = std::make_unique<FakeStore>(&log_, kHousekeeper, dispatcher_.get(), database_);
   store_->on_call = [this](FakeStore::Call call) { at_store_call(call); };
@@ -86,15 +86,14 @@ void World::start_server() {
     sweeping_.push_back({expiry.queue, expiry.id});
   };
   replace_housekeeper();
+  note("server started");
 }
 
 void World::replace_housekeeper() {
   loader_ = std::make_unique<Loader>(dispatcher_.get(), database_, store_.get());
   loader_->set_horizon(settings_.horizon);
-  std::vector<Loader::QueueTopic> topics;
-  for (QueueId queue = 1; queue <= settings_.queues; queue++) topics.push_back({queue, queue});
-  loader_->set_queues(topics.data(), topics.size());
   sweeper_ = std::make_unique<Sweeper>(dispatcher_.get(), database_, store_.get());
+  read_queues();
 }
 
 /* Everything in memory is gone; what was committed is there, whether its callback ran or not. */
@@ -111,6 +110,12 @@ void World::restart_server() {
   }
   memory_ = std::make_unique<ArenaMemory>(settings_.entries, 8);
   *dispatcher_ = Dispatcher(memory_->arena(), FakePlatform::functions());
+  for (auto& [queue, row] : queues_) {
+    if (row.creator != kNobody) row.gone = true;
+    row.creator = kNobody;
+    row.dropper = kNobody;
+    row.served = false;
+  }
   epoch_++;
   reference_.restart();
   sweeping_.clear();
@@ -147,7 +152,10 @@ void World::move_clock(bool far) {
 void World::housekeeper() {
   if (housekeeping_) return;
   housekeeping_ = true;
-  if (d().take_reload(database_)) loader_->reset();
+  const bool reload = d().take_reload(database_);
+  /* Also unasked, as each new housekeeper does. */
+  if (d().take_catalog_stale(database_) || reload || chance(3)) read_queues();
+  if (reload) loader_->reset();
   const std::uint64_t what = draw(100);
   if (what < 60) {
     load();
@@ -159,10 +167,11 @@ void World::housekeeper() {
     note("reload");
     d().request_reload(database_);
   } else {
-    const auto queue = static_cast<QueueId>(1 + draw(static_cast<std::uint64_t>(settings_.queues)));
-    QueueOptions options = slot(queue).options;
-    options.paused = !options.paused && !calm_;
-    d().set_queue_options(database_, queue, options);
+    for (auto& [queue, row] : queues_) {
+      if (!row.visible || row.gone || !chance(50)) continue;
+      row.paused = !row.paused;
+      d().set_queue_options(database_, queue, options_of(row));
+    }
     note("pause");
   }
   housekeeping_ = false;
@@ -207,7 +216,7 @@ void World::resolve_sweep(bool written) {
   for (const JobKey key : sweeping_) {
     ModelJob& job = reference_.job(key);
     if (job.flux == kHousekeeperFlux) job.flux = kNobody;
-    if (written || !job.expiring) continue;
+    if (written || !job.expiring || job.gone) continue;
     job.expiring = false;
     const Entry* const e = leased_entry(key);
     if (e == nullptr || e->state != EntryState::leased)
@@ -216,9 +225,10 @@ void World::resolve_sweep(bool written) {
   sweeping_.clear();
   if (written) return;
   /* One that fails alone is void from then on, so that the others go on. */
-  for (QueueId queue = 1; queue <= settings_.queues; queue++) {
-    for (const Entry& e : slot(queue).leased) {
-      ModelJob& job = reference_.job({queue, e.id});
+  for (Queue* q : slots()) {
+    if (q->id == 0) continue; /* it is being removed */
+    for (const Entry& e : q->leased) {
+      ModelJob& job = reference_.job({q->id, e.id});
       if (e.lapsed != 0 && reference_.may_be_swept(job)) job.lapsed = true;
     }
   }
@@ -243,6 +253,10 @@ void World::at_store_call(FakeStore::Call call) {
     }
   }
   if (calm_) return;
+  /* A whole scan of a long log lets others act no oftener than one of a short log, or the log would
+   * grow with each scan, and the next scan with the log. */
+  const bool scans = call == FakeStore::Call::scan_jobs || call == FakeStore::Call::scan_outcomes;
+  if (scans && draw(1 + log_.page_count()) >= kScannedPages) return;
   others_act(3);
   if (call == FakeStore::Call::committed || !settings_.errors) return;
   const std::uint64_t what = draw(400);
@@ -283,8 +297,10 @@ void World::others_act(int most) {
 }
 
 const Entry* World::leased_entry(JobKey key) {
-  for (const Entry& e : slot(key.queue).leased) {
-    if (e.id == key.id) return &e;
+  for (Queue* q : slots()) {
+    for (const Entry& e : q->leased) {
+      if (q->id == key.queue && e.id == key.id) return &e;
+    }
   }
   return nullptr;
 }
@@ -295,6 +311,7 @@ void World::ask_about_unknown() {
     ModelJob& job = reference_.job(key);
     if (job.flux != kUnknownFlux) continue;
     job.flux = kNobody;
+    if (job.gone) continue;
     const Entry* const e = leased_entry(key);
     const bool held =
         e != nullptr && (e->state == EntryState::leased || e->state == EntryState::completing);
@@ -310,9 +327,10 @@ void World::ask_about_unknown() {
 
 /* No entry waits or is leased that must not be. */
 void World::check_residents() {
-  for (QueueId queue = 1; queue <= settings_.queues; queue++) {
-    const Queue& q = slot(queue);
-    if (q.resident > 300) continue;
+  for (const Queue* const resident : slots()) {
+    const Queue& q = *resident;
+    const QueueId queue = q.id;
+    if (q.resident > 300 || queue == 0 || queues_.at(queue).gone) continue;
     const auto check_waiting = [&](const Entry& e) {
       const ModelJob& job = reference_.job({queue, e.id});
       if (!job.visible) throw Violation(fmt::format("job {} waits but is not committed", e.id));
@@ -346,10 +364,9 @@ void World::finish() {
     if (session.stage == Stage::visible) publish(i);
     if (session.stage != Stage::idle) abort(i);
   }
-  for (QueueId queue = 1; queue <= settings_.queues; queue++) {
-    QueueOptions options = slot(queue).options;
-    options.paused = false;
-    d().set_queue_options(database_, queue, options);
+  for (auto& [queue, row] : queues_) {
+    row.paused = false;
+    d().set_queue_options(database_, queue, options_of(row));
   }
   work_off();
   check_end();
@@ -358,14 +375,16 @@ void World::finish() {
 /* One worker claims and completes until nothing comes any more, however long the clock runs. */
 void World::work_off() {
   for (int idle = 0; idle < 40;) {
-    if (d().take_reload(database_)) loader_->reset();
+    const bool reload = d().take_reload(database_);
+    if (d().take_catalog_stale(database_) || reload) read_queues();
+    if (reload) loader_->reset();
     while (loader_->step(kMinute)) {
     }
     const std::uint64_t swept = happened_["expires"];
     sweep();
     begin(0);
     const std::size_t given = reference_.given.size();
-    for (int i = 0; i < 2 * settings_.queues; i++) claim(0, true);
+    for (const QueueId queue : committed_queues()) claim(0, queue, 100);
     idle = reference_.given.size() > given || happened_["expires"] > swept ? 0 : idle + 1;
     for (std::size_t i = given; i < reference_.given.size(); i++) {
       const auto [key, token] = reference_.given[i];
@@ -395,6 +414,7 @@ void World::check_end() {
     }
   }
   for (const auto& [key, job] : reference_.jobs) {
+    if (job.gone) continue;
     const auto found = ends.find(key);
     const int count = found == ends.end() ? 0 : found->second;
     if (job.visible && count == 0)
@@ -409,11 +429,18 @@ void World::check_end() {
   const Arena& arena = d().arena();
   if (arena.free_count != arena.capacity)
     throw Violation(fmt::format("{} entries did not come back", arena.capacity - arena.free_count));
-  for (QueueId queue = 1; queue <= settings_.queues; queue++) {
-    if (slot(queue).mode != LoadMode::live)
+  for (const QueueId queue : committed_queues()) {
+    const Index index = slot_index(queue);
+    if (index == kNone) throw Violation(fmt::format("queue {} is not served", queue));
+    if (arena.queues[index].state != QueueState::active)
+      throw Violation(fmt::format("queue {} is still being created", queue));
+    if (arena.queues[index].mode != LoadMode::live)
       throw Violation(fmt::format("queue {} did not get live", queue));
-    if (!slot(queue).dirty.empty()) throw Violation(fmt::format("queue {} is still dirty", queue));
+    if (!arena.queues[index].dirty.empty())
+      throw Violation(fmt::format("queue {} is still dirty", queue));
   }
+  if (arena.queue_count != committed_queues().size())
+    throw Violation("a queue that was dropped is still served");
 }
 
 }  // namespace dw::test

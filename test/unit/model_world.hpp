@@ -56,9 +56,10 @@ class World {
     int backlog;
     bool errors;
     bool restarts;
+    bool queues_come_and_go;
   };
   enum class Stage : std::uint8_t { idle, open, linked, visible };
-  enum class EffectKind : std::uint8_t { wrote, claimed, decided };
+  enum class EffectKind : std::uint8_t { wrote, claimed, decided, created_queue, dropped_queue };
   struct Effect {
     EffectKind kind;
     std::int32_t level;
@@ -87,6 +88,18 @@ class World {
     [[nodiscard]] std::int32_t level() const { return static_cast<std::int32_t>(xids.size()); }
     [[nodiscard]] Xid xid() const { return xids.back(); }
   };
+  static bool is_of_queue(EffectKind kind) {
+    return kind == EffectKind::created_queue || kind == EffectKind::dropped_queue;
+  }
+  /* A row of the table of queues. */
+  struct ModelQueue {
+    bool visible = false;
+    bool gone = false;   /* its drop is visible */
+    bool served = false; /* it has a slot, and keeps it until it is gone */
+    bool paused = false;
+    int creator = kNobody; /* session that made it and has not committed */
+    int dropper = kNobody; /* session that locked and deleted it and has not committed */
+  };
   struct Killed {};
 
   /* model_world.cpp */
@@ -109,12 +122,27 @@ class World {
   void work_off();
   void check_end();
 
+  /* model_queue.cpp */
+  void create_queue(int session);
+  void drop_queue(int session);
+  void read_queues();
+  void serve_queue(QueueId queue, LoadMode mode);
+  /* A queue that this session may use; 0: there is none. */
+  QueueId any_queue(int session);
+  QueueId any_queue_to_fill(int session);
+  [[nodiscard]] std::vector<QueueId> committed_queues() const;
+  void forget_jobs(QueueId queue);
+  [[nodiscard]] QueueOptions options_of(const ModelQueue& queue) const;
+  Index slot_index(QueueId queue);
+  void undo_queue(const Effect& effect);
+  void show_queue(const Effect& effect);
+
   /* model_session.cpp */
   void act(int session);
   void act_open(int session);
   void begin(int session);
   void enqueue(int session);
-  void claim(int session, bool all);
+  void claim(int session, QueueId queue, std::uint32_t n);
   void decide(int session);
   void decide_job(int session, JobKey key, Token token, int what);
   void cancel(int session);
@@ -140,7 +168,8 @@ class World {
   Session& s(int session) { return sessions_[static_cast<std::size_t>(session)]; }
   Dispatcher& d() { return *dispatcher_; }
   FakePlatform& platform() { return FakePlatform::get(); }
-  Queue& slot(QueueId queue) { return memory_->arena()->queues[d().find_queue(database_, queue)]; }
+  /* Slots of this database that are in use. */
+  std::vector<Queue*> slots();
   std::uint64_t draw(std::uint64_t below) { return engine_() % below; }
   bool chance(int percent) { return draw(100) < static_cast<std::uint64_t>(percent); }
   std::size_t draw_index(std::size_t below) { return static_cast<std::size_t>(engine_() % below); }
@@ -163,6 +192,8 @@ class World {
   std::unique_ptr<Sweeper> sweeper_;
   Reference reference_;
   std::vector<Session> sessions_;
+  std::map<QueueId, ModelQueue> queues_;
+  QueueId next_queue_ = 1;
   std::vector<char> image_; /* of the arena when the housekeeper was killed */
   std::vector<JobKey> sweeping_;
   Index database_ = kNone;

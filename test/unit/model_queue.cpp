@@ -1,0 +1,171 @@
+/* Queues that come and go while everything else goes on. */
+#include "model_world.hpp"
+
+#include <algorithm>
+
+namespace dw::test {
+
+namespace {
+
+constexpr std::size_t kMostServed = 6;
+
+}  // namespace
+
+QueueOptions World::options_of(const ModelQueue& queue) const {
+  QueueOptions options;
+  options.lease = settings_.lease;
+  options.backoff = Backoff::fixed;
+  options.backoff_base = settings_.backoff;
+  options.jitter = 0;
+  options.max_attempts = settings_.most_attempts;
+  options.paused = queue.paused;
+  return options;
+}
+
+std::vector<QueueId> World::committed_queues() const {
+  std::vector<QueueId> ids;
+  for (const auto& [queue, row] : queues_) {
+    if (row.visible && !row.gone) ids.push_back(queue);
+  }
+  return ids;
+}
+
+QueueId World::any_queue(int session) {
+  std::vector<QueueId> ids;
+  for (const auto& [queue, row] : queues_) {
+    const bool there = (row.visible && !row.gone) || row.creator == session;
+    if (there && row.dropper != session) ids.push_back(queue);
+  }
+  return ids.empty() ? 0 : ids[draw_index(ids.size())];
+}
+
+/* Now and then one that is gone: the session does not know it yet. */
+QueueId World::any_queue_to_fill(int session) {
+  const QueueId queue = 1 + static_cast<QueueId>(draw(static_cast<std::uint64_t>(next_queue_)));
+  const auto row = queues_.find(queue);
+  if (row != queues_.end() && row->second.visible && row->second.gone && chance(10)) return queue;
+  return any_queue(session);
+}
+
+Index World::slot_index(QueueId queue) {
+  const Index index = d().find_queue(database_, queue);
+  const ModelQueue& row = queues_.at(queue);
+  if (index == kNone && row.served && !row.gone)
+    throw Violation(fmt::format("queue {} lost its slot", queue));
+  return index;
+}
+
+std::vector<Queue*> World::slots() {
+  std::vector<Queue*> used;
+  for (Queue& q : d().arena().queues) {
+    if (q.state != QueueState::free) used.push_back(&q);
+    if (used.size() == d().arena().queue_count) break;
+  }
+  return used;
+}
+
+void World::create_queue(int session) {
+  Session& self = s(session);
+  if (committed_queues().size() >= kMostServed) return;
+  const QueueId queue = next_queue_++;
+  ModelQueue& row = queues_[queue];
+  row.creator = session;
+  self.transaction.reserve(1);
+  const Index index = d().add_queue(database_, queue, "queue", options_of(row),
+                                    QueueState::creating, LoadMode::live);
+  self.transaction.note_queue(self.level(), ActionKind::queue_created, d().queue_ref(index), queue);
+  self.effects.push_back(
+      Effect{EffectKind::created_queue, self.level(), {queue, 0}, 0, false, {}, {}, 0, 0, false});
+  note("queue created", "session {} queue {}", session, queue);
+}
+
+/* The deleted row is locked until the transaction ends, so there is one drop at a time. */
+void World::drop_queue(int session) {
+  Session& self = s(session);
+  const QueueId queue = any_queue(session);
+  if (queue == 0 || committed_queues().size() < 2) return;
+  ModelQueue& row = queues_.at(queue);
+  if (row.dropper != kNobody) return;
+  row.dropper = session;
+  self.transaction.reserve(1);
+  const Index index = slot_index(queue);
+  self.transaction.note_queue(self.level(), ActionKind::queue_dropped,
+                              index == kNone ? QueueRef{kNone, 0} : d().queue_ref(index), queue);
+  self.effects.push_back(
+      Effect{EffectKind::dropped_queue, self.level(), {queue, 0}, 0, false, {}, {}, 0, 0, false});
+  note("queue dropped", "session {} queue {}", session, queue);
+}
+
+/* Its commit is visible. */
+void World::show_queue(const Effect& effect) {
+  ModelQueue& row = queues_.at(effect.key.queue);
+  if (effect.kind == EffectKind::created_queue) {
+    row.visible = true;
+    row.served = true;
+    row.creator = kNobody;
+  } else {
+    row.gone = true;
+    row.dropper = kNobody;
+  }
+}
+
+void World::undo_queue(const Effect& effect) {
+  ModelQueue& row = queues_.at(effect.key.queue);
+  row.dropper = kNobody;
+  if (effect.kind != EffectKind::created_queue) return;
+  row.gone = true;
+  row.creator = kNobody;
+}
+
+void World::forget_jobs(QueueId queue) {
+  for (auto job = reference_.jobs.lower_bound({queue, 0});
+       job != reference_.jobs.end() && job->first.queue == queue; ++job)
+    job->second.gone = true;
+}
+
+void World::serve_queue(QueueId queue, LoadMode mode) {
+  ModelQueue& row = queues_.at(queue);
+  d().add_queue(database_, queue, "queue", options_of(row), QueueState::active, mode);
+  row.served = true;
+}
+
+/* Makes the slots those of the table, as the housekeeper does: again until nothing changes. */
+void World::read_queues() {
+  note("queues read");
+  const bool outer = housekeeping_;
+  housekeeping_ = true;
+  const bool in_callback = in_callback_;
+  bool changed = true;
+  for (int pass = 0; changed; pass++) {
+    changed = false;
+    std::vector<std::pair<QueueRef, QueueId>> active;
+    for (Queue* const q : slots()) {
+      const auto index = static_cast<Index>(q - d().arena().queues);
+      if (q->state == QueueState::active) active.emplace_back(d().queue_ref(index), q->id);
+    }
+    const bool others = !calm_ && pass < 3;
+    if (others) others_act(3);
+    const std::vector<QueueId> rows = committed_queues();
+    if (others) others_act(3);
+    for (const auto& [ref, queue] : active) {
+      if (std::find(rows.begin(), rows.end(), queue) != rows.end() || !d().queue_matches(ref))
+        continue;
+      note("queue removed late", "queue {}", queue);
+      in_callback_ = true; /* others act in between */
+      d().remove_queue(ref);
+      in_callback_ = in_callback;
+      changed = true;
+    }
+    std::vector<Loader::QueueTopic> topics;
+    for (const QueueId queue : rows) {
+      topics.push_back({queue, queue});
+      if (slot_index(queue) != kNone) continue;
+      serve_queue(queue, LoadMode::loading);
+      changed = true;
+    }
+    loader_->set_queues(topics.data(), topics.size());
+  }
+  housekeeping_ = outer;
+}
+
+}  // namespace dw::test
