@@ -1,9 +1,9 @@
 /*
  * Random runs of the whole core against a plain reference, see model_world.hpp.
  *
- * DW_SEED runs one seed only; DW_STEPS is the length of each run, DW_RUNS the number of runs,
- * DW_TRACE how many lines of what happened a failure shows. It names the seed, and how few steps of
- * that seed are enough.
+ * DW_SEED runs one seed only; DW_FIRST_SEED is the seed of the first run, DW_RUNS the number of
+ * runs, DW_STEPS the length of each, DW_TRACE how many lines of what happened a failure shows. It
+ * names the seed, and how few steps of that seed are enough.
  */
 #include "model_world.hpp"
 
@@ -65,25 +65,39 @@ void report(std::uint64_t seed, Result failed) {
                 << trace;
 }
 
+constexpr std::uint64_t kRuns = 1000;
+constexpr std::uint64_t kSteps = 4000;
+/* What changed a job or a queue. Refused calls, empty transactions and idle rounds do not count. */
+constexpr const char* kOperations[] = {"enqueue",       "claim",        "outcome",
+                                       "expires",       "quarantine",   "lease extended",
+                                       "queue created", "queue dropped"};
+constexpr std::uint64_t kLeastOperations = 1'000'000;
+
 TEST(Model, NoJobIsLostRepeatedOrHeldTwice) {
   const std::uint64_t only = from_environment("DW_SEED", 0);
-  const std::uint64_t steps = from_environment("DW_STEPS", 4000);
-  const std::uint64_t runs = only != 0 ? 1 : from_environment("DW_RUNS", 280);
+  const std::uint64_t steps = from_environment("DW_STEPS", kSteps);
+  const std::uint64_t first = from_environment("DW_FIRST_SEED", 1);
+  const std::uint64_t runs = only != 0 ? 1 : from_environment("DW_RUNS", kRuns);
   std::map<std::string_view, std::uint64_t> happened;
   for (std::uint64_t i = 0; i < runs; i++) {
-    const std::uint64_t seed = only != 0 ? only : i + 1;
+    const std::uint64_t seed = only != 0 ? only : first + i;
     const Result result = run(seed, steps, false);
     if (!result.what.empty()) return report(seed, result);
     for (const auto& [what, count] : result.happened) happened[what] += count;
   }
-  if (only != 0 || runs < 100) return;
-  /* A run that reaches nothing proves nothing. */
-  for (const char* what :
-       {"claim", "quarantine", "statement failed", "placeholder filled", "placeholder dropped",
-        "expires", "killed", "store failed", "restart", "reload", "savepoint rolled back"})
-    EXPECT_GT(happened[what], 20U) << what;
   for (const auto& [what, count] : happened)
     RecordProperty(std::string(what), std::to_string(count));
+  if (only != 0 || runs < kRuns || steps < kSteps) return;
+  /* A run that reaches nothing proves nothing. */
+  for (const char* what :
+       {"quarantine", "statement failed", "placeholder filled", "placeholder dropped", "expires",
+        "killed", "store failed", "restart", "reload", "savepoint rolled back", "queue created",
+        "queue dropped", "queue gone", "queue removed late"})
+    EXPECT_GT(happened[what], 50U) << what;
+  std::uint64_t operations = 0;
+  for (const char* what : kOperations) operations += happened[what];
+  RecordProperty("operations", std::to_string(operations));
+  EXPECT_GT(operations, kLeastOperations);
 }
 
 }  // namespace
