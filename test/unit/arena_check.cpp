@@ -151,6 +151,7 @@ class Check {
 
   void check_entries() {
     std::vector<std::uint32_t> residents(kMostQueues);
+    std::vector<std::uint32_t> pending_later(kMostQueues);
     for (Index i = 0; i < arena_.capacity; i++) {
       const Entry& e = arena_.entries[i];
       const bool is_free = e.state == EntryState::free;
@@ -169,11 +170,16 @@ class Check {
       if (!is_free && needs_worker && e.worker == kNone)
         fault("entry {} of state {} has no worker", i, static_cast<int>(e.state));
       if (!is_free) residents[e.queue]++;
+      if (e.state == EntryState::pending && e.later != 0) pending_later[e.queue]++;
     }
     for (Index i = 0; i < kMostQueues; i++) {
       if (residents[i] != arena_.queues[i].resident)
         fault("queue {}: {} entries, {} counted resident", i, residents[i],
               arena_.queues[i].resident);
+      if (arena_.queues[i].state != QueueState::free &&
+          pending_later[i] != arena_.queues[i].pending_later)
+        fault("queue {}: {} entries are pending and due later, {} are counted", i, pending_later[i],
+              arena_.queues[i].pending_later);
     }
   }
 

@@ -44,6 +44,7 @@ void FakePlatform::reset(std::uint64_t seed) {
   engine.seed(seed);
   woken_waiters.clear();
   woken_housekeepers.clear();
+  on_locking = nullptr;
   on_unlocked = nullptr;
   broken_rules.clear();
   queue_lock_ = kFree;
@@ -57,7 +58,16 @@ bool FakePlatform::housekeeper_was_woken() {
   return !std::exchange(woken_housekeepers, {}).empty();
 }
 
+void FakePlatform::let_others_act(const std::function<void(std::uint32_t)>& hook,
+                                  std::uint32_t number) {
+  if (!hook || inside_hook_ || !holds_nothing()) return;
+  inside_hook_ = true;
+  hook(number);
+  inside_hook_ = false;
+}
+
 void FakePlatform::lock(std::uint32_t number) {
+  let_others_act(on_locking, number);
   if (number >= core::kLockCount) broken_rules.push_back("a lock has a number beyond the last");
   if (leaf_ != kFree) broken_rules.push_back("a lock was taken while a leaf was held");
   if (number >= core::kFirstQueueLock) {
@@ -72,11 +82,7 @@ void FakePlatform::unlock(std::uint32_t number) {
   std::uint32_t& held = number >= core::kFirstQueueLock ? queue_lock_ : leaf_;
   if (held != number) broken_rules.push_back("a lock was let go that was not held");
   held = kFree;
-  if (on_unlocked && !inside_hook_ && holds_nothing()) {
-    inside_hook_ = true;
-    on_unlocked(number);
-    inside_hook_ = false;
-  }
+  let_others_act(on_unlocked, number);
 }
 
 }  // namespace dw::test

@@ -3,8 +3,8 @@
  * woken, and locks that check the lock protocol of layout.hpp instead of excluding anybody.
  *
  * There is one process and one thread, so another session can only act where a test lets it:
- * between two calls, or at the moment a lock is let go (on_unlocked), which is where a real process
- * can be stopped and others run.
+ * between two calls, or at the moment before a lock is taken (on_locking) or after it is let go
+ * (on_unlocked), which is where a real process can be stopped and others run.
  */
 #pragma once
 
@@ -44,7 +44,9 @@ class FakePlatform {
   std::vector<core::Index> take_woken();
   [[nodiscard]] bool housekeeper_was_woken();
 
-  /* Called when a lock was let go and none is held any more; not called from within itself. */
+  /* Called before a lock is taken when none is held, and when one was let go and none is held any
+   * more; not called from within themselves. */
+  std::function<void(std::uint32_t lock)> on_locking;
   std::function<void(std::uint32_t lock)> on_unlocked;
 
   [[nodiscard]] bool holds_nothing() const noexcept {
@@ -58,6 +60,7 @@ class FakePlatform {
 
   void lock(std::uint32_t number);
   void unlock(std::uint32_t number);
+  void let_others_act(const std::function<void(std::uint32_t)>& hook, std::uint32_t number);
 
   std::uint32_t queue_lock_ = kFree;
   std::uint32_t leaf_ = kFree;

@@ -89,6 +89,7 @@ void World::drop_queue(int session) {
   row.dropper = session;
   self.transaction.reserve(1);
   const Index index = slot_index(queue);
+  row.drop_frees_slot = index != kNone;
   self.transaction.note_queue(self.level(), ActionKind::queue_dropped,
                               index == kNone ? QueueRef{kNone, 0} : d().queue_ref(index), queue);
   self.effects.push_back(
@@ -115,6 +116,17 @@ void World::undo_queue(const Effect& effect) {
   if (effect.kind != EffectKind::created_queue) return;
   row.gone = true;
   row.creator = kNobody;
+}
+
+void World::check_drops(const Session& session) {
+  /* The housekeeper may just be making the slots those of a table that was read before. */
+  if (housekeeping_) return;
+  for (const Effect& effect : session.effects) {
+    if (effect.kind != EffectKind::dropped_queue) continue;
+    const QueueId queue = effect.key.queue;
+    if (queues_.at(queue).drop_frees_slot && slot_index(queue) != kNone)
+      throw Violation(fmt::format("queue {} outlived its drop", queue));
+  }
 }
 
 void World::forget_jobs(QueueId queue) {

@@ -532,6 +532,7 @@ void World::publish(int session) {
     reference_.begin_flux(job, effect.key, session);
   }
   run_callback(session, [this, session] { s(session).transaction.commit(log_.snapshot()); });
+  check_drops(self);
   self.effects.clear();
   self.xids.clear();
   self.stage = Stage::idle;

@@ -41,7 +41,8 @@ World::World(std::uint64_t seed, bool traced) : engine_(seed * 7919 + 1), traced
   for (int i = 0; i < settings_.queues; i++) queues_[next_queue_++].visible = true;
   calm_ = true;
   start_server();
-  platform().on_unlocked = [this](std::uint32_t) { at_unlock(); };
+  platform().on_locking = [this](std::uint32_t) { between_locks(); };
+  platform().on_unlocked = [this](std::uint32_t) { between_locks(); };
   /* A backlog from before: far from the tail when it is deep. */
   for (int i = 0; i < settings_.backlog; i += 10) {
     begin(0);
@@ -57,7 +58,10 @@ World::World(std::uint64_t seed, bool traced) : engine_(seed * 7919 + 1), traced
   calm_ = false;
 }
 
-World::~World() { platform().on_unlocked = nullptr; }
+World::~World() {
+  platform().on_locking = nullptr;
+  platform().on_unlocked = nullptr;
+}
 
 std::string World::description() const {
   return fmt::format(
@@ -269,8 +273,8 @@ void World::at_store_call(FakeStore::Call call) {
 }
 
 /* Where a process can be stopped inside a callback. Nothing may be thrown through it. */
-void World::at_unlock() {
-  if (!in_callback_ || calm_ || !violation_.empty() || !chance(10)) return;
+void World::between_locks() {
+  if (!in_callback_ || calm_ || !violation_.empty() || !chance(6)) return;
   const bool outer = in_callback_;
   in_callback_ = false;
   try {

@@ -99,6 +99,9 @@ class World {
     bool paused = false;
     int creator = kNobody; /* session that made it and has not committed */
     int dropper = kNobody; /* session that locked and deleted it and has not committed */
+    /* Its drop knows the slot; without one, as after a restart, freeing it is left to the
+     * housekeeper. */
+    bool drop_frees_slot = false;
   };
   struct Killed {};
 
@@ -111,7 +114,7 @@ class World {
   void replace_housekeeper();
   void guard(const std::function<void()>& protocol);
   void at_store_call(FakeStore::Call call);
-  void at_unlock();
+  void between_locks();
   void resolve_sweep(bool committed);
   void others_act(int most);
   const Entry* leased_entry(JobKey key);
@@ -136,6 +139,7 @@ class World {
   Index slot_index(QueueId queue);
   void undo_queue(const Effect& effect);
   void show_queue(const Effect& effect);
+  void check_drops(const Session& session);
 
   /* model_session.cpp */
   void act(int session);
