@@ -6,7 +6,9 @@
 -- due beyond the timer horizon in the same columns, as ordinary tables with btrees.
 -- Nothing here is written by hand: the functions keep the dispatcher in step.
 
-CREATE SEQUENCE durable_work.job_id_seq AS bigint CACHE 1;
+-- The increment is the size of the blocks that are handed out from shared memory; CACHE must stay 1, or numbers would not
+-- rise from one session to the next.
+CREATE SEQUENCE durable_work.job_id_seq AS bigint INCREMENT BY 64 CACHE 1;
 CREATE SEQUENCE durable_work.topic_id_seq AS integer;
 CREATE SEQUENCE durable_work.queue_id_seq AS integer;
 

@@ -126,6 +126,8 @@ struct QueueFigures {
 
 /* A loading queue asks for more before it runs dry. */
 constexpr std::uint32_t kLowWater = 256;
+/* The longest block of job numbers; a larger increment of the sequence leaves gaps. */
+constexpr std::uint32_t kMostJobIds = 128;
 
 constexpr std::uint32_t kWorkerGone = std::numeric_limits<std::uint32_t>::max();
 
@@ -154,6 +156,12 @@ class Dispatcher {
   Index attach_database(DatabaseOid oid) noexcept;
   /* Opens it for claims. The counter starts anew only if the epoch is higher. */
   void open_database(Index database, std::int64_t epoch) noexcept;
+  /* The next number of the open block; 0 when it is used up or belongs to another sequence. */
+  JobId take_job_id(Index database, std::uint32_t sequence) noexcept;
+  /* Makes the numbers after first, count with it, those to be handed out next. False: first is
+   * below numbers given already and must not be used; take another. */
+  bool open_job_ids(Index database, std::uint32_t sequence, JobId first,
+                    std::uint32_t count) noexcept;
   /* Raises the position that claims of strict queues flush up to. */
   void note_commit_position(Index database, std::uint64_t position) noexcept;
   /* Frees the slot, all its queues and their entries. */
@@ -294,6 +302,7 @@ class Dispatcher {
   /* Takes waiters off the queue's list, to be woken after the lock is let go. */
   std::uint32_t take_waiters(Index queue, Index* out, std::uint32_t n) noexcept;
   void unlink_wait(Index waiter, std::uint32_t k) noexcept;
+  static void close_job_ids(Database* slot) noexcept;
   void set_deadline_timer(const Queue& q, Micros deadline) noexcept;
   void set_due_timer(const Queue& q, Micros due) noexcept;
   Entry* lock_ref(EntryRef ref,

@@ -188,6 +188,9 @@ struct Database {
   std::uint8_t outcomes_noted; /* at least one outcome page is in outcome_pages */
   std::int64_t epoch;
   std::atomic<std::uint64_t> counter;
+  /* See job_ids.cpp. */
+  std::atomic<std::uint64_t> job_ids;
+  std::atomic<std::uint32_t> job_id_sequence; /* 0: none yet */
   std::uint8_t current_segment;
   JobId first_id[kSegments];         /* lowest id of the slot's rows; kNever: not in use */
   std::uint32_t tail_block[kStores]; /* highest job page written so far, a hint */

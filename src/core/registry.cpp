@@ -32,6 +32,7 @@ Index Dispatcher::attach_database(DatabaseOid oid) noexcept {
     database.catalog_stale = 0;
     database.epoch = 0;
     database.counter.store(0);
+    close_job_ids(&database);
     database.current_segment = 0;
     for (JobId& first : database.first_id) first = kNever;
     database.first_id[0] = kAlways;
@@ -109,6 +110,8 @@ void Dispatcher::request_reload(Index index) noexcept {
   {
     const LeafLock leaf(*platform_, kArenaLock);
     arena_->databases[index].reload_all = 1;
+    /* Restored rows come with a restored sequence, which may be ahead of the open block. */
+    close_job_ids(&arena_->databases[index]);
   }
   platform_->wake_housekeeper(index);
 }

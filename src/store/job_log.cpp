@@ -17,6 +17,7 @@
 // The range is looked up after the rows are on their pages, and the summariser puts down its
 // placeholder before it reads the pages, so one of the two always sees the other. This is what the
 // index itself does for every row; here it is done once for a run of rows.
+#include <algorithm>
 #include <atomic>
 
 #include "core/dispatcher.hpp"
@@ -279,9 +280,38 @@ void insert_parked(const NewJob* jobs, int n, core::JobRow* rows) {
   relation_close(table, NoLock);
 }
 
+// --- numbers ------------------------------------------------------------------------------------
+
+uint32 increment_of(Oid sequence) {
+  HeapTuple const tuple = SearchSysCache1(SEQRELID, ObjectIdGetDatum(sequence));
+  if (!HeapTupleIsValid(tuple)) return 1;
+  const int64 increment = reinterpret_cast<Form_pg_sequence>(GETSTRUCT(tuple))->seqincrement;
+  ReleaseSysCache(tuple);
+  return static_cast<uint32>(std::clamp<int64>(increment, 1, core::kMostJobIds));
+}
+
+// The sequence stays locked against ALTER SEQUENCE until the transaction ends, so the increment is
+// that of the number just taken. A sequence that this transaction made is not for others yet.
+core::JobId open_block(Oid sequence) {
+  for (;;) {
+    const core::JobId id = nextval_internal(sequence, false);
+    const core::Index slot = runtime::database();
+    if (slot == core::kNone || runtime::transaction().changes_database()) return id;
+    if (runtime::dispatcher().open_job_ids(slot, sequence, id, increment_of(sequence))) return id;
+  }
+}
+
 }  // namespace
 
-core::JobId next_job_id() { return nextval_internal(tables().job_id_sequence, false); }
+core::JobId next_job_id() {
+  const Oid sequence = tables().job_id_sequence;
+  const core::Index slot = runtime::database();
+  if (slot != core::kNone) {
+    const core::JobId id = runtime::dispatcher().take_job_id(slot, sequence);
+    if (likely(id != 0)) return id;
+  }
+  return open_block(sequence);
+}
 
 uint8 segment_of(core::JobId id) {
   core::Database* const database = database_slot();

@@ -1,7 +1,7 @@
 -- The public objects are exactly those of the reference, with their columns, arguments and defaults; each is
 -- commented, and nobody but the owner may use any of them.
 BEGIN;
-SELECT plan(44);
+SELECT plan(45);
 
 SELECT has_schema('durable_work');
 SELECT is((SELECT nspname::text FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace WHERE extname = 'durable_work'), 'durable_work', 'the extension lives there');
@@ -13,6 +13,7 @@ SELECT tables_are('durable_work', ARRAY['topic', 'queue', 'epoch', 'parked', 'pa
     || ARRAY(SELECT 'job_' || n FROM generate_series(0, 7) n) || ARRAY(SELECT 'outcome_' || n FROM generate_series(0, 7) n));
 SELECT has_sequence('durable_work', 'job_id_seq', 'job ids have a sequence');
 SELECT is((SELECT seqcache FROM pg_sequence WHERE seqrelid = 'durable_work.job_id_seq'::regclass), 1::bigint, 'which keeps no numbers back');
+SELECT is((SELECT seqincrement FROM pg_sequence WHERE seqrelid = 'durable_work.job_id_seq'::regclass), 64::bigint, 'and gives them in blocks');
 
 CREATE FUNCTION pg_temp.columns_of(view text) RETURNS SETOF text LANGUAGE sql AS $$
     SELECT (attname::text COLLATE "default") || ' ' || format_type(atttypid, atttypmod) FROM pg_attribute
