@@ -32,4 +32,22 @@ void Connection::prepare(const char* name, const std::string& sql) {
   Result(PQprepare(get(), name, sql.c_str(), 0, nullptr));
 }
 
+Result Connection::run_pipeline(const char* first, const char* second, int count,
+                                const char* const* values) {
+  const auto require = [this](int good) {
+    if (good != 1) throw std::runtime_error(PQerrorMessage(get()));
+  };
+  require(PQenterPipelineMode(get()));
+  require(PQsendQueryPrepared(get(), first, 0, nullptr, nullptr, nullptr, 0));
+  require(PQsendQueryPrepared(get(), second, count, values, nullptr, nullptr, 0));
+  require(PQpipelineSync(get()));
+  const Result nothing(PQgetResult(get()));
+  PQgetResult(get());  // the null that ends each statement's results
+  Result result(PQgetResult(get()));
+  PQgetResult(get());
+  PQclear(PQgetResult(get()));  // the Sync
+  require(PQexitPipelineMode(get()));
+  return result;
+}
+
 }  // namespace bench

@@ -59,9 +59,17 @@ class Connection {
     return Result(PQexecPrepared(get(), name, static_cast<int>(sizeof...(Args)), values, nullptr,
                                  nullptr, 0));
   }
+  // Sends both statements at once, with one Sync after them; the result is that of the second.
+  template <class... Args>
+  Result pipeline(const char* first, const char* second, const Args&... args) {
+    const char* values[sizeof...(Args) + 1] = {as_text(args)..., nullptr};
+    return run_pipeline(first, second, static_cast<int>(sizeof...(Args)), values);
+  }
   std::int64_t integer(const std::string& sql) { return query(sql).integer(0, 0); }
 
  private:
+  Result run_pipeline(const char* first, const char* second, int count, const char* const* values);
+
   struct Finish {
     void operator()(PGconn* connection) const { PQfinish(connection); }
   };

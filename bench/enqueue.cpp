@@ -100,7 +100,7 @@ void report(Results& results, const Kind& kind, bool synchronous, const Pairs& p
 void run(Bench& bench, const Kind& kind) {
   for (const bool synchronous : {false, true}) {
     const std::int64_t calls = kind.calls / bench.options.pick(1, 4) / (synchronous ? 4 : 1);
-    const int count = synchronous ? bench.options.pick(6, 2) : bench.options.pick(16, 6);
+    const int count = synchronous ? bench.options.pick(6, 2) : bench.options.pick(24, 6);
     Side ours(true, synchronous);
     Side theirs(false, synchronous);
     const auto measure = [&](Side& side, int pair) {
@@ -122,8 +122,8 @@ void run(Bench& bench, const Kind& kind) {
 }  // namespace
 
 void enqueue_single(Bench& bench) {
-  run(bench, {"single", "INSERT", 1, 20000, 1.05});
-  run(bench, {"single_id", "INSERT RETURNING id", 1, 20000, 1.05});
+  run(bench, {"single", "INSERT", 1, 60000, 1.05});
+  run(bench, {"single_id", "INSERT RETURNING id", 1, 60000, 1.05});
 }
 
 void enqueue_batch(Bench& bench) {

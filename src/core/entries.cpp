@@ -9,6 +9,7 @@
  * share always gets an entry as long as one is free; beyond it, only while the lent half lasts.
  */
 #include "core/queue_lock.hpp"
+#include "core/tree.hpp"
 
 #include <algorithm>
 
@@ -195,11 +196,11 @@ void Dispatcher::make_waiting(Queue& q, Entry& e, Micros due, Micros now) noexce
   e.at = due;
   if (due <= now) {
     e.state = EntryState::ready;
-    q.ready.insert(q.ready.end(), e);
+    insert_near_end(q.ready, e);
     q.ready_count++;
   } else {
     e.state = EntryState::delayed;
-    q.delayed.insert(q.delayed.end(), e);
+    insert_near_end(q.delayed, e);
     q.delayed_count++;
     set_due_timer(q, due);
   }
@@ -222,7 +223,7 @@ void Dispatcher::lapse(Queue& q, Entry& e) noexcept {
 
 void Dispatcher::make_leased(Queue& q, Entry& e, Micros deadline) noexcept {
   e.at = deadline;
-  q.leased.insert(q.leased.end(), e);
+  insert_near_end(q.leased, e);
   q.leased_count++;
 }
 
@@ -264,7 +265,7 @@ void Dispatcher::promote_due(Queue& q, Micros now) noexcept {
     q.delayed.erase(q.delayed.begin());
     q.delayed_count--;
     e.state = EntryState::ready;
-    q.ready.insert(q.ready.end(), e);
+    insert_near_end(q.ready, e);
     q.ready_count++;
   }
 }

@@ -32,6 +32,7 @@
 
 namespace dw::core {
 
+constexpr std::size_t kCacheLine = 64;
 constexpr std::uint32_t kMostDatabases = 64;
 constexpr std::uint32_t kMostQueues = 1024;
 constexpr std::uint32_t kMostWorkers = 4096;
@@ -117,7 +118,8 @@ struct QueueCounters {
   std::uint64_t cancelled;
 };
 
-struct Queue {
+/* What is read without the lock is not on a cache line that every commit writes. */
+struct alignas(kCacheLine) Queue {
   std::uint32_t incarnation;
   QueueId id; /* row in durable_work.queue */
   Index database;
@@ -127,7 +129,7 @@ struct Queue {
   std::uint8_t short_of_room; /* the last chunk or commit found no room */
   char name[kQueueNameSize];
   QueueOptions options;
-  ReadyTree ready;
+  alignas(kCacheLine) ReadyTree ready;
   TimeTree delayed;
   TimeTree leased;
   std::uint32_t ready_count;
@@ -178,7 +180,7 @@ enum class DatabaseState : std::uint8_t {
   open,
 };
 
-struct Database {
+struct alignas(kCacheLine) Database {
   DatabaseOid oid;
   std::uint32_t incarnation; /* another one after DROP and CREATE EXTENSION */
   DatabaseState state;
@@ -187,19 +189,12 @@ struct Database {
   std::uint8_t catalog_stale;  /* the table of queues changed while no slot could be made */
   std::uint8_t outcomes_noted; /* at least one outcome page is in outcome_pages */
   std::int64_t epoch;
-  std::atomic<std::uint64_t> counter;
-  /* See job_ids.cpp. */
-  std::atomic<std::uint64_t> job_ids;
-  std::atomic<std::uint32_t> job_id_sequence; /* 0: none yet */
   std::uint8_t current_segment;
   JobId first_id[kSegments];         /* lowest id of the slot's rows; kNever: not in use */
   std::uint32_t tail_block[kStores]; /* highest job page written so far, a hint */
   std::uint32_t outcome_tail[kStores];
   /* Outcome pages written since the housekeeper last looked. Under kArenaLock. */
   BoundedRanges outcome_pages;
-  /* End of the last commit that enqueued, as a log position: a strict queue's claim flushes up to
-   * it. */
-  std::atomic<std::uint64_t> commit_position;
   /* Long sleepers due up to here have been brought in; a commit with an earlier one lowers
    * parked_from. */
   std::atomic<Micros> parked_until;
@@ -208,13 +203,22 @@ struct Database {
    * it. */
   std::atomic<Micros> planned_due;      /* wall */
   std::atomic<Micros> planned_deadline; /* monotonic */
+
+  /* Written by every claim or every enqueue: each on a line of its own. */
+  alignas(kCacheLine) std::atomic<std::uint64_t> counter; /* of the tokens of this epoch */
+  /* See job_ids.cpp. */
+  alignas(kCacheLine) std::atomic<std::uint64_t> job_ids;
+  std::atomic<std::uint32_t> job_id_sequence; /* 0: none yet */
+  /* End of the last commit that enqueued, as a log position: a strict queue's claim flushes up to
+   * it. */
+  alignas(kCacheLine) std::atomic<std::uint64_t> commit_position;
 };
 
 struct Arena {
   std::uint32_t capacity; /* entries */
   std::uint32_t bucket_mask;
   std::uint32_t waiter_capacity;
-  Index first_free;
+  alignas(kCacheLine) Index first_free;
   std::uint32_t free_count;
   std::uint32_t queue_count;
   std::uint32_t borrowed; /* entries that queues hold beyond their guaranteed share */

@@ -5,6 +5,7 @@
 #include "core/backoff.hpp"
 #include "core/queue_lock.hpp"
 #include "core/token.hpp"
+#include "core/tree.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -218,7 +219,7 @@ Micros Dispatcher::extend(Index database, JobId id, Token token, Micros lease,
   const Micros span = lease > 0 ? lease : q.options.lease;
   q.leased.erase(q.leased.iterator_to(*e));
   e->at = later(platform_->monotonic_now(), span);
-  q.leased.insert(q.leased.end(), *e);
+  insert_near_end(q.leased, *e);
   set_deadline_timer(q, e->at);
   *verdict = Verdict::ok;
   return later(platform_->wall_now(), span);
@@ -252,7 +253,7 @@ bool Dispatcher::heartbeat(EntryRef ref, Index worker, Micros lease, LeaseRow* o
     *state = HeartbeatState::leased;
     q.leased.erase(q.leased.iterator_to(*e));
     e->at = later(monotonic, lease > 0 ? lease : q.options.lease);
-    q.leased.insert(q.leased.end(), *e);
+    insert_near_end(q.leased, *e);
     set_deadline_timer(q, e->at);
   }
   fill_lease(q, *e, wall, monotonic, out);
