@@ -157,7 +157,7 @@ SELECT outcome.job_id,
        CASE WHEN outcome.kind IN ('attempt_failed', 'dead_lettered') THEN outcome.detail OPERATOR(pg_catalog.->>) 'worker' END AS worker,
        CASE outcome.kind
            WHEN 'attempt_failed' THEN
-               CASE outcome.detail OPERATOR(pg_catalog.->>) 'reason' WHEN 'lease_expired' THEN 'expired' ELSE 'failed' END
+               CASE outcome.detail OPERATOR(pg_catalog.->>) 'reason' WHEN 'lease expired' THEN 'expired' ELSE 'failed' END
            WHEN 'dead_lettered' THEN 'dead_letter'
            WHEN 'rescheduled' THEN 'deferred'
            WHEN 'purged' THEN 'cancelled'

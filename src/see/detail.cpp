@@ -13,7 +13,7 @@ namespace dw::see {
 namespace {
 
 /* Written by the sweep into the detail of an attempt whose lease ran out. */
-constexpr std::string_view kLeaseExpired = "lease_expired";
+constexpr std::string_view kLeaseExpired = "lease expired";
 
 JsonbValue* find_member(Datum object, const char* name) {
   Jsonb* const json = DatumGetJsonbP(object);

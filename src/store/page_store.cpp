@@ -193,7 +193,7 @@ void PageStore::note_page(uint8 segment, uint32 block) {
 /* One kind of outcome of one queue in one segment, of one worker's leases; sorted by id. */
 void PageStore::write_group(const core::Expiry* const* group, int n, TimestampTz now) {
   const core::Expiry& first = *group[0];
-  const char* const reason = first.rolled_back ? "claim_rolled_back" : "lease_expired";
+  const char* const reason = first.rolled_back ? "claim rolled back" : "lease expired";
   const Datum detail = failure_detail(first.worker, Datum{0}, false, reason);
   auto* const members = pg::allocate<core::OutcomeMember>(static_cast<Size>(n));
   for (int i = 0; i < n; i++) {

@@ -4,6 +4,8 @@
 use strict;
 use warnings FATAL => 'all';
 
+use FindBin;
+use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -84,6 +86,19 @@ is($one->try(q{CALL durable_work.wait_for_work('{a,c,b}', '1 h')}), 'ok', 'one o
 is($one->query(q{SELECT payload->>'n' FROM durable_work.claim('{a,b,c}'::text[], 'w')}), 'other', 'and has the job');
 is($one->try(q{CALL durable_work.wait_for_work('{a}', '50 ms')}), 'ok', 'a wait without result is no error');
 is($one->try(q{CALL durable_work.wait_for_work('{a}', '0')}), 'ok', 'nor is one that does not wait');
+
+# --- wait and claim in one pipeline ---------------------------------------------------------------
+my ($out, $err) = ('', '');
+my $client = IPC::Run::start(
+    [ '/usr/bin/python3', "$FindBin::RealBin/../clients/pipelined_wait.py", '--dsn', $node->connstr('postgres'), 'a' ],
+    '>', \$out, '2>', \$err);
+ok(wait_until($node, 'postgres', <<'SQL'), 'with the claim behind it in the pipeline a wait holds no snapshot either');
+SELECT count(*) = 1 FROM pg_stat_activity
+WHERE state = 'active' AND wait_event_type = 'Extension' AND query LIKE '%wait_for_work%' AND backend_xmin IS NULL
+SQL
+sql(q{SELECT durable_work.enqueue('a', '{"n": 6}')});
+$client->finish;
+is($out . $err, "6 completed nothing left\n", 'the job comes with the wait\'s own reply, and no row when there is none');
 
 # --- where it is refused --------------------------------------------------------------------------
 is($one->try('BEGIN; CALL durable_work.wait_for_work(\'{a}\', \'1 h\')'), '25001', 'refused in a transaction block');
