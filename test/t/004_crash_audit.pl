@@ -46,10 +46,12 @@ sub start_client {
     return;
 }
 
-# Reads one value; undef while the server does not answer.
+# Reads one value; undef while the server does not answer. A psql that is refused may be gone before
+# the statement is written to it; then the module dies of a broken pipe.
 sub ask {
     my ($sql) = @_;
-    my ($status, $out) = $node->psql('postgres', $sql, on_error_die => 0, on_error_stop => 1);
+    my ($status, $out) = eval { $node->psql('postgres', $sql, on_error_die => 0, on_error_stop => 1) };
+    die $@ if $@ && $@ !~ /Broken pipe/;
     return defined $status && $status == 0 ? $out : undef;
 }
 
