@@ -14,11 +14,15 @@ use DurableWork;
 my @quiet = ('autovacuum = off', 'bgwriter_lru_maxpages = 0', 'checkpoint_timeout = 1h', 'wal_level = minimal',
     'max_wal_senders = 0', 'synchronous_commit = off', 'wal_writer_delay = 10s');
 
-for my $extra ([], ['--data-checksums']) {
-    my $what = @$extra ? 'with checksums' : 'without checksums';
-    my $node = new_server(@$extra ? 'summed' : 'plain', init => { extra => $extra }, conf => \@quiet);
+for my $summed (0, 1) {
+    my $what = $summed ? 'with checksums' : 'without checksums';
+    # From 18 on they are the default.
+    my $node = new_server(
+        $summed ? 'summed' : 'plain',
+        init => $summed ? { extra => ['--data-checksums'] } : { no_data_checksums => 1 },
+        conf => \@quiet);
     my $session = new_session($node);
-    is($session->query('SHOW data_checksums'), @$extra ? 'on' : 'off', "$what: as wanted");
+    is($session->query('SHOW data_checksums'), $summed ? 'on' : 'off', "$what: as wanted");
     $session->query(<<'SQL');
 SELECT durable_work.create_queue('q', lease => '1 h')
 ;
