@@ -41,6 +41,15 @@ using ::RelFileNumber;
 inline RelFileNumber rel_file_number(Relation relation) { return relation->rd_locator.relNumber; }
 #endif
 
+// This process's place in the array of all processes; 17 took it out of PGPROC.
+inline ProcNumber my_proc_number() {
+#if PG_VERSION_NUM >= 170000
+  return MyProcNumber;
+#else
+  return MyProc->pgprocno;
+#endif
+}
+
 // 17 brought named wait events of extensions; before, all show as "Extension".
 // Call once per process and name and keep the number (needs shared memory).
 inline uint32 new_wait_event([[maybe_unused]] const char* name) {

@@ -4,7 +4,7 @@
  */
 #include "pg/headers.hpp"
 
-#include "runtime/server.hpp"
+#include "pg/latch.hpp"
 #include "runtime/session.hpp"
 #include "runtime/shared.hpp"
 
@@ -25,12 +25,12 @@ void nudge_housekeeper(Oid database, bool leave) {
     }
     return found;
   });
-  for (uint32 i = 0; i < count; i++) set_latch_of(procs[i]);
+  for (uint32 i = 0; i < count; i++) pg::set_latch_of(procs[i]);
 }
 
 void wake_launcher() {
   const int launcher = control()->launcher.load(std::memory_order_acquire);
-  if (launcher != kNoProcess) set_latch_of(launcher);
+  if (launcher != kNoProcess) pg::set_latch_of(launcher);
 }
 
 }  // namespace
@@ -55,7 +55,8 @@ void close_database_until_end(Oid database) {
 }
 
 void reopen_closed_database() {
-  const Oid database = closing()[my_proc_number()].exchange(InvalidOid, std::memory_order_seq_cst);
+  const Oid database =
+      closing()[pg::my_proc_number()].exchange(InvalidOid, std::memory_order_seq_cst);
   if (OidIsValid(database)) poke_about(database);
 }
 

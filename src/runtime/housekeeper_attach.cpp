@@ -14,7 +14,6 @@
 #include "pg/error.hpp"
 #include "runtime/epoch.hpp"
 #include "runtime/housekeeper.hpp"
-#include "runtime/server.hpp"
 #include "runtime/session.hpp"
 #include "store/catalog.hpp"
 
@@ -64,7 +63,7 @@ Attach attach_slot(Housekeeper* self) {
   self->incarnation = slot.incarnation;
   self->took_over = control()->attended[self->slot] == self->incarnation;
   control()->attended[self->slot] = self->incarnation;
-  control()->housekeeper[self->slot].store(my_proc_number(), std::memory_order_release);
+  control()->housekeeper[self->slot].store(pg::my_proc_number(), std::memory_order_release);
 
   const bool is_new = slot.state != core::DatabaseState::open;
   int64 epoch = 0;

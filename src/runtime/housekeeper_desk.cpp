@@ -1,8 +1,8 @@
 /* The housekeeper's side of the desk where it meets the launcher. */
 #include "pg/headers.hpp"
 
+#include "pg/latch.hpp"
 #include "runtime/housekeeper.hpp"
-#include "runtime/server.hpp"
 #include "runtime/shared.hpp"
 
 namespace dw::runtime {
@@ -11,14 +11,14 @@ namespace {
 
 void wake_launcher() {
   const int launcher = control()->launcher.load(std::memory_order_acquire);
-  if (launcher != kNoProcess) set_latch_of(launcher);
+  if (launcher != kNoProcess) pg::set_latch_of(launcher);
 }
 
 /* On every exit, after the open transaction was aborted. */
 void leave_desk(int, Datum argument) {
   auto* const self = reinterpret_cast<Housekeeper*>(DatumGetPointer(argument));
   if (self->slot != core::kNone) {
-    int me = my_proc_number();
+    int me = pg::my_proc_number();
     control()->housekeeper[self->slot].compare_exchange_strong(me, kNoProcess);
   }
   under_control_lock([self] {
@@ -42,7 +42,7 @@ bool take_desk(Housekeeper* self, Datum argument) {
     Desk& desk = *self->desk;
     if (desk.generation != self->generation || desk.state != DeskState::starting) return false;
     desk.state = DeskState::working;
-    desk.proc = my_proc_number();
+    desk.proc = pg::my_proc_number();
     return true;
   });
   if (mine) before_shmem_exit(leave_desk, PointerGetDatum(self));

@@ -20,7 +20,6 @@
 #include "pg/subtransaction.hpp"
 #include "runtime/launcher.hpp"
 #include "runtime/process.hpp"
-#include "runtime/server.hpp"
 #include "runtime/session.hpp"
 #include "runtime/shared.hpp"
 
@@ -110,7 +109,7 @@ int64 start_missing(Launcher* self) {
 }
 
 void leave_launcher(int, Datum) {
-  int me = my_proc_number();
+  int me = pg::my_proc_number();
   control()->launcher.compare_exchange_strong(me, kNoProcess);
 }
 
@@ -120,7 +119,7 @@ extern "C" void dw_launcher_main_body(Datum) {
   Launcher* const self = &the_launcher;
   start_worker_process();
   before_shmem_exit(leave_launcher, 0);
-  control()->launcher.store(my_proc_number(), std::memory_order_release);
+  control()->launcher.store(pg::my_proc_number(), std::memory_order_release);
   BackgroundWorkerInitializeConnection(nullptr, nullptr, 0);
   use_own_settings("durable_work launcher");
   self->memory = pg::new_context(TopMemoryContext, "durable_work launcher");

@@ -5,7 +5,7 @@
 
 #include "pg/headers.hpp"
 
-#include "runtime/server.hpp"
+#include "pg/latch.hpp"
 #include "runtime/shared.hpp"
 
 namespace dw::runtime {
@@ -37,11 +37,11 @@ core::Micros monotonic_now() {
 
 double random() { return pg_prng_double(&pg_global_prng_state); }
 
-void wake_waiter(core::Index waiter) { set_latch_of(static_cast<int>(waiter)); }
+void wake_waiter(core::Index waiter) { pg::set_latch_of(static_cast<int>(waiter)); }
 
 void wake_housekeeper(core::Index database) {
   const int proc = control()->housekeeper[database].load(std::memory_order_acquire);
-  if (proc != kNoProcess) set_latch_of(proc);
+  if (proc != kNoProcess) pg::set_latch_of(proc);
 }
 
 constexpr core::Platform kPlatform = {lock,   unlock,      wall_now,        monotonic_now,

@@ -18,7 +18,6 @@
 
 #include "pg/datum.hpp"
 #include "pg/error.hpp"
-#include "runtime/server.hpp"
 #include "runtime/session.hpp"
 #include "runtime/shared.hpp"
 
@@ -46,7 +45,7 @@ WorkerMemory last_worker;
 
 /* The last waiter that was woken must not take the wake with it. */
 void leave_waiting(int, Datum) {
-  const auto self = static_cast<core::Index>(my_proc_number());
+  const auto self = static_cast<core::Index>(pg::my_proc_number());
   dispatcher().wait_end(self);
   dispatcher().pass_wake_on(self);
 }
@@ -157,7 +156,7 @@ core::Index database() {
 int level() { return GetCurrentTransactionNestLevel(); }
 
 core::Index waiter() {
-  const auto number = static_cast<core::Index>(my_proc_number());
+  const auto number = static_cast<core::Index>(pg::my_proc_number());
   if (unlikely(!on_exit_registered)) {
     if (number >= control()->waiters)
       pg::raise(DW_INTERNAL_ERROR, "durable_work has no waiter for this kind of process");
