@@ -64,9 +64,9 @@ bool Dispatcher::open_job_ids(Index database, std::uint32_t sequence, JobId firs
   return true;
 }
 
+/* What was given stays the floor of the next block: a session may still bring a lower one. */
 void Dispatcher::close_job_ids(Database* slot) noexcept {
-  slot->job_ids.store(0, std::memory_order_release);
-  slot->job_id_sequence.store(0, std::memory_order_relaxed);
+  slot->job_ids.fetch_and(~kLeftMask, std::memory_order_acq_rel);
 }
 
 }  // namespace dw::core

@@ -32,7 +32,8 @@ Index Dispatcher::attach_database(DatabaseOid oid) noexcept {
     database.catalog_stale = 0;
     database.epoch = 0;
     database.counter.store(0);
-    close_job_ids(&database);
+    database.job_ids.store(0);
+    database.job_id_sequence.store(0);
     database.current_segment = 0;
     for (JobId& first : database.first_id) first = kNever;
     database.first_id[0] = kAlways;

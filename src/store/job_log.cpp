@@ -294,6 +294,7 @@ uint32 increment_of(Oid sequence) {
 // that of the number just taken. A sequence that this transaction made is not for others yet.
 core::JobId open_block(Oid sequence) {
   for (;;) {
+    CHECK_FOR_INTERRUPTS(); /* many rounds, if somebody has set the sequence back */
     const core::JobId id = nextval_internal(sequence, false);
     const core::Index slot = runtime::database();
     if (slot == core::kNone || runtime::transaction().changes_database()) return id;

@@ -49,6 +49,7 @@ TEST_F(JobIds, AReloadEndsTheBlock) {
   ASSERT_TRUE(open(1));
   d().request_reload(database_);
   EXPECT_EQ(take(), 0);
+  EXPECT_FALSE(open(1)) << "a block from before the reload";
   ASSERT_TRUE(open(5000));
   EXPECT_EQ(take(), 5001);
 }
