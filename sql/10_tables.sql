@@ -29,8 +29,15 @@ CREATE TABLE durable_work.queue (
     backoff_base interval NOT NULL,
     backoff_cap interval NOT NULL,
     jitter double precision NOT NULL,
+    delivery text NOT NULL,
+    max_length bigint,
+    overflow text NOT NULL,
     retention interval NOT NULL,
+    dead_letter_queue integer,
+    durable_claims boolean NOT NULL,
     strict boolean NOT NULL,
+    max_runtime interval,
+    max_payload bigint NOT NULL,
     paused boolean NOT NULL DEFAULT false,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );

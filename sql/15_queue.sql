@@ -8,24 +8,37 @@ CREATE FUNCTION durable_work.create_queue(
     backoff_base interval DEFAULT '5 s',
     backoff_cap interval DEFAULT '1 h',
     jitter double precision DEFAULT 1.0,
+    delivery text DEFAULT 'at_least_once',
+    max_length bigint DEFAULT NULL,
+    overflow text DEFAULT 'reject',
     retention interval DEFAULT '24 h',
     dedupe_window interval DEFAULT '7 d',
-    strict boolean DEFAULT false
+    dead_letter_queue text DEFAULT NULL,
+    durable_claims boolean DEFAULT false,
+    strict boolean DEFAULT false,
+    max_runtime interval DEFAULT NULL,
+    max_payload text DEFAULT '1 MB'
 ) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_create_queue';
 REVOKE ALL ON FUNCTION durable_work.create_queue(text, interval, integer, text, interval, interval, double precision,
-    interval, interval, boolean) FROM PUBLIC;
+    text, bigint, text, interval, interval, text, boolean, boolean, interval, text) FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.create_queue(text, interval, integer, text, interval, interval, double precision,
-    interval, interval, boolean) IS
+    text, bigint, text, interval, interval, text, boolean, boolean, interval, text) IS
 'Makes a queue, with a topic of the same name that its producers write to. The same call again does nothing; with other settings it raises DW003.
 lease: how long a claimed job belongs to its worker unless extended (up to 365 days).
 max_attempts: claims before a job goes to the dead letters (1 to 32767).
 backoff, backoff_base, backoff_cap: pause before a retry: exponential doubles from base to cap, linear adds base each time, fixed is always base.
 jitter: part of the pause that is random, 0 (none) to 1 (all of it).
+delivery: at_least_once, or at_most_once: a job is handed out a single time, and when its outcome stays unknown it is a dead letter.
+max_length: unfinished jobs that the queue takes (1 and more; null or 0: any number). overflow says what happens to one more: reject raises DW005, drop_oldest makes room by making the oldest waiting job a dead letter.
 retention: how long finished jobs stay visible.
 dedupe_window: how long an idempotency key is remembered.
-strict: a job is handed out only once its enqueue is on disk, and its completion is flushed, also under synchronous_commit = off.';
+dead_letter_queue: a queue that gets a new job for each dead letter of this one (null or empty: none).
+durable_claims: each claim is recorded in the log, so that attempts are counted over a crash of the server too.
+strict: a job is handed out only once its enqueue is on disk, and its completion is flushed, also under synchronous_commit = off.
+max_runtime: how long one attempt may take, whatever its lease is extended to (null or 0: any time).
+max_payload: largest payload, as a size with unit (1 byte to 255 MB).';
 
 CREATE FUNCTION durable_work.alter_queue(
     queue text,
@@ -35,17 +48,24 @@ CREATE FUNCTION durable_work.alter_queue(
     backoff_base interval DEFAULT NULL,
     backoff_cap interval DEFAULT NULL,
     jitter double precision DEFAULT NULL,
+    delivery text DEFAULT NULL,
+    max_length bigint DEFAULT NULL,
+    overflow text DEFAULT NULL,
     retention interval DEFAULT NULL,
     dedupe_window interval DEFAULT NULL,
-    strict boolean DEFAULT NULL
+    dead_letter_queue text DEFAULT NULL,
+    durable_claims boolean DEFAULT NULL,
+    strict boolean DEFAULT NULL,
+    max_runtime interval DEFAULT NULL,
+    max_payload text DEFAULT NULL
 ) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_alter_queue';
 REVOKE ALL ON FUNCTION durable_work.alter_queue(text, interval, integer, text, interval, interval, double precision,
-    interval, interval, boolean) FROM PUBLIC;
+    text, bigint, text, interval, interval, text, boolean, boolean, interval, text) FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.alter_queue(text, interval, integer, text, interval, interval, double precision,
-    interval, interval, boolean) IS
-'Changes the options that are given (see create_queue) and keeps those that are null; 22023 when all are. It takes effect when the transaction commits. Leases that are out keep their deadline.';
+    text, bigint, text, interval, interval, text, boolean, boolean, interval, text) IS
+'Changes the options that are given (see create_queue) and keeps those that are null; 22023 when all are. max_length => 0, max_runtime => ''0'' and dead_letter_queue => '''' take the option away. It takes effect when the transaction commits. Leases that are out keep their deadline.';
 
 CREATE FUNCTION durable_work.drop_queue(queue text, force boolean DEFAULT false) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE
@@ -83,12 +103,22 @@ SELECT queue.name AS queue,
        queue.backoff_base,
        queue.backoff_cap,
        queue.jitter,
+       queue.delivery,
+       queue.max_length,
+       queue.overflow,
        queue.retention,
        topic.dedupe_window,
+       dead_letter_queue.name AS dead_letter_queue,
+       queue.durable_claims,
        queue.strict,
+       queue.max_runtime,
+       queue.max_payload,
        queue.paused,
        queue.created_at
 FROM durable_work.queue AS queue
-JOIN durable_work.topic AS topic ON topic.id OPERATOR(pg_catalog.=) queue.topic;
+JOIN durable_work.topic AS topic ON topic.id OPERATOR(pg_catalog.=) queue.topic
+LEFT JOIN durable_work.queue AS dead_letter_queue
+    ON dead_letter_queue.id OPERATOR(pg_catalog.=) queue.dead_letter_queue;
 REVOKE ALL ON durable_work.queues FROM PUBLIC;
 COMMENT ON VIEW durable_work.queues IS 'Queues and their options';
+COMMENT ON COLUMN durable_work.queues.max_payload IS 'Bytes';

@@ -52,11 +52,17 @@ struct QueueOptions {
   Micros backoff_base = 5 * kSecond;
   Micros backoff_cap = 3600 * kSecond;
   double jitter = 1.0;
+  Micros max_runtime = 0;      /* 0: none */
+  std::int64_t max_length = 0; /* 0: none */
   std::int32_t max_attempts = 20;
   Backoff backoff = Backoff::exponential;
   bool paused = false;
   bool strict = false;
-  std::uint8_t unused = 0;
+  bool at_most_once = false;
+  bool durable_claims = false;
+  bool drop_oldest = false;
+
+  friend bool operator==(const QueueOptions&, const QueueOptions&) = default;
 };
 
 /*

@@ -21,23 +21,39 @@ enum Argument {
   argument_backoff_base,
   argument_backoff_cap,
   argument_jitter,
+  argument_delivery,
+  argument_max_length,
+  argument_overflow,
   argument_retention,
   argument_dedupe_window,
-  argument_strict
+  argument_dead_letter_queue,
+  argument_durable_claims,
+  argument_strict,
+  argument_max_runtime,
+  argument_max_payload
 };
 
 constexpr int64 kLongestLease = int64{365} * USECS_PER_DAY;
 /* Keeps every sum of a time and an interval within what the server can show. */
 constexpr int64 kLongestInterval = int64{36500} * USECS_PER_DAY;
 
-constexpr std::string_view kBackoffs[] = {"exponential", "linear", "fixed"};
+/* What the server can store in one jsonb. */
+constexpr int64 kLargestPayload = int64{255} * 1024 * 1024;
 
-core::Backoff read_backoff(std::string_view value) {
-  for (std::size_t i = 0; i < std::size(kBackoffs); i++) {
-    if (value == kBackoffs[i]) return static_cast<core::Backoff>(i);
+constexpr std::string_view kBackoffs[] = {"exponential", "linear", "fixed"};
+constexpr std::string_view kDeliveries[] = {"at_least_once", "at_most_once"};
+constexpr std::string_view kOverflows[] = {"reject", "drop_oldest"};
+constexpr std::string_view kBooleans[] = {"false", "true"};
+
+/* Place of the argument's value among the words. */
+template <std::size_t n>
+std::size_t read_word(FunctionCallInfo fcinfo, int number, const char* name,
+                      const std::string_view (&words)[n], const char* hint) {
+  const std::string_view value = pg::required_text(fcinfo, number, name, 1, NAMEDATALEN);
+  for (std::size_t i = 0; i < n; i++) {
+    if (value == words[i]) return i;
   }
-  pg::raise_invalid(psprintf("backoff \"%s\" is not known", pg::copy(value)), nullptr,
-                    "Use exponential, linear or fixed.");
+  pg::raise_invalid(psprintf("%s \"%s\" is not known", name, pg::copy(value)), nullptr, hint);
 }
 
 const char* interval_text(int64 microseconds) {
@@ -60,6 +76,51 @@ int64 read_lease(FunctionCallInfo fcinfo) {
   return lease;
 }
 
+/* Bytes; units as the server's own settings take them. */
+int64 read_max_payload(FunctionCallInfo fcinfo) {
+  const Datum text = pg::required_datum(fcinfo, argument_max_payload, "max_payload");
+  const int64 bytes = DatumGetInt64(DirectFunctionCall1(pg_size_bytes, text));
+  pg::check_range(bytes, "max_payload", 1, kLargestPayload);
+  return bytes;
+}
+
+/* 0: none. */
+core::QueueId read_dead_letter_queue(FunctionCallInfo fcinfo) {
+  const auto name = pg::optional_text(fcinfo, argument_dead_letter_queue, "dead_letter_queue", 0,
+                                      core::kQueueNameSize - 1);
+  return name && !name->empty() ? store::require_queue(*name).id : 0;
+}
+
+void read_limits(FunctionCallInfo fcinfo, bool keep_null, store::QueueSettings* settings) {
+  const auto given = [fcinfo, keep_null](Argument number) {
+    return !keep_null || !pg::is_null(fcinfo, number);
+  };
+  core::QueueOptions& options = settings->options;
+  if (given(argument_max_length))
+    options.max_length =
+        pg::optional_bigint(fcinfo, argument_max_length, "max_length", 0).value_or(0);
+  if (given(argument_overflow))
+    options.drop_oldest = read_word(fcinfo, argument_overflow, "overflow", kOverflows,
+                                    "Use reject or drop_oldest.") == 1;
+  if (given(argument_max_runtime))
+    options.max_runtime =
+        pg::is_null(fcinfo, argument_max_runtime)
+            ? 0
+            : read_interval(fcinfo, argument_max_runtime, "max_runtime", kLongestInterval);
+  if (given(argument_max_payload)) settings->max_payload = read_max_payload(fcinfo);
+  if (given(argument_dead_letter_queue))
+    settings->dead_letter_queue = read_dead_letter_queue(fcinfo);
+}
+
+/* The name that a message shows for a queue's number. */
+const char* queue_name(core::QueueId id) {
+  if (id == 0) return "none";
+  const store::QueueInfo* const queue = store::find_queue_by_id(id);
+  return queue != nullptr ? pstrdup(queue->name) : psprintf("%d", id);
+}
+
+const char* number_text(int64 value) { return value == 0 ? "none" : psprintf(INT64_FORMAT, value); }
+
 void add_difference(StringInfo text, const char* name, const char* is, const char* given) {
   appendStringInfo(text, "%s%s is %s, not %s", text->len == 0 ? "" : "; ", name, is, given);
 }
@@ -76,8 +137,8 @@ void read_settings(FunctionCallInfo fcinfo, bool keep_null, store::QueueSettings
     options.max_attempts =
         pg::required_int(fcinfo, argument_max_attempts, "max_attempts", 1, core::kMostAttempts);
   if (given(argument_backoff))
-    options.backoff =
-        read_backoff(pg::required_text(fcinfo, argument_backoff, "backoff", 1, NAMEDATALEN));
+    options.backoff = static_cast<core::Backoff>(read_word(
+        fcinfo, argument_backoff, "backoff", kBackoffs, "Use exponential, linear or fixed."));
   if (given(argument_backoff_base))
     options.backoff_base =
         read_interval(fcinfo, argument_backoff_base, "backoff_base", kLongestInterval);
@@ -91,7 +152,13 @@ void read_settings(FunctionCallInfo fcinfo, bool keep_null, store::QueueSettings
   if (given(argument_dedupe_window))
     settings->dedupe_window =
         read_interval(fcinfo, argument_dedupe_window, "dedupe_window", kLongestInterval);
+  if (given(argument_delivery))
+    options.at_most_once = read_word(fcinfo, argument_delivery, "delivery", kDeliveries,
+                                     "Use at_least_once or at_most_once.") == 1;
+  if (given(argument_durable_claims))
+    options.durable_claims = pg::required_bool(fcinfo, argument_durable_claims, "durable_claims");
   if (given(argument_strict)) options.strict = pg::required_bool(fcinfo, argument_strict, "strict");
+  read_limits(fcinfo, keep_null, settings);
 
   if (options.backoff_base > options.backoff_cap)
     pg::raise_invalid(
@@ -119,10 +186,27 @@ const char* describe_difference(const store::QueueSettings& is, const store::Que
   compare_intervals("backoff_cap", a.backoff_cap, b.backoff_cap);
   if (a.jitter != b.jitter)
     add_difference(&text, "jitter", psprintf("%g", a.jitter), psprintf("%g", b.jitter));
+  const auto compare_words = [&text](const char* name, const std::string_view* words, bool x,
+                                     bool y) {
+    if (x != y) add_difference(&text, name, words[x ? 1 : 0].data(), words[y ? 1 : 0].data());
+  };
+  compare_words("delivery", kDeliveries, a.at_most_once, b.at_most_once);
+  if (a.max_length != b.max_length)
+    add_difference(&text, "max_length", number_text(a.max_length), number_text(b.max_length));
+  compare_words("overflow", kOverflows, a.drop_oldest, b.drop_oldest);
   compare_intervals("retention", is.retention, given.retention);
   compare_intervals("dedupe_window", is.dedupe_window, given.dedupe_window);
-  if (a.strict != b.strict)
-    add_difference(&text, "strict", a.strict ? "true" : "false", b.strict ? "true" : "false");
+  if (is.dead_letter_queue != given.dead_letter_queue)
+    add_difference(&text, "dead_letter_queue", queue_name(is.dead_letter_queue),
+                   queue_name(given.dead_letter_queue));
+  compare_words("durable_claims", kBooleans, a.durable_claims, b.durable_claims);
+  compare_words("strict", kBooleans, a.strict, b.strict);
+  if (a.max_runtime != b.max_runtime)
+    add_difference(&text, "max_runtime", a.max_runtime == 0 ? "none" : interval_text(a.max_runtime),
+                   b.max_runtime == 0 ? "none" : interval_text(b.max_runtime));
+  if (is.max_payload != given.max_payload)
+    add_difference(&text, "max_payload", number_text(is.max_payload),
+                   number_text(given.max_payload));
   if (text.len == 0) return nullptr;
   appendStringInfoChar(&text, '.');
   return text.data;

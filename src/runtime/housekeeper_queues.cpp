@@ -54,12 +54,6 @@ void collect_row(const store::QueueInfo& info, void* arg) {
   std::memcpy(row.name, info.name, sizeof row.name);
 }
 
-bool same_options(const core::QueueOptions& a, const core::QueueOptions& b) {
-  return a.lease == b.lease && a.backoff_base == b.backoff_base && a.backoff_cap == b.backoff_cap &&
-         a.jitter == b.jitter && a.max_attempts == b.max_attempts && a.backoff == b.backoff &&
-         a.paused == b.paused && a.strict == b.strict;
-}
-
 int list_active_slots(const Housekeeper& self, ActiveSlot* slots) {
   int count = 0;
   for (core::Index i = 0; i < core::kMostQueues; i++) {
@@ -83,7 +77,7 @@ bool apply_row(const Housekeeper& self, const QueueRow& row) {
   core::Dispatcher& engine = dispatcher();
   const core::Index known = engine.find_queue(self.slot, row.id);
   if (known != core::kNone) {
-    if (same_options(arena()->queues[known].options, row.options)) return false;
+    if (arena()->queues[known].options == row.options) return false;
     engine.set_queue_options(self.slot, row.id, row.options);
     return true;
   }

@@ -42,6 +42,8 @@ struct QueueInfo {
   core::QueueOptions options;
   int64 dedupe_window; /* microseconds */
   int64 retention;
+  int64 max_payload;               /* bytes */
+  core::QueueId dead_letter_queue; /* 0: none */
   char name[core::kQueueNameSize];
 };
 

@@ -41,8 +41,15 @@ enum QueueColumn {
   queue_backoff_base,
   queue_backoff_cap,
   queue_jitter,
+  queue_delivery,
+  queue_max_length,
+  queue_overflow,
   queue_retention,
+  queue_dead_letter_queue,
+  queue_durable_claims,
   queue_strict,
+  queue_max_runtime,
+  queue_max_payload,
   queue_paused,
   queue_columns
 };
@@ -103,15 +110,19 @@ int64 span_of(Datum value) {
   return days * USECS_PER_DAY + span->time;
 }
 
-core::Backoff backoff_of(Datum value) {
+std::string_view view_of(Datum value) {
   const text* const name = DatumGetTextPP(value);
-  const std::string_view view(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+  return {VARDATA_ANY(name), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(name))};
+}
+
+core::Backoff backoff_of(Datum value) {
+  const std::string_view view = view_of(value);
   if (view == "linear") return core::Backoff::linear;
   if (view == "fixed") return core::Backoff::fixed;
   return core::Backoff::exponential;
 }
 
-/* Calls each with the first `columns` values of every row. */
+/* Calls each with the first `columns` values and null marks of every row. */
 template <typename Each>
 void scan_table(Oid relation_id, Snapshot snapshot, int columns, Each each) {
   Relation const relation = table_open(relation_id, AccessShareLock);
@@ -119,7 +130,7 @@ void scan_table(Oid relation_id, Snapshot snapshot, int columns, Each each) {
   TableScanDesc const scan = table_beginscan(relation, snapshot, 0, nullptr);
   while (table_scan_getnextslot(scan, ForwardScanDirection, slot)) {
     slot_getsomeattrs(slot, columns);
-    each(slot->tts_values);
+    each(slot->tts_values, slot->tts_isnull);
   }
   table_endscan(scan);
   ExecDropSingleTupleTableSlot(slot);
@@ -136,7 +147,7 @@ void read_topics(Snapshot snapshot, TopicList* topics) {
   topics->room = 64;
   topics->rows = pg::allocate<Topic>(topics->room);
   topics->count = 0;
-  scan_table(tables().topic, snapshot, topic_columns, [topics](const Datum* values) {
+  scan_table(tables().topic, snapshot, topic_columns, [topics](const Datum* values, const bool*) {
     if (topics->count == topics->room) {
       topics->room *= 2;
       topics->rows =
@@ -158,7 +169,17 @@ const Topic* topic_with(const TopicList& topics, int32 id) {
   return found != end && found->id == id ? found : nullptr;
 }
 
-void fill_row(const Datum* values, const Topic& topic, QueueInfo* row) {
+void fill_limits(const Datum* values, const bool* nulls, QueueInfo* row) {
+  row->options.max_length =
+      nulls[queue_max_length] ? 0 : std::max<int64>(0, DatumGetInt64(values[queue_max_length]));
+  row->options.drop_oldest = view_of(values[queue_overflow]) == "drop_oldest";
+  row->options.max_runtime = nulls[queue_max_runtime] ? 0 : span_of(values[queue_max_runtime]);
+  row->max_payload = DatumGetInt64(values[queue_max_payload]);
+  row->dead_letter_queue =
+      nulls[queue_dead_letter_queue] ? 0 : DatumGetInt32(values[queue_dead_letter_queue]);
+}
+
+void fill_row(const Datum* values, const bool* nulls, const Topic& topic, QueueInfo* row) {
   *row = QueueInfo{};
   row->id = DatumGetInt32(values[queue_id]);
   row->topic = topic.id;
@@ -169,14 +190,16 @@ void fill_row(const Datum* values, const Topic& topic, QueueInfo* row) {
   row->options.backoff_cap = span_of(values[queue_backoff_cap]);
   row->options.jitter = std::min(1.0, std::max(0.0, DatumGetFloat8(values[queue_jitter])));
   row->options.max_attempts = std::clamp(topic.max_attempts, 1, core::kMostAttempts);
+  row->options.at_most_once = view_of(values[queue_delivery]) == "at_most_once";
+  row->options.durable_claims = DatumGetBool(values[queue_durable_claims]);
   row->options.strict = DatumGetBool(values[queue_strict]);
   row->options.paused = DatumGetBool(values[queue_paused]);
   row->retention = span_of(values[queue_retention]);
   row->dedupe_window = topic.dedupe_window;
-  const text* const name = DatumGetTextPP(values[queue_name]);
-  const std::size_t length =
-      std::min<std::size_t>(VARSIZE_ANY_EXHDR(name), core::kQueueNameSize - 1);
-  memcpy(row->name, VARDATA_ANY(name), length);
+  fill_limits(values, nulls, row);
+  const std::string_view name = view_of(values[queue_name]);
+  const std::size_t length = std::min(name.size(), core::kQueueNameSize - 1);
+  memcpy(row->name, name.data(), length);
   row->name[length] = '\0';
 }
 
@@ -213,16 +236,17 @@ void read_tables(Copy* fresh) {
   uint32 room = 64;
   fresh->rows = pg::allocate<QueueInfo>(room);
   fresh->count = 0;
-  scan_table(fresh->queue_relation, snapshot, queue_columns, [&](const Datum* values) {
-    const Topic* const topic = topic_with(topics, DatumGetInt32(values[queue_topic]));
-    if (topic == nullptr) return;
-    if (fresh->count == room) {
-      room *= 2;
-      fresh->rows =
-          static_cast<QueueInfo*>(repalloc(fresh->rows, mul_size(room, sizeof(QueueInfo))));
-    }
-    fill_row(values, *topic, &fresh->rows[fresh->count++]);
-  });
+  scan_table(
+      fresh->queue_relation, snapshot, queue_columns, [&](const Datum* values, const bool* nulls) {
+        const Topic* const topic = topic_with(topics, DatumGetInt32(values[queue_topic]));
+        if (topic == nullptr) return;
+        if (fresh->count == room) {
+          room *= 2;
+          fresh->rows =
+              static_cast<QueueInfo*>(repalloc(fresh->rows, mul_size(room, sizeof(QueueInfo))));
+        }
+        fill_row(values, nulls, *topic, &fresh->rows[fresh->count++]);
+      });
   UnregisterSnapshot(snapshot);
   std::sort(fresh->rows, fresh->rows + fresh->count,
             [](const QueueInfo& a, const QueueInfo& b) { return a.id < b.id; });

@@ -34,12 +34,13 @@ void close_spi(OwnerScope* scope) {
  * Runs one statement with the latest snapshot, so that also under REPEATABLE READ a queue is
  * changed as it is now, and one that was just made is found.
  */
-uint64 run(const char* statement, int n, const Oid* types, const Datum* values, int expected) {
+uint64 run(const char* statement, int n, const Oid* types, const Datum* values, const char* nulls,
+           int expected) {
   SPIPlanPtr const plan = SPI_prepare(statement, n, const_cast<Oid*>(types));
   if (plan == nullptr)
     elog(ERROR, "statement \"%s\" gave %s", statement, SPI_result_code_string(SPI_result));
   Snapshot const snapshot = RegisterSnapshot(GetLatestSnapshot());
-  const int result = SPI_execute_snapshot(plan, const_cast<Datum*>(values), nullptr, snapshot,
+  const int result = SPI_execute_snapshot(plan, const_cast<Datum*>(values), nulls, snapshot,
                                           InvalidSnapshot, false, true, 0);
   UnregisterSnapshot(snapshot);
   if (result != expected)
@@ -51,7 +52,7 @@ uint64 run(const char* statement, int n, const Oid* types, const Datum* values, 
 template <int n>
 uint64 execute(const char* statement, const Oid (&types)[n], const Datum (&values)[n],
                int expected) {
-  return run(statement, n, types, values, expected);
+  return run(statement, n, types, values, nullptr, expected);
 }
 
 int32 returned_number() {
@@ -67,6 +68,46 @@ Datum interval_datum(int64 microseconds) {
 
 Datum backoff_datum(core::Backoff backoff) {
   return CStringGetTextDatum(kBackoffNames[static_cast<int>(backoff)]);
+}
+
+/* The columns of durable_work.queue that create_queue and alter_queue set, as parameters 3 and up;
+ * 1 and 2 are the caller's. */
+#define SETTING_COLUMNS                                                                 \
+  "lease, backoff, backoff_base, backoff_cap, jitter, delivery, max_length, overflow, " \
+  "retention, dead_letter_queue, durable_claims, strict, max_runtime, max_payload, paused"
+#define SETTING_PARAMETERS "$3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17"
+constexpr int kParameters = 17;
+
+struct Parameters {
+  Oid types[kParameters];
+  Datum values[kParameters];
+  char nulls[kParameters + 1];
+};
+
+Parameters parameters_of(Oid first_type, Datum first, Datum second, const QueueSettings& settings) {
+  const core::QueueOptions& options = settings.options;
+  Parameters all = {
+      {first_type, INT4OID, INTERVALOID, TEXTOID, INTERVALOID, INTERVALOID, FLOAT8OID, TEXTOID,
+       INT8OID, TEXTOID, INTERVALOID, INT4OID, BOOLOID, BOOLOID, INTERVALOID, INT8OID, BOOLOID},
+      {first, second, interval_datum(options.lease), backoff_datum(options.backoff),
+       interval_datum(options.backoff_base), interval_datum(options.backoff_cap),
+       Float8GetDatum(options.jitter),
+       CStringGetTextDatum(options.at_most_once ? "at_most_once" : "at_least_once"),
+       Int64GetDatum(options.max_length),
+       CStringGetTextDatum(options.drop_oldest ? "drop_oldest" : "reject"),
+       interval_datum(settings.retention), Int32GetDatum(settings.dead_letter_queue),
+       BoolGetDatum(options.durable_claims), BoolGetDatum(options.strict),
+       interval_datum(options.max_runtime), Int64GetDatum(settings.max_payload),
+       BoolGetDatum(options.paused)},
+      "                 "};
+  if (options.max_length == 0) all.nulls[8] = 'n';
+  if (settings.dead_letter_queue == 0) all.nulls[11] = 'n';
+  if (options.max_runtime == 0) all.nulls[14] = 'n';
+  return all;
+}
+
+void write_settings(const char* statement, const Parameters& all, int expected) {
+  run(statement, kParameters, all.types, all.values, all.nulls, expected);
 }
 
 void note(core::ActionKind kind, core::QueueId id, core::QueueRef slot,
@@ -101,7 +142,8 @@ void announce(core::QueueId id, std::string_view name, const core::QueueOptions&
 }  // namespace
 
 QueueSettings settings_of(const QueueInfo& queue) {
-  return QueueSettings{queue.options, queue.retention, queue.dedupe_window};
+  return QueueSettings{queue.options, queue.retention, queue.dedupe_window, queue.max_payload,
+                       queue.dead_letter_queue};
 }
 
 bool insert_queue(std::string_view name, const QueueSettings& settings) {
@@ -120,18 +162,10 @@ bool insert_queue(std::string_view name, const QueueSettings& settings) {
   int32 id = 0;
   if (is_new) {
     const int32 topic = returned_number();
-    execute<10>(
-        "INSERT INTO durable_work.queue (name, topic, lease, backoff, backoff_base, backoff_cap, "
-        "jitter, retention, strict, paused) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) "
-        "RETURNING id",
-        {TEXTOID, INT4OID, INTERVALOID, TEXTOID, INTERVALOID, INTERVALOID, FLOAT8OID, INTERVALOID,
-         BOOLOID, BOOLOID},
-        {name_datum, Int32GetDatum(topic), interval_datum(settings.options.lease),
-         backoff_datum(settings.options.backoff), interval_datum(settings.options.backoff_base),
-         interval_datum(settings.options.backoff_cap), Float8GetDatum(settings.options.jitter),
-         interval_datum(settings.retention), BoolGetDatum(settings.options.strict),
-         BoolGetDatum(settings.options.paused)},
-        SPI_OK_INSERT_RETURNING);
+    write_settings("INSERT INTO durable_work.queue (name, topic, " SETTING_COLUMNS
+                   ") VALUES ($1, $2, " SETTING_PARAMETERS ") RETURNING id",
+                   parameters_of(TEXTOID, name_datum, Int32GetDatum(topic), settings),
+                   SPI_OK_INSERT_RETURNING);
     id = returned_number();
   }
   close_spi(&scope);
@@ -158,18 +192,10 @@ void update_queue(const QueueInfo& queue, const QueueSettings& settings) {
   const core::QueueRef slot = queue.slot;
   OwnerScope scope;
   open_spi(&scope);
-  execute<10>(
-      "UPDATE durable_work.queue SET lease = $2, backoff = $3, backoff_base = $4, "
-      "backoff_cap = $5, jitter = $6, retention = $7, strict = $8, paused = $9 "
-      "WHERE id = $1 AND topic = $10",
-      {INT4OID, INTERVALOID, TEXTOID, INTERVALOID, INTERVALOID, FLOAT8OID, INTERVALOID, BOOLOID,
-       BOOLOID, INT4OID},
-      {Int32GetDatum(id), interval_datum(settings.options.lease),
-       backoff_datum(settings.options.backoff), interval_datum(settings.options.backoff_base),
-       interval_datum(settings.options.backoff_cap), Float8GetDatum(settings.options.jitter),
-       interval_datum(settings.retention), BoolGetDatum(settings.options.strict),
-       BoolGetDatum(settings.options.paused), Int32GetDatum(queue.topic)},
-      SPI_OK_UPDATE);
+  write_settings("UPDATE durable_work.queue SET (" SETTING_COLUMNS ") = (" SETTING_PARAMETERS
+                 ") WHERE id = $1 AND topic = $2",
+                 parameters_of(INT4OID, Int32GetDatum(id), Int32GetDatum(queue.topic), settings),
+                 SPI_OK_UPDATE);
   execute<3>(
       "UPDATE durable_work.topic SET dedupe_window = $2, max_attempts = $3 "
       "WHERE id = $1 AND (dedupe_window, max_attempts) IS DISTINCT FROM ($2, $3)",

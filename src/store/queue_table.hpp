@@ -18,6 +18,8 @@ struct QueueSettings {
   core::QueueOptions options;
   int64 retention = 24 * USECS_PER_HOUR;
   int64 dedupe_window = 7 * USECS_PER_DAY;
+  int64 max_payload = 1024 * 1024;     /* bytes */
+  core::QueueId dead_letter_queue = 0; /* none */
 };
 
 QueueSettings settings_of(const QueueInfo& queue);

@@ -78,8 +78,8 @@ SELECT results_eq($$SELECT job_id, inserted FROM durable_work.enqueue('g', '{"n"
 SELECT throws_ok($$SELECT durable_work.enqueue('g', '{"n": "e"}', idempotency_key => 'k')$$, 'DW004', NULL, 'another payload under the key is refused');
 
 -- Calls with names and plain literals; nothing needs a cast.
-SELECT lives_ok($$SELECT durable_work.create_queue(queue => 'named', lease => '1 h', max_attempts => 3, backoff => 'linear', backoff_base => '1 s', backoff_cap => '1 min', jitter => 0.5, retention => '1 d', dedupe_window => '1 d', strict => true);
-    SELECT durable_work.alter_queue(queue => 'named', lease => '2 h', max_attempts => 4, backoff => 'fixed', backoff_base => '2 s', backoff_cap => '2 min', jitter => 1, retention => '2 d', dedupe_window => '2 d', strict => false);
+SELECT lives_ok($$SELECT durable_work.create_queue(queue => 'named', lease => '1 h', max_attempts => 3, backoff => 'linear', backoff_base => '1 s', backoff_cap => '1 min', jitter => 0.5, retention => '1 d', dedupe_window => '1 d', strict => true, delivery => 'at_least_once', max_length => 5, overflow => 'reject', dead_letter_queue => 'g', durable_claims => true, max_runtime => '1 h', max_payload => '1 kB');
+    SELECT durable_work.alter_queue(queue => 'named', lease => '2 h', max_attempts => 4, backoff => 'fixed', backoff_base => '2 s', backoff_cap => '2 min', jitter => 1, retention => '2 d', dedupe_window => '2 d', strict => false, delivery => 'at_least_once', max_length => 6, overflow => 'drop_oldest', dead_letter_queue => '', durable_claims => false, max_runtime => '2 h', max_payload => '2 kB');
     SELECT durable_work.pause_queue(queue => 'named'); SELECT durable_work.resume_queue(queue => 'named');
     SELECT durable_work.enqueue(queue => 'named', payload => '{}', partition_key => 'p', idempotency_key => 'k', priority => 1, delay => '0', max_attempts => 2, headers => '{}');
     SELECT durable_work.enqueue(queue => 'named', payload => '{}', available_at => '2000-01-01');

@@ -20,7 +20,8 @@ CREATE FUNCTION pg_temp.columns_of(view text) RETURNS SETOF text LANGUAGE sql AS
     WHERE attrelid = ('durable_work.' || view)::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum
 $$;
 SELECT results_eq($$SELECT pg_temp.columns_of('queues')$$, ARRAY['queue text', 'lease interval', 'max_attempts integer', 'backoff text', 'backoff_base interval',
-    'backoff_cap interval', 'jitter double precision', 'retention interval', 'dedupe_window interval', 'strict boolean', 'paused boolean',
+    'backoff_cap interval', 'jitter double precision', 'delivery text', 'max_length bigint', 'overflow text', 'retention interval', 'dedupe_window interval',
+    'dead_letter_queue text', 'durable_claims boolean', 'strict boolean', 'max_runtime interval', 'max_payload bigint', 'paused boolean',
     'created_at timestamp with time zone'], 'columns of queues');
 SELECT results_eq($$SELECT pg_temp.columns_of('inbox')$$, ARRAY['id bigint', 'queue text', 'partition_key text', 'partition_bucket integer', 'priority integer',
     'payload jsonb', 'headers jsonb', 'idempotency_key text', 'status text', 'available_at timestamp with time zone', 'created_at timestamp with time zone',
@@ -36,8 +37,8 @@ SELECT results_eq($$SELECT pg_temp.columns_of('attempts')$$, ARRAY['job_id bigin
 -- Functions: name, arguments with names and defaults, result.
 CREATE TEMP TABLE wanted (name text, arguments text, result text);
 INSERT INTO wanted VALUES
-('create_queue', 'queue text, lease interval DEFAULT ''00:01:30''::interval, max_attempts integer DEFAULT 20, backoff text DEFAULT ''exponential''::text, backoff_base interval DEFAULT ''00:00:05''::interval, backoff_cap interval DEFAULT ''01:00:00''::interval, jitter double precision DEFAULT 1.0, retention interval DEFAULT ''24:00:00''::interval, dedupe_window interval DEFAULT ''7 days''::interval, strict boolean DEFAULT false', 'void'),
-('alter_queue', 'queue text, lease interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff text DEFAULT NULL::text, backoff_base interval DEFAULT NULL::interval, backoff_cap interval DEFAULT NULL::interval, jitter double precision DEFAULT NULL::double precision, retention interval DEFAULT NULL::interval, dedupe_window interval DEFAULT NULL::interval, strict boolean DEFAULT NULL::boolean', 'void'),
+('create_queue', 'queue text, lease interval DEFAULT ''00:01:30''::interval, max_attempts integer DEFAULT 20, backoff text DEFAULT ''exponential''::text, backoff_base interval DEFAULT ''00:00:05''::interval, backoff_cap interval DEFAULT ''01:00:00''::interval, jitter double precision DEFAULT 1.0, delivery text DEFAULT ''at_least_once''::text, max_length bigint DEFAULT NULL::bigint, overflow text DEFAULT ''reject''::text, retention interval DEFAULT ''24:00:00''::interval, dedupe_window interval DEFAULT ''7 days''::interval, dead_letter_queue text DEFAULT NULL::text, durable_claims boolean DEFAULT false, strict boolean DEFAULT false, max_runtime interval DEFAULT NULL::interval, max_payload text DEFAULT ''1 MB''::text', 'void'),
+('alter_queue', 'queue text, lease interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff text DEFAULT NULL::text, backoff_base interval DEFAULT NULL::interval, backoff_cap interval DEFAULT NULL::interval, jitter double precision DEFAULT NULL::double precision, delivery text DEFAULT NULL::text, max_length bigint DEFAULT NULL::bigint, overflow text DEFAULT NULL::text, retention interval DEFAULT NULL::interval, dedupe_window interval DEFAULT NULL::interval, dead_letter_queue text DEFAULT NULL::text, durable_claims boolean DEFAULT NULL::boolean, strict boolean DEFAULT NULL::boolean, max_runtime interval DEFAULT NULL::interval, max_payload text DEFAULT NULL::text', 'void'),
 ('drop_queue', 'queue text, force boolean DEFAULT false', 'void'),
 ('pause_queue', 'queue text', 'void'),
 ('resume_queue', 'queue text', 'void'),

@@ -66,6 +66,21 @@ SELECT * FROM pg_temp.refuse('create_queue', $$
 22023 'bad', retention => '-1 s'
 22004 'bad', dedupe_window => NULL
 22023 'bad', dedupe_window => '-1 s'
+22004 'bad', delivery => NULL
+22023 'bad', delivery => ''
+22023 'bad', delivery => 'exactly_once'
+22023 'bad', max_length => -1
+22004 'bad', overflow => NULL
+22023 'bad', overflow => 'drop'
+DW002 'bad', dead_letter_queue => 'nowhere'
+22023 'bad', dead_letter_queue => repeat('q', 128)
+22004 'bad', durable_claims => NULL
+22023 'bad', max_runtime => '-1 s'
+22004 'bad', max_payload => NULL
+22023 'bad', max_payload => ''
+22023 'bad', max_payload => '0'
+22023 'bad', max_payload => '1 elephant'
+22023 'bad', max_payload => '1 TB'
 22004 'bad', strict => NULL
 DW003 'errors'
 DW003 'errors', lease => '2 h'
@@ -87,6 +102,12 @@ DW002 'nowhere', lease => '1 h'
 22023 'errors', jitter => 'NaN'
 22023 'errors', retention => '-1 s'
 22023 'errors', dedupe_window => '-1 s'
+22023 'errors', delivery => 'exactly_once'
+22023 'errors', max_length => -1
+22023 'errors', overflow => 'drop'
+DW002 'errors', dead_letter_queue => 'nowhere'
+22023 'errors', max_runtime => '-1 s'
+22023 'errors', max_payload => '1 TB'
 $$);
 SELECT * FROM pg_temp.refuse('drop_queue', $$
 22004 NULL

@@ -19,16 +19,17 @@ EXCEPTION WHEN OTHERS THEN
     RETURN state || ': ' || message || coalesce(' | ' || nullif(detail, ''), '');
 END $$;
 CREATE FUNCTION pg_temp.options_of(name text) RETURNS text LANGUAGE sql AS $$
-    SELECT concat_ws(' ', lease, max_attempts, backoff, backoff_base, backoff_cap, jitter, retention, dedupe_window, strict, paused)
+    SELECT concat_ws(' ', lease, max_attempts, backoff, backoff_base, backoff_cap, jitter, delivery, max_length, overflow, retention, dedupe_window, dead_letter_queue, durable_claims, strict, max_runtime, max_payload, paused)
     FROM durable_work.queues WHERE queue = name
 $$;
 
 -- The same settings again: nothing. Others: refused, naming each that differs.
 SELECT durable_work.create_queue('queue_a');
+SELECT durable_work.create_queue('queue_dead');
 SELECT pg_temp.options_of('queue_a');
 SELECT pg_temp.try($$SELECT durable_work.create_queue('queue_a')$$);
 SELECT pg_temp.try($$SELECT durable_work.create_queue('queue_a', lease => '90000 ms', retention => '1 d', dedupe_window => '168 h')$$);
-SELECT pg_temp.try($$SELECT durable_work.create_queue('queue_a', '1 min', 3, 'fixed', '1 s', '2 s', 0.5, '2 d', '3 d', true)$$);
+SELECT pg_temp.try($$SELECT durable_work.create_queue('queue_a', '1 min', 3, 'fixed', '1 s', '2 s', 0.5, 'at_most_once', 100, 'drop_oldest', '2 d', '3 d', 'queue_dead', true, true, '1 h', '2 kB')$$);
 SELECT pg_temp.try($$SELECT durable_work.create_queue('queue_a', jitter => 0)$$);
 
 -- Options one by one. What is refused leaves nothing behind.
@@ -40,6 +41,11 @@ FROM unnest(ARRAY[
     $$backoff_base => '-1 s'$$, $$backoff_base => '2 h'$$, $$backoff_cap => '4 s'$$, $$backoff_cap => '200 y'$$,
     $$jitter => -0.1$$, $$jitter => 1.1$$, $$jitter => 'NaN'$$, $$jitter => 'infinity'$$,
     $$retention => '-1 s'$$, $$retention => '102 y'$$, $$dedupe_window => '-1 s'$$, $$dedupe_window => null$$,
+    $$delivery => ''$$, $$delivery => 'exactly_once'$$, $$delivery => null$$,
+    $$max_length => -1$$, $$overflow => 'drop'$$, $$overflow => null$$,
+    $$dead_letter_queue => 'queue_none'$$, $$durable_claims => null$$,
+    $$max_runtime => '-1 s'$$, $$max_runtime => '102 y'$$,
+    $$max_payload => ''$$, $$max_payload => '1 elephant'$$, $$max_payload => '0'$$, $$max_payload => '256 MB'$$, $$max_payload => null$$,
     $$strict => null$$]) WITH ORDINALITY AS o (option, n) ORDER BY n;
 SELECT pg_temp.try($$SELECT durable_work.create_queue(null)$$);
 SELECT pg_temp.try($$SELECT durable_work.create_queue('')$$);
@@ -47,16 +53,18 @@ SELECT pg_temp.try(format('SELECT durable_work.create_queue(%L)', repeat('x', 12
 SELECT pg_temp.try(format('SELECT durable_work.create_queue(%L)', repeat('é', 64)));
 SELECT count(*) FROM durable_work.queues WHERE queue = 'queue_bad';
 -- The limits themselves are fine.
-SELECT pg_temp.try(format('SELECT durable_work.create_queue(%L, ''365 d'', 32767, ''linear'', ''0'', ''0'', 1, ''0'', ''0'')', repeat('x', 127)));
+SELECT pg_temp.try(format('SELECT durable_work.create_queue(%L, ''365 d'', 32767, ''linear'', ''0'', ''0'', 1, retention => ''0'', dedupe_window => ''0'', max_length => 9223372036854775807, max_runtime => ''100 y'', max_payload => ''255 MB'')', repeat('x', 127)));
 SELECT pg_temp.options_of(repeat('x', 127));
 SELECT pg_temp.try(format('SELECT durable_work.drop_queue(%L)', repeat('x', 127)));
 
 -- alter_queue changes what is given.
 SELECT pg_temp.try($$SELECT durable_work.alter_queue('queue_a', lease => '5 min', max_attempts => 7)$$);
 SELECT pg_temp.options_of('queue_a');
-SELECT pg_temp.try($$SELECT durable_work.alter_queue('queue_a', '1 min', 3, 'fixed', '1 s', '2 s', 0.5, '2 d', '3 d', true)$$);
+SELECT pg_temp.try($$SELECT durable_work.alter_queue('queue_a', '1 min', 3, 'fixed', '1 s', '2 s', 0.5, 'at_most_once', 100, 'drop_oldest', '2 d', '3 d', 'queue_dead', true, true, '1 h', '2 kB')$$);
 SELECT pg_temp.options_of('queue_a');
-SELECT pg_temp.try($$SELECT durable_work.create_queue('queue_a', '1 min', 3, 'fixed', '1 s', '2 s', 0.5, '2 d', '3 d', true)$$);
+SELECT pg_temp.try($$SELECT durable_work.create_queue('queue_a', '1 min', 3, 'fixed', '1 s', '2 s', 0.5, 'at_most_once', 100, 'drop_oldest', '2 d', '3 d', 'queue_dead', true, true, '1 h', '2 kB')$$);
+SELECT pg_temp.try($$SELECT durable_work.alter_queue('queue_a', max_length => 0, max_runtime => '0', dead_letter_queue => '', delivery => 'at_least_once', overflow => 'reject', durable_claims => false)$$);
+SELECT pg_temp.options_of('queue_a');
 SELECT pg_temp.try($$SELECT durable_work.alter_queue('queue_a')$$);
 SELECT pg_temp.try($$SELECT durable_work.alter_queue('queue_a', backoff_base => '3 s')$$);
 SELECT pg_temp.try($$SELECT durable_work.alter_queue('queue_a', lease => '0')$$);
