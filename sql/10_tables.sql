@@ -97,6 +97,7 @@ CREATE TABLE durable_work.dead_letter (
     attempts integer NOT NULL,
     enqueued_at timestamptz NOT NULL,
     dead_at timestamptz NOT NULL,
+    expires_at timestamptz,
     partition_key text,
     reason text NOT NULL,
     payload jsonb NOT NULL,

@@ -34,7 +34,7 @@ delivery: at_least_once, or at_most_once: a job is handed out a single time, and
 max_length: unfinished jobs that the queue takes (1 and more; null or 0: any number). overflow says what happens to one more: reject raises DW005, drop_oldest makes room by making the oldest waiting job a dead letter.
 retention: how long finished jobs stay visible.
 dedupe_window: how long an idempotency key is remembered.
-dead_letter_queue: a queue that gets a new job for each dead letter of this one (null or empty: none).
+dead_letter_queue: another queue that gets a new job for each dead letter of this one, beside the dead letter itself, with the same payload, partition_key and priority, and a member dead_letter in its headers (null or empty: none). It takes them also when it is full or paused.
 durable_claims: each claim is recorded in the log, so that attempts are counted over a crash of the server too.
 strict: a job is handed out only once its enqueue is on disk, and its completion is flushed, also under synchronous_commit = off.
 max_runtime: how long one attempt may take, whatever its lease is extended to (null or 0: any time).
@@ -72,7 +72,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_drop_queue';
 REVOKE ALL ON FUNCTION durable_work.drop_queue(text, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.drop_queue(text, boolean) IS
-'Drops a queue with its idempotency keys and dead letters. Raises DW006 while jobs are unfinished, unless force is true: then they are gone, and their holders are told DW001. Jobs whose enqueue commits while the call runs go with the queue.';
+'Drops a queue with its idempotency keys and dead letters. Raises DW006 while jobs are unfinished or another queue has it as dead_letter_queue, unless force is true: then the jobs are gone, their holders are told DW001, and the other queue has no dead_letter_queue any more. Jobs whose enqueue commits while the call runs go with the queue.';
 
 CREATE FUNCTION durable_work.pause_queue(queue text) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE

@@ -9,6 +9,7 @@
 #include "durable_work/abi.h"
 #include "pg/datum.hpp"
 #include "pg/error.hpp"
+#include "queue/dead_letter_queue.hpp"
 #include "queue/settings.hpp"
 #include "runtime/session.hpp"
 #include "store/queue_table.hpp"
@@ -49,10 +50,14 @@ extern "C" Datum dw_alter_queue_body(FunctionCallInfo fcinfo) {
                       "Name the options to change, for example lease => '5 min'.");
   runtime::require_writable("alter_queue()");
 
-  const store::QueueInfo& queue = lock_newest(name);
+  if (queue::ties_dead_letters(fcinfo)) queue::lock_ties();
+  /* A copy: reading the options looks up other queues. */
+  const store::QueueInfo queue = lock_newest(name);
   const store::QueueSettings before = store::settings_of(queue);
   store::QueueSettings settings = before;
   queue::read_settings(fcinfo, true, &settings);
+  if (settings.dead_letter_queue != before.dead_letter_queue)
+    queue::check_tie(queue.id, settings.dead_letter_queue);
   if (queue::describe_difference(before, settings) != nullptr) store::update_queue(queue, settings);
   return pg::void_result();
 }

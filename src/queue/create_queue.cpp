@@ -9,6 +9,7 @@
 #include "durable_work/abi.h"
 #include "pg/datum.hpp"
 #include "pg/error.hpp"
+#include "queue/dead_letter_queue.hpp"
 #include "queue/settings.hpp"
 #include "runtime/session.hpp"
 #include "store/queue_table.hpp"
@@ -31,8 +32,10 @@ extern "C" Datum dw_create_queue_body(FunctionCallInfo fcinfo) {
   runtime::require_preloaded();
   const std::string_view name = pg::required_text(fcinfo, 0, "queue", 1, core::kQueueNameSize - 1);
   store::QueueSettings settings;
-  queue::read_settings(fcinfo, false, &settings);
   runtime::require_writable("create_queue()");
+  /* Nothing refers to a queue that does not exist yet, so there is no circle to look for. */
+  if (queue::ties_dead_letters(fcinfo)) queue::lock_ties();
+  queue::read_settings(fcinfo, false, &settings);
 
   for (;;) {
     const store::QueueInfo* const known = store::find_queue(name);

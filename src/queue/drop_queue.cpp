@@ -1,6 +1,6 @@
 /*
  * drop_queue: removes a queue with its topic, idempotency keys and dead letters. Unless forced it
- * refuses while jobs are unfinished.
+ * refuses while jobs are unfinished, or while dead letters of other queues go to it.
  *
  * The dispatcher answers first: what waits or is leased there is unfinished. Only a queue of which
  * it knows nothing unfinished is counted in the log, all of it unless the queue is live, in which
@@ -14,6 +14,7 @@
 #include "durable_work/abi.h"
 #include "pg/datum.hpp"
 #include "pg/error.hpp"
+#include "queue/dead_letter_queue.hpp"
 #include "runtime/session.hpp"
 #include "store/queue_table.hpp"
 
@@ -24,6 +25,16 @@ using namespace dw;
 [[noreturn]] void refuse(const char* name, const char* detail) {
   pg::raise(DW_WRONG_STATE, psprintf("queue \"%s\" has unfinished jobs", name), detail,
             "Finish or cancel them, or drop the queue with force => true.");
+}
+
+void require_untied(const store::QueueInfo& queue) {
+  const char* const sources = queue::sources_of(queue.id);
+  if (sources == nullptr) return;
+  pg::raise(DW_WRONG_STATE,
+            psprintf("queue \"%s\" is the dead_letter_queue of other queues", queue.name),
+            psprintf("Dead letters go to it from %s.", sources),
+            "Give them another with alter_queue(dead_letter_queue => ...), or drop the queue with "
+            "force => true.");
 }
 
 void require_finished(const store::QueueInfo& queue) {
@@ -51,11 +62,15 @@ extern "C" Datum dw_drop_queue_body(FunctionCallInfo fcinfo) {
   const bool force = pg::required_bool(fcinfo, 1, "force");
   runtime::require_writable("drop_queue()");
 
+  queue::lock_ties();
   /* A queue that is not there is not made first. */
   while (!store::lock_queue(store::require_queue(name, false).id)) {
   }
   const store::QueueInfo queue = store::require_queue(name, false);
-  if (!force) require_finished(queue);
+  if (!force) {
+    require_untied(queue);
+    require_finished(queue);
+  }
   store::delete_queue(queue);
   return pg::void_result();
 }

@@ -84,11 +84,21 @@ int64 read_max_payload(FunctionCallInfo fcinfo) {
   return bytes;
 }
 
-/* 0: none. */
-core::QueueId read_dead_letter_queue(FunctionCallInfo fcinfo) {
+std::optional<std::string_view> dead_letter_queue_name(FunctionCallInfo fcinfo) {
   const auto name = pg::optional_text(fcinfo, argument_dead_letter_queue, "dead_letter_queue", 0,
                                       core::kQueueNameSize - 1);
-  return name && !name->empty() ? store::require_queue(*name).id : 0;
+  return name && !name->empty() ? name : std::nullopt;
+}
+
+/* 0: none. */
+core::QueueId read_dead_letter_queue(FunctionCallInfo fcinfo) {
+  const auto name = dead_letter_queue_name(fcinfo);
+  if (!name) return 0;
+  if (*name == pg::text_view(pg::required_datum(fcinfo, 0, "queue")))
+    pg::raise_invalid(
+        "a queue cannot be its own dead_letter_queue", nullptr,
+        "Name another queue, or none: the dead letters stay in the view dead_letters.");
+  return store::require_queue(*name).id;
 }
 
 void read_limits(FunctionCallInfo fcinfo, bool keep_null, store::QueueSettings* settings) {
@@ -126,6 +136,10 @@ void add_difference(StringInfo text, const char* name, const char* is, const cha
 }
 
 }  // namespace
+
+bool ties_dead_letters(FunctionCallInfo fcinfo) {
+  return dead_letter_queue_name(fcinfo).has_value();
+}
 
 void read_settings(FunctionCallInfo fcinfo, bool keep_null, store::QueueSettings* settings) {
   const auto given = [fcinfo, keep_null](Argument number) {

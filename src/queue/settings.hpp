@@ -20,6 +20,9 @@ constexpr int kLastOption = 16;
  */
 void read_settings(FunctionCallInfo fcinfo, bool keep_null, store::QueueSettings* settings);
 
+/* Whether a dead_letter_queue is named: then lock_ties() comes before read_settings(). */
+bool ties_dead_letters(FunctionCallInfo fcinfo);
+
 /* Sentence that names what differs, or nullptr when nothing does. `paused` is no option. */
 const char* describe_difference(const store::QueueSettings& is, const store::QueueSettings& given);
 

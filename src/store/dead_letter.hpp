@@ -14,8 +14,9 @@ namespace dw::store {
 // worker, error and reason, with the time and the number of the attempt.
 Datum last_failure(TimestampTz at, int32 attempt, Datum detail);
 
-// Writes the dead letter of a job whose row is at that address, with its whole history. The caller
-// writes the outcome dead_lettered with the same detail. Raises when the row is not there.
+// Writes the dead letter of a job whose row is at that address, with its whole history, and
+// enqueues a job into the queue's dead_letter_queue if it has one. The caller writes the outcome
+// dead_lettered with the same detail. Raises when the row is not there.
 void bury(core::QueueId queue, const core::ClaimedJob& address, int32 attempts, const char* reason,
           TimestampTz at, Datum detail);
 

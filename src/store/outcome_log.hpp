@@ -52,10 +52,4 @@ Datum failure_history(core::JobId id, core::QueueId queue, uint8 segment, Datum 
  * absent. */
 Datum failure_detail(const char* worker, Datum error, bool has_error, const char* reason);
 
-/* Writes the row of durable_work.dead_letter. The caller writes the outcome dead_lettered itself.
- */
-struct JobTuple;
-void insert_dead_letter(core::QueueId queue, const struct JobTuple& job, int32 attempts,
-                        const char* reason, TimestampTz at, Datum history);
-
 }  // namespace dw::store

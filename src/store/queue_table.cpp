@@ -218,6 +218,8 @@ void delete_queue(const QueueInfo& queue) {
              {Int32GetDatum(id)}, SPI_OK_DELETE);
   execute<1>("DELETE FROM durable_work.idempotency WHERE topic = $1", {INT4OID}, {topic},
              SPI_OK_DELETE);
+  execute<1>("UPDATE durable_work.queue SET dead_letter_queue = NULL WHERE dead_letter_queue = $1",
+             {INT4OID}, {Int32GetDatum(id)}, SPI_OK_UPDATE);
   execute<1>("DELETE FROM durable_work.queue WHERE id = $1", {INT4OID}, {Int32GetDatum(id)},
              SPI_OK_DELETE);
   execute<1>("DELETE FROM durable_work.topic WHERE id = $1", {INT4OID}, {topic}, SPI_OK_DELETE);

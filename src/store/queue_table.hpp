@@ -38,7 +38,8 @@ void forget_queues();
 
 void update_queue(const QueueInfo& queue, const QueueSettings& settings);
 
-/* Removes the queue, its topic, its idempotency keys and its dead letters. Its rows of the log stay
+/* Removes the queue, its topic, its idempotency keys and its dead letters, and takes it out of the
+ * options of queues whose dead letters went to it. Its rows of the log stay
  * and are ignored, because its numbers are never given again. */
 void delete_queue(const QueueInfo& queue);
 

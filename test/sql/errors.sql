@@ -74,6 +74,7 @@ SELECT * FROM pg_temp.refuse('create_queue', $$
 22023 'bad', overflow => 'drop'
 DW002 'bad', dead_letter_queue => 'nowhere'
 22023 'bad', dead_letter_queue => repeat('q', 128)
+22023 'bad', dead_letter_queue => 'bad'
 22004 'bad', durable_claims => NULL
 22023 'bad', max_runtime => '-1 s'
 22004 'bad', max_payload => NULL
@@ -106,6 +107,7 @@ DW002 'nowhere', lease => '1 h'
 22023 'errors', max_length => -1
 22023 'errors', overflow => 'drop'
 DW002 'errors', dead_letter_queue => 'nowhere'
+22023 'errors', dead_letter_queue => 'errors'
 22023 'errors', max_runtime => '-1 s'
 22023 'errors', max_payload => '1 TB'
 $$);
