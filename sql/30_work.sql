@@ -23,15 +23,16 @@ CREATE FUNCTION durable_work.claim(
     worker text,
     max_jobs integer DEFAULT 25,
     lease interval DEFAULT NULL,
+    wait interval DEFAULT '0',
     instance bigint DEFAULT NULL
 ) RETURNS SETOF durable_work.claimed_job
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_claim';
-REVOKE ALL ON FUNCTION durable_work.claim(text, text, integer, interval, bigint) FROM PUBLIC;
-COMMENT ON FUNCTION durable_work.claim(text, text, integer, interval, bigint) IS
+REVOKE ALL ON FUNCTION durable_work.claim(text, text, integer, interval, interval, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.claim(text, text, integer, interval, interval, bigint) IS
 'Hands out up to max_jobs (1 to 10000) due jobs, in the order of (priority, job_id), each under a lease: until lease_expires_at nobody else gets the job. Nothing is written. No rows: nothing is due, the queue is paused, or the server has just started.
 Call it as a transaction of its own. If the call fails, the attempts do not count; if its transaction rolls back after it, they do, and the backoff applies.
-lease: how long (above 0, at most 36525 days); null: the lease of the queue. worker: 1 to 127 bytes. instance: tells processes of one worker name apart in heartbeat.
+lease: how long (above 0, at most 36525 days); null: the lease of the queue. wait (at most 5 s): while nothing is due, sleeps until something is, without polling; refused under REPEATABLE READ and SERIALIZABLE (25001). It keeps a snapshot meanwhile; wait_for_work does not. worker: 1 to 127 bytes. instance: tells processes of one worker name apart in heartbeat.
 Keep lease_token as a 64 bit integer or as text: it does not fit into a double. Raises DW002 for an unknown queue.';
 
 CREATE FUNCTION durable_work.claim(
@@ -39,12 +40,13 @@ CREATE FUNCTION durable_work.claim(
     worker text,
     max_jobs integer DEFAULT 25,
     lease interval DEFAULT NULL,
+    wait interval DEFAULT '0',
     instance bigint DEFAULT NULL
 ) RETURNS SETOF durable_work.claimed_job
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_claim_queues';
-REVOKE ALL ON FUNCTION durable_work.claim(text[], text, integer, interval, bigint) FROM PUBLIC;
-COMMENT ON FUNCTION durable_work.claim(text[], text, integer, interval, bigint) IS
+REVOKE ALL ON FUNCTION durable_work.claim(text[], text, integer, interval, interval, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.claim(text[], text, integer, interval, interval, bigint) IS
 'As claim from one queue, from up to 64 queues in the order named: as many as are due in the first, then from the next, until there are max_jobs.';
 
 CREATE FUNCTION durable_work.complete(

@@ -209,6 +209,10 @@ DW002 'nowhere', 'w'
 22023 'errors', 'w', lease => '-1 s'
 22023 'errors', 'w', lease => '40000 days'
 22023 'errors', 'w', lease => '178000000 years'
+22004 'errors', 'w', wait => NULL
+22023 'errors', 'w', wait => '-1 s'
+22023 'errors', 'w', wait => '5001 ms'
+22023 'errors', 'w', wait => '178000000 years'
 22023 'errors', 'w', instance => 0
 22023 'errors', 'w', instance => -1
 22004 NULL::text[], 'w'
@@ -222,6 +226,8 @@ DW002 '{errors,nowhere}'::text[], 'w'
 22023 '{errors}'::text[], ''
 22023 '{errors}'::text[], 'w', max_jobs => 0
 22023 '{errors}'::text[], 'w', lease => '-1 s'
+22004 '{errors}'::text[], 'w', wait => NULL
+22023 '{errors}'::text[], 'w', wait => '6 s'
 22023 '{errors}'::text[], 'w', instance => -1
 $$);
 -- What every function that takes a lease refuses, with %s for what else it needs.
