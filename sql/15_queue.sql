@@ -38,7 +38,7 @@ dead_letter_queue: another queue that gets a new job for each dead letter of thi
 durable_claims: each claim is recorded in the log, so that attempts are counted over a crash of the server too.
 strict: a job is handed out only once its enqueue is on disk, and its completion is flushed, also under synchronous_commit = off.
 max_runtime: how long one attempt may take, whatever its lease is extended to (null or 0: any time).
-max_payload: largest payload, as a size with unit (1 byte to 255 MB).';
+max_payload: largest payload, as a size with unit (1 byte to 255 MB): of the jsonb before compression, as pg_column_size tells it.';
 
 CREATE FUNCTION durable_work.alter_queue(
     queue text,
@@ -121,4 +121,4 @@ LEFT JOIN durable_work.queue AS dead_letter_queue
     ON dead_letter_queue.id OPERATOR(pg_catalog.=) queue.dead_letter_queue;
 REVOKE ALL ON durable_work.queues FROM PUBLIC;
 COMMENT ON VIEW durable_work.queues IS 'Queues and their options';
-COMMENT ON COLUMN durable_work.queues.max_payload IS 'Bytes';
+COMMENT ON COLUMN durable_work.queues.max_payload IS 'Bytes, of the jsonb before compression';

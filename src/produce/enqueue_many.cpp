@@ -162,6 +162,7 @@ Element* read_elements(const Arrays& in, JobArguments* arguments) {
 void submit_all(const Target& target, const Arrays& in, const JobArguments* arguments,
                 Element* elements) {
   const int n = in.payloads.count;
+  for (int i = 0; i < n; i++) check_payload(target, arguments[i].payload);
   runtime::transaction().reserve(static_cast<Size>(n));
   auto** const sorted = pg::allocate<Element*>(static_cast<Size>(n));
   const int keyed = in.idempotency_keys.given ? sorted_by_key(elements, n, sorted) : 0;

@@ -28,6 +28,10 @@ uint32 key_hash_of(std::string_view key) {
   return core::fnv1a32(reinterpret_cast<const char*>(utf8));
 }
 
+// Of a jsonb document before compression, with its header, as pg_column_size says of a value that
+// is not stored yet. Read from headers and toast pointers: nothing is fetched or decompressed.
+int64 stored_size(Datum document) { return static_cast<int64>(toast_raw_datum_size(document)); }
+
 }  // namespace
 
 void check_partition_key(Datum key) {
@@ -39,6 +43,13 @@ void check_idempotency_key(Datum key) {
 }
 
 void check_headers(Datum headers) {
+  const int64 size = stored_size(headers);
+  if (size > runtime::max_headers())
+    pg::raise_invalid("headers are too large",
+                      psprintf("They take " INT64_FORMAT
+                               " bytes, durable_work.max_headers is " INT64_FORMAT " bytes.",
+                               size, runtime::max_headers()),
+                      "Put what is long into the payload, or raise durable_work.max_headers.");
   if (!JB_ROOT_IS_OBJECT(DatumGetJsonbP(headers)))
     pg::raise_invalid("headers must be a jsonb object", nullptr,
                       "Write them like {\"trace_id\": \"4bf92f35\"}.");
@@ -52,7 +63,21 @@ TimestampTz after_delay(TimestampTz at, int64 delay) {
 }
 
 Target target_of(const store::QueueInfo& queue) {
-  return {queue.id, queue.topic, queue.slot, queue.dedupe_window, queue.options.max_attempts};
+  return {queue.id,          queue.topic,
+          queue.slot,        queue.dedupe_window,
+          queue.max_payload, queue.options.max_attempts};
+}
+
+void check_payload(const Target& target, Datum payload) {
+  const int64 size = stored_size(payload);
+  if (likely(size <= target.max_payload)) return;
+  const store::QueueInfo* const queue = store::find_queue_by_id(target.queue);
+  pg::raise_invalid(
+      "payload is too large",
+      psprintf("It takes " INT64_FORMAT " bytes, queue \"%s\" takes at most " INT64_FORMAT ".",
+               size, queue != nullptr ? queue->name : "", target.max_payload),
+      "Store it elsewhere and enqueue a reference to it, or raise max_payload with "
+      "durable_work.alter_queue.");
 }
 
 store::NewJob new_job(const Target& target, const JobArguments& arguments, core::JobId id,
@@ -87,6 +112,7 @@ void append(const Target& target, const store::NewJob* jobs, int n) {
 }
 
 Submitted submit(const Target& target, const JobArguments& arguments) {
+  check_payload(target, arguments.payload);
   runtime::transaction().reserve(1);
   const TimestampTz now = GetCurrentTimestamp();
   const core::JobId id = store::next_job_id();

@@ -32,9 +32,13 @@ struct Target {
   int32 topic;
   core::QueueRef slot;
   int64 dedupe_window;
+  int64 max_payload;
   int32 max_attempts;
 };
 Target target_of(const store::QueueInfo& queue);
+
+// Raises 22023 for a payload larger than the queue takes.
+void check_payload(const Target& target, Datum payload);
 
 // A row ready to be written.
 store::NewJob new_job(const Target& target, const JobArguments& arguments, core::JobId id,

@@ -51,6 +51,8 @@ void forget_worker();
 /* Settings, in microseconds. */
 int64 timer_horizon();
 int64 max_wait();
+/* Bytes. */
+int64 max_headers();
 
 /* Wakes the launcher, because a database or an extension came or went. */
 void poke_launcher();

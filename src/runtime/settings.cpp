@@ -16,6 +16,7 @@ constexpr int kMostResidentJobs = 1 << 27;
 int max_resident_jobs_setting = kDefaultResidentJobs;
 int timer_horizon_setting = 15 * 60 * 1000;
 int max_wait_setting = 60 * 1000;
+int max_headers_setting = 64;
 
 }  // namespace
 
@@ -24,6 +25,8 @@ uint32 max_resident_jobs() { return static_cast<uint32>(max_resident_jobs_settin
 int64 timer_horizon() { return int64{timer_horizon_setting} * 1000; }
 
 int64 max_wait() { return int64{max_wait_setting} * 1000; }
+
+int64 max_headers() { return int64{max_headers_setting} * 1024; }
 
 void define_settings(bool at_server_start) {
   if (at_server_start) {
@@ -44,6 +47,11 @@ void define_settings(bool at_server_start) {
   DefineCustomIntVariable("durable_work.max_wait", "Sets the longest timeout of wait_for_work.",
                           "A call with a longer one is refused.", &max_wait_setting, 60 * 1000, 1,
                           24 * 60 * 60 * 1000, PGC_SIGHUP, GUC_UNIT_MS, nullptr, nullptr, nullptr);
+  DefineCustomIntVariable(
+      "durable_work.max_headers", "Sets how large the headers of a job may be.",
+      "The size is that of the jsonb object before compression, as pg_column_size tells it. Each "
+      "queue has a limit of its own for payloads.",
+      &max_headers_setting, 64, 1, 64 * 1024, PGC_SIGHUP, GUC_UNIT_KB, nullptr, nullptr, nullptr);
   if (at_server_start) MarkGUCPrefixReserved("durable_work");
 }
 
