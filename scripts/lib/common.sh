@@ -10,6 +10,7 @@
 #   dw_install_packages PKG...        only what is missing; apt-get, with sudo if not root
 #   dw_build [test]                   build and install into the private server; `test` has test points
 #   dw_server_start NAME ["line"...]  new data directory, extra postgresql.conf lines, socket only
+#   dw_standby_start NAME             a standby of the current server, which stays the current one
 #   dw_server_stop [mode]             fast (default), smart or immediate
 #   dw_server_restart [mode]          stop and start the same data directory
 #   dw_server_use NAME                make another running server the current one
@@ -297,6 +298,21 @@ dw_server_start() {
   } | dw_as_server_user tee -a "$DW_DATA/postgresql.conf" >/dev/null
   DW_SERVERS+=("$DW_DATA")
   dw_server_launch
+}
+
+# Its socket is in $DW_WORK/NAME.
+dw_standby_start() {
+  local name=$1 primary
+  primary=$(basename "$PGHOST")
+  dw_server_directory "$DW_WORK/$name"
+  dw_as_server_user "$DW_BINDIR/pg_basebackup" -D "$DW_WORK/$name/data" -R -X stream -c fast --no-sync || return
+  dw_server_use "$name"
+  echo "unix_socket_directories = '$PGHOST'" | dw_as_server_user tee -a "$DW_DATA/postgresql.conf" >/dev/null
+  DW_SERVERS+=("$DW_DATA")
+  local status=0
+  dw_server_launch || status=$?
+  dw_server_use "$primary"
+  return "$status"
 }
 
 dw_server_stop() {

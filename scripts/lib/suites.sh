@@ -115,3 +115,15 @@ suite_pgtap() {
   done
   check_server_log
 }
+
+# The contract test ends with "passed N failed N", functions; without that line it broke off.
+tally_contract() {
+  local log=$1 status=$2 ok failed
+  read -r ok failed < <(sed -n 's/^passed \([0-9]*\) failed \([0-9]*\)$/\1 \2/p' "$log") || true
+  if [ -z "${failed:-}" ]; then
+    tally 0 1
+    return
+  fi
+  if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then failed=1; fi
+  tally "$ok" "$failed"
+}

@@ -166,7 +166,8 @@ void fill_in(const Row& row, const Target& target, const Submitted& done) {
 
 const TriggerData& trigger_data(FunctionCallInfo fcinfo) {
   if (!CALLED_AS_TRIGGER(fcinfo))
-    pg::raise(DW_FEATURE_NOT_SUPPORTED, "inbox_insert can only be called as a trigger");
+    pg::raise(DW_FEATURE_NOT_SUPPORTED, "inbox_insert can only be called as a trigger", nullptr,
+              "Insert into durable_work.inbox, or call durable_work.enqueue.");
   const auto& trigger = *reinterpret_cast<const TriggerData*>(fcinfo->context);
   if (!TRIGGER_FIRED_INSTEAD(trigger.tg_event) || !TRIGGER_FIRED_FOR_ROW(trigger.tg_event) ||
       !TRIGGER_FIRED_BY_INSERT(trigger.tg_event))

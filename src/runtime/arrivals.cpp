@@ -16,7 +16,8 @@ namespace dw::runtime {
  * table of queues, or the whole log, again. */
 extern "C" Datum dw_rows_arrived_body(FunctionCallInfo fcinfo) {
   if (!CALLED_AS_TRIGGER(fcinfo))
-    pg::raise(DW_WRONG_STATE, "rows_arrived() is called by triggers only");
+    pg::raise(DW_FEATURE_NOT_SUPPORTED, "rows_arrived can only be called as a trigger", nullptr,
+              "There is nothing to do: the tables of the log have their triggers.");
   if (!preloaded()) return PointerGetDatum(nullptr);
   const auto* const trigger = reinterpret_cast<const TriggerData*>(fcinfo->context);
   const Oid table = RelationGetRelid(trigger->tg_relation);

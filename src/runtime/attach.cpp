@@ -15,7 +15,8 @@ namespace dw::runtime {
  */
 extern "C" Datum dw_attach_database_body(FunctionCallInfo fcinfo) {
   if (!creating_extension)
-    pg::raise(DW_WRONG_STATE, "attach_database() is called by CREATE EXTENSION only");
+    pg::raise(DW_WRONG_STATE, "attach_database() is called by CREATE EXTENSION only", nullptr,
+              "There is nothing to do: it has been called when the extension was created.");
   const int64 epoch = raise_epoch();
   if (!preloaded()) {
     pg::report(

@@ -114,6 +114,7 @@ void on_subtransaction(SubXactEvent event, SubTransactionId, SubTransactionId, v
 bool preloaded() { return control() != nullptr; }
 
 void require_preloaded() {
+  PreventCommandIfParallelMode("functions of durable_work");
   if (likely(preloaded())) return;
   pg::raise(
       DW_NOT_READY, "durable_work is not loaded at server start",
@@ -124,7 +125,6 @@ void require_preloaded() {
 void require_writable(const char* command) {
   PreventCommandDuringRecovery(command);
   PreventCommandIfReadOnly(command);
-  PreventCommandIfParallelMode(command);
 }
 
 core::Dispatcher& dispatcher() {
