@@ -187,12 +187,14 @@ void Dispatcher::commit_decision(EntryRef ref, Token token, Decision decision, O
   if (decision == Decision::cancel_held && e->worker != kNone) {
     e->state = EntryState::cancelled;
     q.counters.cancelled++;
+    count_ended(hold, q, e->id, token);
     return;
   }
   leave_tree(q, *e);
   switch (decision) {
     case Decision::finish:
     case Decision::cancel_held:
+      count_ended(hold, q, e->id, token);
       finish_entry(*e);
       if (outcome == OutcomeKind::completed) q.counters.completed++;
       if (outcome == OutcomeKind::dead_lettered) q.counters.dead_lettered++;

@@ -188,6 +188,12 @@ class Dispatcher {
   [[nodiscard]] bool queue_matches(QueueRef ref) const noexcept;
   void queue_figures(Index queue, QueueFigures* out) const noexcept;
 
+  /* --- how many there are (length.cpp) --- */
+  /* Unfinished jobs of the queue; false while they are being counted. */
+  bool length_of(Index queue, std::int64_t* unfinished) const noexcept;
+  /* Every id given so far is below; 0: none was since the server started. */
+  [[nodiscard]] JobId next_job_id(Index database) const noexcept;
+
   /* --- linking (link.cpp) --- */
   /* PRE_COMMIT: links up to n rows of one queue as pending; writes a reference for each, kNone
    * where there was no room or the queue is loading. At most kEntriesPerHold rows. */
@@ -260,6 +266,7 @@ class Dispatcher {
   std::uint32_t see_leases(Index queue, QueueId id, LeaseRow* out, std::uint32_t n) noexcept;
 
  private:
+  friend class Census;
   friend class Loader;
   friend class Sweeper;
   friend class QueueLock;
@@ -273,6 +280,11 @@ class Dispatcher {
   static std::uint32_t stripe_lock(std::uint32_t hash) noexcept {
     return kFirstStripeLock + hash % kHashStripes;
   }
+
+  /* Under the queue lock: a commit that enqueued or ended a job. */
+  void count_enqueued(QueueLock& hold, Queue& q, JobId id) noexcept;
+  void count_ended(QueueLock& hold, Queue& q, JobId id, Token token) noexcept;
+  void disturb_count(QueueLock& hold, Queue& q) noexcept;
 
   /* Guaranteed entries of each queue: half of the arena in equal parts, at least 16. Under
    * kArenaLock. */

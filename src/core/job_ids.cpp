@@ -49,7 +49,7 @@ JobId Dispatcher::take_job_id(Index database, std::uint32_t sequence) noexcept {
 
 bool Dispatcher::open_job_ids(Index database, std::uint32_t sequence, JobId first,
                               std::uint32_t count) noexcept {
-  if (first > kHighestSharedId || count < 2) return true;
+  if (first > kHighestSharedId || count < 1) return true;
   const LeafLock leaf(*platform_, kArenaLock);
   Database& slot = arena_->databases[database];
   if (slot.state == DatabaseState::free) return true;
@@ -62,6 +62,11 @@ bool Dispatcher::open_job_ids(Index database, std::uint32_t sequence, JobId firs
   } while (!slot.job_ids.compare_exchange_weak(
       seen, word_of(first + 1, std::min(count, kMostJobIds) - 1), std::memory_order_acq_rel));
   return true;
+}
+
+JobId Dispatcher::next_job_id(Index database) const noexcept {
+  return static_cast<JobId>(arena_->databases[database].job_ids.load(std::memory_order_acquire) >>
+                            kLeftBits);
 }
 
 /* What was given stays the floor of the next block: a session may still bring a lower one. */

@@ -118,6 +118,24 @@ struct QueueCounters {
   std::uint64_t cancelled;
 };
 
+/*
+ * How many jobs of a queue are unfinished: before + since, once `known`. census.hpp says how it
+ * stays exact.
+ */
+struct QueueLength {
+  /* Jobs from this id on are counted by their own commits, those before it by the census; kNever:
+   * the boundary is not drawn yet. */
+  JobId from_id;
+  /* Of a job before from_id, an end with this token or a later one is counted by its own commit. */
+  Token from_token;
+  std::int64_t before;   /* unfinished, as the census counted them */
+  std::int64_t since;    /* enqueued less ended, as commits counted them */
+  std::int64_t reserved; /* room taken by jobs of open transactions */
+  std::int64_t leaving;  /* jobs that open transactions drop in exchange for such room */
+  std::uint8_t known;
+  std::uint8_t disturbed; /* a commit changed what the census counts: it counts again */
+};
+
 /* What is read without the lock is not on a cache line that every commit writes. */
 struct alignas(kCacheLine) Queue {
   std::uint32_t incarnation;
@@ -143,6 +161,7 @@ struct alignas(kCacheLine) Queue {
   std::uint32_t waiter_count;
   BoundedRanges dirty; /* job pages with committed rows that nobody has linked */
   QueueCounters counters;
+  QueueLength length;
 };
 
 /* A name under which leases are held. Reused when no lease hangs on it and another name needs the

@@ -81,6 +81,7 @@ void Dispatcher::publish(Index database, QueueId id, QueueRef ref, const JobRow*
   bool marked = false;
   for (std::uint32_t i = 0; i < n; i++) {
     const JobRow& row = *rows[i];
+    count_enqueued(hold, q, row.id);
     if (refs[i].entry != kNone) {
       Entry& e = entry(refs[i].entry);
       if (e.incarnation == refs[i].incarnation && e.state == EntryState::pending) {

@@ -11,6 +11,20 @@
 
 namespace dw::core {
 
+namespace {
+
+/* A queue that is just made has no rows: all of its jobs are counted by their commits. */
+QueueLength new_length(LoadMode mode) noexcept {
+  QueueLength length{};
+  const bool is_new = mode == LoadMode::live;
+  length.from_id = is_new ? kAlways : kNever;
+  length.from_token = length.from_id;
+  length.known = is_new ? 1 : 0;
+  return length;
+}
+
+}  // namespace
+
 Index Dispatcher::find_database(DatabaseOid oid) const noexcept {
   for (Index i = 0; i < kMostDatabases; i++) {
     const Database& database = arena_->databases[i];
@@ -150,6 +164,7 @@ Index Dispatcher::add_queue(Index database, QueueId id, std::string_view name,
     q.options = options;
     q.dirty.clear();
     q.counters = QueueCounters{};
+    q.length = new_length(mode);
     q.state = state;
     arena_->queue_count++;
     count_borrowed();

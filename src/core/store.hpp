@@ -73,6 +73,9 @@ class Store {
   /* Long sleepers due after `from` (exclusive) and up to `until` (inclusive), in order of their due
    * times. */
   virtual void scan_parked(Micros from, Micros until, JobSink& sink) = 0;
+  /* The next rows of the parked table with a higher id, in order of id, as many as are read at
+   * once; none after the last one. */
+  virtual void scan_parked_by_id(JobId after, JobSink& sink) = 0;
   /* All outcome rows of long sleepers that the snapshot sees. */
   virtual void scan_parked_outcomes(OutcomeSink& sink) = 0;
   /* Writes attempt_failed (next due: now) or dead_lettered for each, in the transaction begun. */

@@ -91,6 +91,7 @@ void Sweeper::resolve(bool written) noexcept {
     q.counters.expired++;
     if (expiries_[i].dead) {
       q.counters.dead_lettered++;
+      dispatcher_->count_ended(hold, q, e->id, e->token);
       dispatcher_->finish_entry(*e);
       continue;
     }

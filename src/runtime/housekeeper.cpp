@@ -1,10 +1,10 @@
 /*
  * The housekeeper: one background worker for each database with the extension.
  *
- * It makes jobs resident that are only on disk (core/loader.hpp), ends leases that ran out
- * (core/sweeper.hpp), wakes waiters of jobs that come due, raises the epoch, follows the table of
- * queues and summarises block ranges. Each is a phase of short transactions; a failing one pauses
- * while the others go on.
+ * It makes jobs resident that are only on disk (core/loader.hpp), counts them (core/census.hpp),
+ * ends leases that ran out (core/sweeper.hpp), wakes waiters of jobs that come due, raises the
+ * epoch, follows the table of queues and summarises block ranges. Each is a phase of short
+ * transactions; a failing one pauses while the others go on.
  *
  * Timers: before it looks for the next deadline and due time it sets the plan in shared memory to
  * "never", so that whoever sets a timer from then on wakes it; after looking it writes down what it
@@ -20,6 +20,7 @@
 #include "pg/memory.hpp"
 #include "runtime/housekeeper.hpp"
 #include "runtime/session.hpp"
+#include "store/job_log.hpp"
 
 namespace dw::runtime {
 
@@ -34,7 +35,13 @@ Housekeeper the_housekeeper;
 void take_requests(Housekeeper* self) {
   core::Dispatcher& engine = dispatcher();
   self->wants_catalog = engine.take_catalog_stale(self->slot) || self->wants_catalog;
-  self->wants_reload = engine.take_reload(self->slot) || self->wants_reload;
+  if (engine.take_reload(self->slot)) {
+    self->wants_reload = true;
+    self->wants_recount = true;
+    /* Rows of a restore may carry tokens of this epoch; the count must tell them from those to
+     * come. */
+    self->wants_epoch = true;
+  }
   if (slot_of(*self).counter.load(std::memory_order_relaxed) >= core::kCounterRaise)
     self->wants_epoch = true;
 }
@@ -56,6 +63,12 @@ void follow_catalog(Housekeeper* self) {
   if (good && self->wants_reload) {
     good = step(*self, [self] { self->loader->reset(); });
     self->wants_reload = !good;
+  }
+  if (good && self->wants_recount) {
+    /* A number above those that the sequence has come to. */
+    good = transaction_step(*self, [] { store::next_job_id(); }) &&
+           step(*self, [self] { self->census->reset(); });
+    self->wants_recount = !good;
   }
   if (good) {
     note_success(&self->catalog);
@@ -94,6 +107,22 @@ bool load(Housekeeper* self) {
   return more;
 }
 
+/* Beside the loader: enqueues into a full queue wait for it. */
+bool count(Housekeeper* self) {
+  if (!is_due(self->count)) return false;
+  bool more = false;
+  const bool good =
+      (!self->census->needs_job_id() || transaction_step(*self, [] { store::next_job_id(); })) &&
+      step(*self, [self, &more] { more = self->census->step(kChunk); });
+  if (!good) {
+    self->store->abort();
+    note_failure(&self->count);
+    return false;
+  }
+  note_success(&self->count);
+  return more;
+}
+
 bool sweep(Housekeeper* self) {
   if (!is_due(self->sweep)) return false;
   bool more = false;
@@ -129,7 +158,8 @@ int64 plan(Housekeeper* self) {
   int64 sleep = std::max(span(monotonic, deadline), pause_left(self->sweep, monotonic));
   sleep = std::min(sleep, span(wall, self->idle_check_at));
   sleep = std::min(sleep, std::max(span(wall, wake), pause_left(self->load, monotonic)));
-  for (const Phase* phase : {&self->catalog, &self->load, &self->sweep, &self->summary}) {
+  for (const Phase* phase :
+       {&self->catalog, &self->load, &self->count, &self->sweep, &self->summary}) {
     const int64 left = pause_left(*phase, monotonic);
     if (left > 0) sleep = std::min(sleep, left);
   }
@@ -149,6 +179,7 @@ bool work(Housekeeper* self) {
   take_requests(self);
   follow_catalog(self);
   bool more = load(self);
+  more = count(self) || more;
   more = sweep(self) || more;
   if (platform().wall_now() >= self->idle_check_at) {
     self->idle_check_at = core::kNever;
@@ -197,7 +228,7 @@ extern "C" void dw_housekeeper_main_body(Datum argument) {
   }
   self->started = platform().monotonic_now();
   self->idle_check_at = core::kNever;
-  for (Phase* phase : {&self->catalog, &self->load, &self->sweep, &self->summary})
+  for (Phase* phase : {&self->catalog, &self->load, &self->count, &self->sweep, &self->summary})
     note_success(phase);
   BackgroundWorkerInitializeConnectionByOid(self->desk->database, InvalidOid, 0);
   use_own_settings("durable_work housekeeper");

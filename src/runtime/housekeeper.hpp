@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "core/census.hpp"
 #include "core/loader.hpp"
 #include "core/sweeper.hpp"
 
@@ -24,13 +25,16 @@ struct Housekeeper {
   store::PageStore* store;
   core::Loader* loader;
   core::Sweeper* sweeper;
+  core::Census* census;
 
   /* What is asked for and not done yet. */
   bool wants_catalog;
   bool wants_reload;
+  bool wants_recount; /* rows came in past the engine */
   bool wants_epoch;
   Phase catalog;
   Phase load;
+  Phase count;
   Phase sweep;
   Phase summary;
 

@@ -77,6 +77,8 @@ Attach attach_slot(Housekeeper* self) {
       core::Loader(&engine, self->slot, self->store);
   self->sweeper = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::Sweeper)))
       core::Sweeper(&engine, self->slot, self->store);
+  self->census = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::Census)))
+      core::Census(&engine, self->slot, self->store);
   self->loader->set_horizon(timer_horizon());
   if (!read_queues(self)) return Attach::failed;
   if (is_new && !slot_is_gone(*self)) engine.open_database(self->slot, epoch);

@@ -109,6 +109,7 @@ bool tell_loader(Housekeeper* self, const QueueRows& rows) {
     for (int i = 0; i < rows.count; i++)
       topics[i] = core::Loader::QueueTopic{rows.rows[i].id, rows.rows[i].topic};
     self->loader->set_queues(topics, static_cast<std::size_t>(rows.count));
+    self->census->set_queues(topics, static_cast<std::size_t>(rows.count));
   });
 }
 

@@ -176,6 +176,32 @@ void PageStore::scan_parked(core::Micros from, core::Micros until, core::JobSink
   pg::call([this] { end_parked_scan(); });
 }
 
+int PageStore::read_parked_by_id(core::JobId after) {
+  const Table& parked = job_table(core::kParkedSegment);
+  const Oid index_id = get_relname_relid("parked_pkey", tables().schema);
+  if (!OidIsValid(index_id)) elog(ERROR, "index durable_work.parked_pkey is missing");
+  const Relation index = index_open(index_id, AccessShareLock);
+  ScanKeyData key;
+  ScanKeyInit(&key, kJobId, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(after));
+  const SysScanDesc scan = systable_beginscan_ordered(parked.relation, index, snapshot_, 1, &key);
+  int count = 0;
+  while (count < kRowsAtOnce) {
+    const HeapTuple row = systable_getnext_ordered(scan, ForwardScanDirection);
+    if (!HeapTupleIsValid(row)) break;
+    decode_job(*row, core::kParkedSegment, &job_rows_[count++]);
+  }
+  systable_endscan_ordered(scan);
+  index_close(index, NoLock);
+  return count;
+}
+
+void PageStore::scan_parked_by_id(core::JobId after, core::JobSink& sink) {
+  const int count = pg::call([this, after] { return read_parked_by_id(after); });
+  for (int i = 0; i < count; i++) {
+    if (!sink.take(job_rows_[i])) return;
+  }
+}
+
 void PageStore::scan_parked_outcomes(core::OutcomeSink& sink) {
   const std::uint32_t blocks = outcome_blocks(core::kParkedSegment);
   for (std::uint32_t block = 0; block < blocks; block++)

@@ -30,6 +30,7 @@ class PageStore final : public core::Store {
   void scan_jobs(std::uint8_t segment, std::uint32_t block, core::JobSink& sink) override;
   void scan_outcomes(std::uint8_t segment, std::uint32_t block, core::OutcomeSink& sink) override;
   void scan_parked(core::Micros from, core::Micros until, core::JobSink& sink) override;
+  void scan_parked_by_id(core::JobId after, core::JobSink& sink) override;
   void scan_parked_outcomes(core::OutcomeSink& sink) override;
   void write_expiries(const core::Expiry* expiries, std::size_t n, core::Micros now) override;
 
@@ -54,6 +55,7 @@ class PageStore final : public core::Store {
   int read_outcome_page(std::uint8_t segment, BlockNumber block);
   void begin_parked_scan(core::Micros from, core::Micros until);
   int read_parked_rows();
+  int read_parked_by_id(core::JobId after);
   void end_parked_scan();
   void write_group(const core::Expiry* const* group, int n, TimestampTz now);
   void note_page(uint8 segment, uint32 block);

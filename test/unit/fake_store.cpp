@@ -86,6 +86,27 @@ void FakeStore::scan_parked(Micros from, Micros until, JobSink& sink) {
   }
 }
 
+void FakeStore::scan_parked_by_id(JobId after, JobSink& sink) {
+  constexpr std::size_t kRowsAtOnce = 3;
+  require_transaction();
+  at(Call::scan_parked);
+  std::vector<StoredJob> found;
+  for (const auto& page : log_->job_pages(kParkedSegment)) {
+    for (const JobOnPage& job : page) {
+      if (!log_->sees(snapshot_, job.xid) || job.row.id <= after) continue;
+      StoredJob stored{job.row, job.topic, kNever};
+      stored.row.queue = 0;
+      found.push_back(stored);
+    }
+  }
+  std::sort(found.begin(), found.end(),
+            [](const StoredJob& a, const StoredJob& b) { return a.row.id < b.row.id; });
+  if (found.size() > kRowsAtOnce) found.resize(kRowsAtOnce);
+  for (const StoredJob& job : found) {
+    if (!sink.take(job)) return;
+  }
+}
+
 void FakeStore::scan_parked_outcomes(OutcomeSink& sink) {
   const std::uint32_t blocks = outcome_blocks(kParkedSegment);
   for (std::uint32_t block = 0; block < blocks; block++) scan_outcomes(kParkedSegment, block, sink);

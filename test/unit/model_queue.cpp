@@ -176,6 +176,7 @@ void World::read_queues() {
       changed = true;
     }
     loader_->set_queues(topics.data(), topics.size());
+    census_->set_queues(topics.data(), topics.size());
   }
   housekeeping_ = outer;
 }

@@ -68,6 +68,8 @@ class Reference {
  public:
   std::map<JobKey, ModelJob> jobs;
   Token last_token = 0;
+  /* Committed and not finished, by queue. */
+  std::map<QueueId, std::int64_t> unfinished;
   /* All tokens ever given, newest last. */
   std::vector<std::pair<JobKey, Token>> given;
   /* Monotonic time up to which deadlines count for the sweep that runs; kAlways: none does. What it
@@ -78,6 +80,15 @@ class Reference {
     const auto found = jobs.find(key);
     if (found == jobs.end()) throw Violation("a job that nobody ever wrote");
     return found->second;
+  }
+
+  void show(ModelJob& job, JobKey key) {
+    job.visible = true;
+    unfinished[key.queue]++;
+  }
+  void finish(ModelJob& job, JobKey key) {
+    if (!job.finished) unfinished[key.queue]--;
+    job.finished = true;
   }
 
   /* A claim handed this out. */

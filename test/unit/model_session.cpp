@@ -81,6 +81,7 @@ void World::enqueue(int session) {
   self.transaction.reserve(jobs);
   for (std::uint64_t i = 0; i < jobs; i++) {
     JobRow row = row_of(queue, next_id_++);
+    give_job_id(row.id);
     row.priority = static_cast<std::uint8_t>(chance(70) ? 4 : draw(10));
     if (chance(35))
       row.due = platform().wall +
@@ -485,11 +486,11 @@ void World::become_visible(int session) {
       continue;
     }
     ModelJob& job = reference_.job(effect.key);
-    if (effect.kind == EffectKind::wrote) job.visible = true;
+    if (effect.kind == EffectKind::wrote) reference_.show(job, effect.key);
     if (effect.kind != EffectKind::decided || effect.outcome == OutcomeKind::claimed) continue;
     if (is_final(effect.outcome)) {
       if (job.finished && !job.gone) throw Violation("a job ended twice");
-      job.finished = true;
+      reference_.finish(job, effect.key);
     } else {
       job.logged_attempts = std::max(job.logged_attempts, effect.attempt);
       job.logged_due = effect.due;

@@ -97,6 +97,7 @@ void World::replace_housekeeper() {
   loader_ = std::make_unique<Loader>(dispatcher_.get(), database_, store_.get());
   loader_->set_horizon(settings_.horizon);
   sweeper_ = std::make_unique<Sweeper>(dispatcher_.get(), database_, store_.get());
+  census_ = std::make_unique<Census>(dispatcher_.get(), database_, store_.get());
   read_queues();
 }
 
@@ -140,6 +141,7 @@ void World::step() {
   }
   if (!violation_.empty()) throw Violation(violation_);
   ask_about_unknown();
+  check_lengths();
   if (steps_ % 8 == 0) check_residents();
   if (steps_ % 64 == 0) check_all();
 }
@@ -159,10 +161,15 @@ void World::housekeeper() {
   const bool reload = d().take_reload(database_);
   /* Also unasked, as each new housekeeper does. */
   if (d().take_catalog_stale(database_) || reload || chance(3)) read_queues();
-  if (reload) loader_->reset();
+  if (reload) {
+    loader_->reset();
+    census_->reset();
+  }
   const std::uint64_t what = draw(100);
-  if (what < 60) {
+  if (what < 50) {
     load();
+  } else if (what < 60) {
+    count();
   } else if (what < 96) {
     sweep();
   } else if (what < 98) {
@@ -187,6 +194,33 @@ void World::load() {
     while (loader_->step(chance(50) ? 0 : kMinute) && chance(60)) {
     }
   });
+}
+
+/* Numbers are handed out elsewhere; the dispatcher learns which were. */
+void World::give_job_id(JobId id) { d().open_job_ids(database_, 1, id, 1); }
+
+void World::count() {
+  note("count");
+  if (census_->needs_job_id()) give_job_id(next_id_ - 1);
+  guard([this] {
+    while (census_->step(chance(50) ? 0 : kMinute) && chance(60)) {
+    }
+  });
+}
+
+/* Exact whenever it is known and no commit is between its record and its callback. */
+void World::check_lengths() {
+  for (const Session& session : sessions_) {
+    if (session.stage == Stage::visible) return;
+  }
+  for (const Queue* const q : slots()) {
+    if (q->id == 0 || q->length.known == 0 || queues_.at(q->id).gone) continue;
+    note("length checked");
+    const std::int64_t unfinished = reference_.unfinished[q->id];
+    if (q->length.before + q->length.since != unfinished)
+      throw Violation(fmt::format("queue {} counts {} + {} unfinished jobs, there are {}", q->id,
+                                  q->length.before, q->length.since, unfinished));
+  }
 }
 
 void World::sweep() {
@@ -249,7 +283,7 @@ void World::at_store_call(FakeStore::Call call) {
       reference_.begin_flux(job, key, kHousekeeperFlux);
       job.due = std::min(platform().wall, job.due);
       if (job.attempts >= job.most_attempts) {
-        job.finished = true;
+        reference_.finish(job, key);
       } else {
         job.logged_attempts = std::max(job.logged_attempts, job.attempts);
         job.logged_due = job.due;
@@ -381,8 +415,14 @@ void World::work_off() {
   for (int idle = 0; idle < 40;) {
     const bool reload = d().take_reload(database_);
     if (d().take_catalog_stale(database_) || reload) read_queues();
-    if (reload) loader_->reset();
+    if (reload) {
+      loader_->reset();
+      census_->reset();
+    }
     while (loader_->step(kMinute)) {
+    }
+    if (census_->needs_job_id()) give_job_id(next_id_ - 1);
+    while (census_->step(kMinute)) {
     }
     const std::uint64_t swept = happened_["expires"];
     sweep();
@@ -440,6 +480,9 @@ void World::check_end() {
       throw Violation(fmt::format("queue {} is still being created", queue));
     if (arena.queues[index].mode != LoadMode::live)
       throw Violation(fmt::format("queue {} did not get live", queue));
+    const QueueLength& length = arena.queues[index].length;
+    if (length.known == 0 || length.before + length.since != 0)
+      throw Violation(fmt::format("queue {} has not counted its jobs to the end", queue));
     if (!arena.queues[index].dirty.empty())
       throw Violation(fmt::format("queue {} is still dirty", queue));
   }

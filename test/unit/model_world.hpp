@@ -10,6 +10,7 @@
 #include "fake_store.hpp"
 #include "model_reference.hpp"
 
+#include "core/census.hpp"
 #include "core/loader.hpp"
 #include "core/sweeper.hpp"
 #include "core/transaction.hpp"
@@ -110,6 +111,9 @@ class World {
   void restart_server();
   void housekeeper();
   void load();
+  void count();
+  void give_job_id(JobId id);
+  void check_lengths();
   void sweep();
   void replace_housekeeper();
   void guard(const std::function<void()>& protocol);
@@ -194,6 +198,7 @@ class World {
   std::unique_ptr<FakeStore> store_;
   std::unique_ptr<Loader> loader_;
   std::unique_ptr<Sweeper> sweeper_;
+  std::unique_ptr<Census> census_;
   Reference reference_;
   std::vector<Session> sessions_;
   std::map<QueueId, ModelQueue> queues_;
