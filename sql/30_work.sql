@@ -24,15 +24,17 @@ CREATE FUNCTION durable_work.claim(
     max_jobs integer DEFAULT 25,
     lease interval DEFAULT NULL,
     wait interval DEFAULT '0',
+    request_id text DEFAULT NULL,
     instance bigint DEFAULT NULL
 ) RETURNS SETOF durable_work.claimed_job
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_claim';
-REVOKE ALL ON FUNCTION durable_work.claim(text, text, integer, interval, interval, bigint) FROM PUBLIC;
-COMMENT ON FUNCTION durable_work.claim(text, text, integer, interval, interval, bigint) IS
+REVOKE ALL ON FUNCTION durable_work.claim(text, text, integer, interval, interval, text, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.claim(text, text, integer, interval, interval, text, bigint) IS
 'Hands out up to max_jobs (1 to 10000) due jobs, in the order of (priority, job_id), each under a lease: until lease_expires_at nobody else gets the job. Nothing is written. No rows: nothing is due, the queue is paused, or the server has just started.
 Call it as a transaction of its own. If the call fails, the attempts do not count; if its transaction rolls back after it, they do, and the backoff applies.
-lease: how long (above 0, at most 36525 days); null: the lease of the queue. wait (at most 5 s): while nothing is due, sleeps until something is, without polling; refused under REPEATABLE READ and SERIALIZABLE (25001). It keeps a snapshot meanwhile; wait_for_work does not. worker: 1 to 127 bytes. instance: tells processes of one worker name apart in heartbeat.
+lease: how long (above 0, at most 36525 days); null: the lease of the queue. wait (at most 5 s): while nothing is due, sleeps until something is, without polling; refused under REPEATABLE READ and SERIALIZABLE (25001). It keeps a snapshot meanwhile; wait_for_work does not. worker: 1 to 127 bytes.
+request_id (1 to 255 bytes, a new one for each new call): for a reply that was lost. The same call again (worker, instance, queues and request_id) hands out nothing new but lists what is left of the batch, with the same tokens and deadlines; while the transaction of the first call is open it waits for it. A batch is remembered while a lease of it is held, and at least until its first deadline; empty ones are not. 53400: too many are held. instance: tells processes of one worker name apart in heartbeat.
 Keep lease_token as a 64 bit integer or as text: it does not fit into a double. Raises DW002 for an unknown queue.';
 
 CREATE FUNCTION durable_work.claim(
@@ -41,12 +43,13 @@ CREATE FUNCTION durable_work.claim(
     max_jobs integer DEFAULT 25,
     lease interval DEFAULT NULL,
     wait interval DEFAULT '0',
+    request_id text DEFAULT NULL,
     instance bigint DEFAULT NULL
 ) RETURNS SETOF durable_work.claimed_job
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_claim_queues';
-REVOKE ALL ON FUNCTION durable_work.claim(text[], text, integer, interval, interval, bigint) FROM PUBLIC;
-COMMENT ON FUNCTION durable_work.claim(text[], text, integer, interval, interval, bigint) IS
+REVOKE ALL ON FUNCTION durable_work.claim(text[], text, integer, interval, interval, text, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.claim(text[], text, integer, interval, interval, text, bigint) IS
 'As claim from one queue, from up to 64 queues in the order named: as many as are due in the first, then from the next, until there are max_jobs.';
 
 CREATE FUNCTION durable_work.complete(

@@ -18,6 +18,13 @@ std::uint32_t bucket_count(std::uint32_t entries) noexcept {
   return buckets;
 }
 
+/* A request for every so many entries; a batch is mostly more than one job. */
+std::uint32_t request_count(std::uint32_t entries) noexcept {
+  std::uint32_t requests = 16;
+  while (requests < entries / 16 && requests < (1U << 16)) requests *= 2;
+  return requests;
+}
+
 void create_queue_slot(Queue& queue) noexcept {
   new (&queue) Queue();
   queue.state = QueueState::free;
@@ -28,12 +35,30 @@ void create_queue_slot(Queue& queue) noexcept {
   queue.dirty.clear();
 }
 
+/* As many buckets as requests. */
+void create_requests(Arena* arena, char* place, std::uint32_t count) noexcept {
+  arena->requests = reinterpret_cast<Request*>(place);
+  arena->request_buckets = reinterpret_cast<Index*>(place + padded(sizeof(Request) * count));
+  for (std::uint32_t i = 0; i < count; i++) {
+    Request* request = new (&arena->requests[i]) Request();
+    request->next_in_bucket = i + 1 < count ? i + 1 : kNone;
+    arena->request_buckets[i] = kNone;
+  }
+  arena->first_free_request = 0;
+  arena->first_finished_request = kNone;
+  arena->last_finished_request = kNone;
+  arena->request_capacity = count;
+  arena->request_mask = count - 1;
+}
+
 }  // namespace
 
 std::size_t arena_size(std::uint32_t entries, std::uint32_t waiters) noexcept {
   return padded(sizeof(Arena)) + padded(sizeof(Entry) * std::size_t{entries}) +
          padded(sizeof(Index) * std::size_t{bucket_count(entries)}) +
-         padded(sizeof(Waiter) * std::size_t{waiters});
+         padded(sizeof(Waiter) * std::size_t{waiters}) +
+         padded(sizeof(Request) * std::size_t{request_count(entries)}) +
+         padded(sizeof(Index) * std::size_t{request_count(entries)});
 }
 
 Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters) noexcept {
@@ -46,6 +71,8 @@ Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters) 
   const std::uint32_t buckets = bucket_count(entries);
   place += padded(sizeof(Index) * std::size_t{buckets});
   arena->waiters = reinterpret_cast<Waiter*>(place);
+  place += padded(sizeof(Waiter) * std::size_t{waiters});
+  create_requests(arena, place, request_count(entries));
 
   arena->capacity = entries;
   arena->bucket_mask = buckets - 1;
@@ -67,6 +94,7 @@ Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters) 
   for (Worker& worker : arena->workers) {
     worker.database = kNone;
     worker.first_lease = kNone;
+    worker.first_request.store(kNone);
   }
   for (Database& database : arena->databases) {
     database.state = DatabaseState::free;

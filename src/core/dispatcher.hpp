@@ -37,6 +37,31 @@ struct WorkerRef {
   std::uint32_t incarnation;
 };
 
+struct RequestKey {
+  std::uint64_t words[2];
+};
+struct RequestRef {
+  Index request;
+  std::uint32_t incarnation;
+};
+/* A transaction, as long as it is open. */
+struct RequestOwner {
+  std::int32_t process;
+  std::uint32_t transaction;
+};
+enum class RequestStanding : std::uint8_t {
+  fresh,          /* never asked for, or forgotten: claim, and note it with the claim */
+  known,          /* list what is left of the batch */
+  open_elsewhere, /* wait for that transaction, then ask again */
+  no_room,
+};
+
+/* A lease that was held when it was listed. */
+struct LeaseRef {
+  EntryRef ref;
+  Token token;
+};
+
 /* One job handed out. */
 struct ClaimedJob {
   EntryRef ref;
@@ -216,9 +241,9 @@ class Dispatcher {
    * none. */
   WorkerRef worker_slot(Index database, std::string_view name, std::int64_t instance) noexcept;
   /* Hands out up to n due jobs. lease 0: the queue's. kWorkerGone: the slot went to another name,
-   * find it anew. */
+   * find it anew. request: what the batch is remembered under, if it is not empty. */
   std::uint32_t claim(QueueRef queue, WorkerRef worker, Micros lease, ClaimedJob* out,
-                      std::uint32_t n) noexcept;
+                      std::uint32_t n, const RequestRef* request = nullptr) noexcept;
   /* The claiming statement failed before its rows were out: attempt refunded, after a pause. */
   void refund_claim(EntryRef ref, Token token) noexcept;
   /* The transaction of a finished claim rolled back: attempt charged, backoff. */
@@ -233,6 +258,20 @@ class Dispatcher {
   /* Extends one lease in a heartbeat; false: it is no longer this worker's. */
   bool heartbeat(EntryRef ref, Index worker, Micros lease, LeaseRow* out,
                  HeartbeatState* state) noexcept;
+
+  /* --- claims that may be repeated (requests.cpp) --- */
+  /* fresh: *out is for the first queue; the others get one each by add_request, kNone when there is
+   * no room. One that nothing was claimed with is forgotten. */
+  RequestStanding begin_request(const RequestKey& key, RequestOwner self, RequestRef* out,
+                                RequestOwner* other) noexcept;
+  RequestRef add_request(RequestRef like) noexcept;
+  void settle_request(RequestRef ref) noexcept;
+  void forget_request(RequestRef ref) noexcept;
+  /* What is left of the batch, in no order, at most n; it may end before it is looked at. */
+  std::uint32_t request_leases(const RequestKey& key, LeaseRef* out, std::uint32_t n) noexcept;
+  /* The job as its claim handed it out, with the deadline it has now; false: no longer held, or
+   * being decided. */
+  bool see_claimed(LeaseRef lease, ClaimedJob* out) noexcept;
 
   /* --- deciding (decide.cpp) --- */
   Verdict begin_decision(Index database, JobId id, Token token, Decided* out) noexcept;
@@ -311,6 +350,14 @@ class Dispatcher {
   void promote_due(Queue& q, Micros now) noexcept;
   void drop_lease_link(Entry& e) noexcept;
   void mark_dirty_locked(Queue& q, std::uint8_t segment, std::uint32_t block) noexcept;
+  [[nodiscard]] Index* request_bucket(std::uint64_t word) const noexcept;
+  void append_finished(Index request) noexcept;
+  void unlink_request(Index request) noexcept;
+  void free_request(Index request) noexcept;
+  RequestRef make_request(const RequestKey& key, RequestOwner owner) noexcept;
+  void note_block(RequestRef ref, WorkerRef worker, Token first, std::uint32_t count,
+                  Micros until) noexcept;
+  void leave_request(Index worker, Token token) noexcept;
   /* Takes waiters off the queue's list, to be woken after the lock is let go. */
   std::uint32_t take_waiters(Index queue, Index* out, std::uint32_t n) noexcept;
   void unlink_wait(Index waiter, std::uint32_t k) noexcept;

@@ -9,12 +9,14 @@
  * Lock protocol. Locks are numbered:
  *   kArenaLock         free list, room accounting, database slots, queue slots' coming and going
  *   kWorkersLock       worker slots and the lists of leases that hang on them
+ *   kRequestsLock      requests, their hash and lists, and the head of each worker's list of them
  *   kFirstStripeLock…  one for each stripe of the hash from job id to entry
  *   kFirstQueueLock…   one for each queue slot: the slot's fields, its trees, and every field of
  * its entries A process holds at most one queue lock. The others are leaves: they may be taken
  * while a queue lock is held, never the other way round, and never two leaves at once. Under any of
  * them there is no I/O, no allocation, no error and no heavyweight lock. The hash chain link of an
- * entry belongs to its stripe, its lease list links to kWorkersLock.
+ * entry belongs to its stripe, its lease list links to kWorkersLock; while it hangs on that list
+ * its token does not change, and may be read under kWorkersLock too.
  *
  * Whatever outlives a lock hold refers to an entry by EntryRef and checks it again under the queue
  * lock: the incarnation rises whenever an entry or a queue slot is freed, so a stale reference
@@ -43,7 +45,8 @@ constexpr std::size_t kQueueNameSize = 128;
 
 constexpr std::uint32_t kArenaLock = 0;
 constexpr std::uint32_t kWorkersLock = 1;
-constexpr std::uint32_t kFirstStripeLock = 2;
+constexpr std::uint32_t kRequestsLock = 2;
+constexpr std::uint32_t kFirstStripeLock = 3;
 constexpr std::uint32_t kFirstQueueLock = kFirstStripeLock + kHashStripes;
 constexpr std::uint32_t kLockCount = kFirstQueueLock + kMostQueues;
 
@@ -173,8 +176,30 @@ struct Worker {
   std::uint32_t incarnation;
   std::int64_t instance; /* 0: none given */
   std::uint64_t last_used;
+  /* Its requests that leases are held of. Changes under kRequestsLock; whoever ends a lease looks
+   * without it whether there is any. */
+  std::atomic<Index> first_request;
   char name[kWorkerNameSize]; /* empty: never used */
 };
+
+/* A claim that may be asked for again; one for each queue that it took jobs from. See requests.cpp.
+ */
+struct Request {
+  std::uint64_t key[2]; /* hash of who claims from which queues under which request id */
+  Token first;          /* its tokens are one block */
+  Micros until;         /* monotonic: the first deadline of its leases */
+  std::uint32_t count;  /* tokens; 0: nothing handed out yet */
+  std::uint32_t held;   /* leases that have not ended */
+  std::uint32_t incarnation;
+  std::int32_t process; /* whose open transaction made it; kSettled: it has committed */
+  std::uint32_t transaction;
+  Index worker;
+  std::uint32_t worker_incarnation;
+  Index next_in_bucket; /* in a free one the free list */
+  Index next;           /* of the worker's, or of the finished ones */
+  Index previous;
+};
+constexpr std::int32_t kSettled = -1; /* Request.process: the transaction has committed */
 
 /* A backend that sleeps until one of some queues has a job. Link k of waiter w has the number w *
  * kMost + k. */
@@ -243,6 +268,12 @@ struct Arena {
   std::uint32_t borrowed; /* entries that queues hold beyond their guaranteed share */
   std::uint32_t unused;
   std::uint64_t worker_clock;
+  /* Under kRequestsLock. */
+  alignas(kCacheLine) Index first_free_request;
+  Index first_finished_request; /* no lease is held of them; the one that ended first leads */
+  Index last_finished_request;
+  std::uint32_t request_capacity;
+  std::uint32_t request_mask;
   Database databases[kMostDatabases];
   Queue queues[kMostQueues];
   Worker workers[kMostWorkers];
@@ -250,6 +281,8 @@ struct Arena {
   Entry* entries;
   Index* buckets;
   Waiter* waiters;
+  Request* requests;
+  Index* request_buckets;
 };
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);

@@ -107,7 +107,7 @@ bool Dispatcher::hand_out(Queue& q, WorkerRef worker, Micros now, Micros span, T
 }
 
 std::uint32_t Dispatcher::claim(QueueRef ref, WorkerRef worker, Micros lease, ClaimedJob* out,
-                                std::uint32_t n) noexcept {
+                                std::uint32_t n, const RequestRef* request) noexcept {
   QueueLock hold(*this, ref.queue);
   Queue& q = queue(ref.queue);
   if (q.incarnation != ref.incarnation || q.id == 0 || q.database == kNone) return 0;
@@ -127,7 +127,9 @@ std::uint32_t Dispatcher::claim(QueueRef ref, WorkerRef worker, Micros lease, Cl
     const Micros span = lease > 0 ? lease : q.options.lease;
     if (!hand_out(q, worker, now, span, make_token(database.epoch, first), out, taken))
       return kWorkerGone;
-    set_deadline_timer(q, later(platform_->monotonic_now(), span));
+    const Micros deadline = later(platform_->monotonic_now(), span);
+    if (request != nullptr) note_block(*request, worker, out[0].token, taken, deadline);
+    set_deadline_timer(q, deadline);
   }
   if (q.mode == LoadMode::loading && q.ready_count < kLowWater) hold.wake_housekeeper(q.database);
   if (q.ready_count > 0 && q.waiter_count > 0)

@@ -64,6 +64,10 @@ void Transaction::note_claims(std::int32_t level, const ClaimedJob* jobs,
   }
 }
 
+void Transaction::note_request(std::int32_t level, RequestRef request) noexcept {
+  add(level, ActionKind::request).request = request;
+}
+
 void Transaction::delivered(std::size_t first) noexcept {
   for (std::size_t i = first; i < actions_.size(); i++) actions_[i].delivered = true;
 }
@@ -235,6 +239,9 @@ void Transaction::apply(const Action& action) noexcept {
     case ActionKind::claim:
     case ActionKind::placeholder:
       break;
+    case ActionKind::request:
+      dispatcher_->settle_request(action.request);
+      break;
     case ActionKind::decide:
       if (!action.settled) {
         dispatcher_->abort_decision(action.ref, action.token, action.before);
@@ -304,6 +311,9 @@ void Transaction::undo(const Action& action) noexcept {
       } else {
         dispatcher_->refund_claim(action.ref, action.token);
       }
+      break;
+    case ActionKind::request:
+      dispatcher_->forget_request(action.request);
       break;
     case ActionKind::decide:
       dispatcher_->abort_decision(action.ref, action.token, action.before);

@@ -20,6 +20,7 @@ namespace dw::core {
 
 enum class ActionKind : std::uint8_t {
   claim,
+  request, /* a claim that may be repeated */
   decide,
   placeholder, /* a job on disk that is about to be cancelled */
   queue_created,
@@ -59,6 +60,8 @@ class Transaction {
   /* --- claim --- */
   /* Notes what claim() just handed out, not yet delivered. */
   void note_claims(std::int32_t level, const ClaimedJob* jobs, std::uint32_t n) noexcept;
+  /* Before the claim: its request is remembered from the commit on. */
+  void note_request(std::int32_t level, RequestRef request) noexcept;
   /* The claiming statement got through: from here a rollback charges the attempts. first: size()
    * before. */
   void delivered(std::size_t first) noexcept;
@@ -129,6 +132,7 @@ class Transaction {
     std::uint32_t block;
     EntryRef ref;
     QueueRef queue;
+    RequestRef request;
     Token token;
     Micros due;
     std::int64_t number; /* queue id, or epoch */

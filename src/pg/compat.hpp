@@ -50,6 +50,31 @@ inline ProcNumber my_proc_number() {
 #endif
 }
 
+// A transaction while it is open, whether or not it has written anything: a process and a number of
+// its own. 17 took both out of PGPROC and renamed the first.
+struct OpenTransaction {
+  int32 process;
+  uint32 number;
+};
+inline OpenTransaction my_transaction() {
+#if PG_VERSION_NUM >= 170000
+  return {MyProc->vxid.procNumber, MyProc->vxid.lxid};
+#else
+  return {MyProc->backendId, MyProc->lxid};
+#endif
+}
+// Returns when its locks are gone, which is after its callbacks have run.
+inline void wait_for_end_of(OpenTransaction transaction) {
+  VirtualTransactionId id;
+#if PG_VERSION_NUM >= 170000
+  id.procNumber = transaction.process;
+#else
+  id.backendId = transaction.process;
+#endif
+  id.localTransactionId = transaction.number;
+  VirtualXactLock(id, true);
+}
+
 // 17 brought named wait events of extensions; before, all show as "Extension".
 // Call once per process and name and keep the number (needs shared memory).
 inline uint32 new_wait_event([[maybe_unused]] const char* name) {

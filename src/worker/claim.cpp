@@ -26,14 +26,17 @@ namespace dw::worker {
 namespace {
 
 constexpr int64 kLongestWait = 5 * USECS_PER_SEC;
+constexpr std::size_t kMostRequestIdBytes = 255;
 
-ClaimRequest request_arguments(FunctionCallInfo fcinfo) {
-  ClaimRequest request;
-  request.worker = pg::required_text(fcinfo, 1, "worker", 1, kMostWorkerBytes);
-  request.max_jobs = static_cast<uint32>(pg::required_int(fcinfo, 2, "max_jobs", 1, kMostClaimed));
-  request.lease = span_argument(fcinfo, 3);
-  request.instance = pg::optional_bigint(fcinfo, 5, "instance", 1).value_or(0);
-  return request;
+ClaimWish wish_arguments(FunctionCallInfo fcinfo) {
+  ClaimWish wish;
+  wish.worker = pg::required_text(fcinfo, 1, "worker", 1, kMostWorkerBytes);
+  wish.max_jobs = static_cast<uint32>(pg::required_int(fcinfo, 2, "max_jobs", 1, kMostClaimed));
+  wish.lease = span_argument(fcinfo, 3);
+  wish.request_id = pg::optional_text(fcinfo, 5, "request_id", 1, kMostRequestIdBytes)
+                        .value_or(std::string_view{});
+  wish.instance = pg::optional_bigint(fcinfo, 6, "instance", 1).value_or(0);
+  return wish;
 }
 
 // Microseconds; 0: not at all.
@@ -55,7 +58,7 @@ WaitedQueues queues_to_wait_for(const ClaimSources& sources) {
   return queues;
 }
 
-void wait_and_hand_out(const ClaimSources& sources, const ClaimRequest& request,
+void wait_and_hand_out(const ClaimSources& sources, const ClaimWish& wish,
                        const ClaimOutput& output, int64 wait) {
   const TimestampTz end = GetCurrentTimestamp() + wait;
   prepare_to_sleep();
@@ -66,19 +69,21 @@ void wait_and_hand_out(const ClaimSources& sources, const ClaimRequest& request,
     /* Tells of queues that were dropped meanwhile. */
     AcceptInvalidationMessages();
     CHECK_FOR_INTERRUPTS();
-    const uint32 rows = hand_out(sources, request, output);
-    /* Only now: if the claim fails the wake is passed on. */
-    runtime::dispatcher().settle_wake(runtime::waiter());
-    if (rows > 0) return;
+    const HandedOut handed = hand_out(sources, wish, output);
+    /* Only now: if the claim fails the wake is passed on, and so it is by one that took nothing. */
+    core::Dispatcher& dispatcher = runtime::dispatcher();
+    if (handed.again) dispatcher.pass_wake_on(runtime::waiter());
+    dispatcher.settle_wake(runtime::waiter());
+    if (handed.rows > 0 || handed.again) return;
   }
 }
 
 Datum claim_from(FunctionCallInfo fcinfo, const ClaimSources& sources) {
-  const ClaimRequest request = request_arguments(fcinfo);
+  const ClaimWish wish = wish_arguments(fcinfo);
   const int64 wait = wait_argument(fcinfo);
   const ClaimOutput output = begin_claim_output(fcinfo, kClaimedColumns);
-  if (hand_out(sources, request, output) == 0 && wait > 0)
-    wait_and_hand_out(sources, request, output, wait);
+  const HandedOut handed = hand_out(sources, wish, output);
+  if (wait > 0 && handed.rows == 0 && !handed.again) wait_and_hand_out(sources, wish, output, wait);
   return pg::end_set(fcinfo);
 }
 

@@ -18,9 +18,16 @@ namespace {
 constexpr uint32 kArrivals = 32;
 
 struct Source {
+  core::QueueId id;
   core::QueueRef slot;
   bool strict;
   std::string_view name;
+};
+
+// What a batch is remembered under; without a request_id there is none.
+struct Remembered {
+  core::RequestRef request;
+  bool used;
 };
 
 // What a durable queue promises: a job that is handed out stays enqueued whatever happens. Its
@@ -37,16 +44,19 @@ void flush_commits() {
 }
 
 // Pops up to n jobs and notes the claims. There is room for them in the transaction.
-uint32 pop(const Source& source, const ClaimRequest& request, core::ClaimedJob* jobs, uint32 n) {
+uint32 pop(const Source& source, const ClaimWish& wish, Remembered* remembered,
+           core::ClaimedJob* jobs, uint32 n) {
   core::Dispatcher& dispatcher = runtime::dispatcher();
   for (;;) {
-    const core::WorkerRef worker = runtime::worker(request.worker, request.instance);
-    const uint32 taken = dispatcher.claim(source.slot, worker, request.lease, jobs, n);
+    const core::WorkerRef worker = runtime::worker(wish.worker, wish.instance);
+    const uint32 taken = dispatcher.claim(source.slot, worker, wish.lease, jobs, n,
+                                          remembered != nullptr ? &remembered->request : nullptr);
     if (taken == core::kWorkerGone) {
       runtime::forget_worker();
       continue;
     }
     runtime::transaction().note_claims(runtime::level(), jobs, taken);
+    if (remembered != nullptr && taken > 0) remembered->used = true;
     return taken;
   }
 }
@@ -94,7 +104,7 @@ uint32 put_jobs(const Source& source, const core::ClaimedJob* jobs, uint32 n,
 }
 
 // Claims from one queue and puts the rows out; returns how many.
-uint32 claim_from(const Source& source, const ClaimRequest& request, uint32 most,
+uint32 claim_from(const Source& source, const ClaimWish& wish, uint32 most, Remembered* remembered,
                   const ClaimOutput& output) {
   if (source.slot.queue == core::kNone) return 0;
   const core::Queue& queue = runtime::dispatcher().arena().queues[source.slot.queue];
@@ -102,7 +112,7 @@ uint32 claim_from(const Source& source, const ClaimRequest& request, uint32 most
   const auto n = static_cast<uint32>(std::min<uint64>(most, waiting));
   runtime::transaction().reserve(n);
   auto* const jobs = pg::allocate<core::ClaimedJob>(n);
-  const uint32 taken = pop(source, request, jobs, n);
+  const uint32 taken = pop(source, wish, remembered, jobs, n);
   if (taken == 0) return 0;
   if (source.strict) flush_commits();
   return put_jobs(source, jobs, taken, output);
@@ -110,7 +120,120 @@ uint32 claim_from(const Source& source, const ClaimRequest& request, uint32 most
 
 Source source_of(std::string_view name) {
   const store::QueueInfo& queue = store::require_queue(name);
-  return {queue.slot, queue.options.strict, name};
+  return {queue.id, queue.slot, queue.options.strict, name};
+}
+
+// --- request_id ---------------------------------------------------------------------------------
+
+core::RequestKey key_of(const Source* sources, int count, const ClaimWish& wish) {
+  StringInfoData text;
+  initStringInfo(&text);
+  const core::Index database = runtime::database();
+  const uint32 incarnation = runtime::dispatcher().arena().databases[database].incarnation;
+  appendBinaryStringInfo(&text, reinterpret_cast<const char*>(&MyDatabaseId), sizeof(Oid));
+  appendBinaryStringInfo(&text, reinterpret_cast<const char*>(&incarnation), sizeof(uint32));
+  appendBinaryStringInfo(&text, reinterpret_cast<const char*>(&wish.instance), sizeof(int64));
+  for (int i = 0; i < count; i++)
+    appendBinaryStringInfo(&text, reinterpret_cast<const char*>(&sources[i].id),
+                           sizeof(core::QueueId));
+  /* Neither holds a zero byte. */
+  appendBinaryStringInfo(&text, wish.worker.data(), static_cast<int>(wish.worker.size()));
+  appendStringInfoChar(&text, '\0');
+  appendBinaryStringInfo(&text, wish.request_id.data(), static_cast<int>(wish.request_id.size()));
+  const auto* const bytes = reinterpret_cast<const unsigned char*>(text.data);
+  return {{hash_bytes_extended(bytes, text.len, 0), hash_bytes_extended(bytes, text.len, 1)}};
+}
+
+// The queue that a listed lease is of. It is one of these: their numbers are part of the key.
+const Source* source_of_job(const Source* sources, int count, const core::ClaimedJob& job) {
+  for (int i = 0; i < count; i++) {
+    if (sources[i].slot.queue == job.queue) return &sources[i];
+  }
+  return nullptr;
+}
+
+// Puts out what is left of the batch, in the order in which it was handed out.
+uint32 put_again(const Source* sources, int count, const core::RequestKey& key,
+                 const ClaimOutput& output) {
+  core::Dispatcher& dispatcher = runtime::dispatcher();
+  auto* const leases = pg::allocate<core::LeaseRef>(kMostClaimed);
+  const uint32 listed = dispatcher.request_leases(key, leases, kMostClaimed);
+  std::sort(leases, leases + listed,
+            [](const core::LeaseRef& a, const core::LeaseRef& b) { return a.token < b.token; });
+  auto* const jobs = pg::allocate<core::ClaimedJob>(std::max(listed, 1U));
+  uint32 held = 0;
+  for (uint32 i = 0; i < listed; i++) {
+    if (dispatcher.see_claimed(leases[i], &jobs[held])) held++;
+  }
+  uint32 rows = 0;
+  for (uint32 i = 0; i < held;) {
+    uint32 end = i;
+    while (end < held && jobs[end].queue == jobs[i].queue) end++;
+    const Source* const source = source_of_job(sources, count, jobs[i]);
+    if (source != nullptr) rows += put_jobs(*source, jobs + i, end - i, output);
+    i = end;
+  }
+  return rows;
+}
+
+[[noreturn]] void raise_too_many_requests() {
+  pg::raise("53400", "too many batches are remembered by their request_id",
+            psprintf("At most %u can be held at the same time.",
+                     runtime::dispatcher().arena().request_capacity),
+            "Finish or release jobs that are held, claim larger batches, or raise "
+            "durable_work.max_resident_jobs.");
+}
+
+// Another place for the next queue. False: there is none, and the batch is complete as it is.
+bool remember_more(Remembered* remembered) {
+  runtime::transaction().reserve(1);
+  remembered->request = runtime::dispatcher().add_request(remembered->request);
+  if (remembered->request.request == core::kNone) return false;
+  runtime::transaction().note_request(runtime::level(), remembered->request);
+  remembered->used = false;
+  return true;
+}
+
+// From the first look at the table until the last queue there is a request of this transaction in
+// it, so that a repetition never starts beside the first call.
+uint32 claim_remembered(const Source* sources, int count, const ClaimWish& wish,
+                        Remembered remembered, const ClaimOutput& output) {
+  const std::size_t first = runtime::transaction().size();
+  uint32 left = wish.max_jobs;
+  for (int i = 0; i < count && left > 0; i++) {
+    if (remembered.used && !remember_more(&remembered)) break;
+    left -= claim_from(sources[i], wish, left, &remembered, output);
+  }
+  runtime::transaction().delivered(first);
+  if (!remembered.used && remembered.request.request != core::kNone)
+    runtime::dispatcher().forget_request(remembered.request);
+  return wish.max_jobs - left;
+}
+
+HandedOut hand_out_once(const Source* sources, int count, const ClaimWish& wish,
+                        const ClaimOutput& output) {
+  if (runtime::database() == core::kNone) return {0, false};
+  core::Dispatcher& dispatcher = runtime::dispatcher();
+  const core::RequestKey key = key_of(sources, count, wish);
+  for (;;) {
+    const pg::OpenTransaction self = pg::my_transaction();
+    core::RequestOwner other{};
+    Remembered remembered{{core::kNone, 0}, false};
+    runtime::transaction().reserve(1);
+    switch (
+        dispatcher.begin_request(key, {self.process, self.number}, &remembered.request, &other)) {
+      case core::RequestStanding::fresh:
+        runtime::transaction().note_request(runtime::level(), remembered.request);
+        return {claim_remembered(sources, count, wish, remembered, output), false};
+      case core::RequestStanding::known:
+        return {put_again(sources, count, key, output), true};
+      case core::RequestStanding::open_elsewhere:
+        pg::wait_for_end_of({other.process, other.transaction});
+        break;
+      case core::RequestStanding::no_room:
+        raise_too_many_requests();
+    }
+  }
 }
 
 }  // namespace
@@ -145,19 +268,19 @@ ClaimOutput begin_claim_output(FunctionCallInfo fcinfo, int columns) {
   return {rows, result->expectedDesc, 0};
 }
 
-uint32 hand_out(const ClaimSources& sources, const ClaimRequest& request,
-                const ClaimOutput& output) {
+HandedOut hand_out(const ClaimSources& sources, const ClaimWish& wish, const ClaimOutput& output) {
   /* All of them first: one that is not there is an error before anything is handed out. */
   Source one;
   Source* const known =
       sources.count == 1 ? &one : pg::allocate<Source>(static_cast<Size>(sources.count));
   for (int i = 0; i < sources.count; i++) known[i] = source_of(sources.names[i]);
+  if (!wish.request_id.empty()) return hand_out_once(known, sources.count, wish, output);
   const std::size_t first = runtime::transaction().size();
-  uint32 left = request.max_jobs;
+  uint32 left = wish.max_jobs;
   for (int i = 0; i < sources.count && left > 0; i++)
-    left -= claim_from(known[i], request, left, output);
+    left -= claim_from(known[i], wish, left, nullptr, output);
   runtime::transaction().delivered(first);
-  return request.max_jobs - left;
+  return {wish.max_jobs - left, false};
 }
 
 }  // namespace dw::worker

@@ -11,11 +11,12 @@
 namespace dw::worker {
 
 // What a call asks for beside its queues.
-struct ClaimRequest {
+struct ClaimWish {
   std::string_view worker;
   uint32 max_jobs;
-  core::Micros lease;  // 0: the queue's
-  int64 instance;      // 0: none
+  core::Micros lease;           // 0: the queue's
+  int64 instance;               // 0: none
+  std::string_view request_id;  // empty: none
 };
 
 // The queues that a call names, in its order.
@@ -42,9 +43,13 @@ constexpr int kClaimedColumns = 10;
 // a claimed job, and perhaps the outcome before them.
 ClaimOutput begin_claim_output(FunctionCallInfo fcinfo, int columns);
 
-// Claims from the queues in turn until there are max_jobs; returns how many rows were put out. From
-// here a rollback charges the attempts. Raises DW002 when a queue is not there (any more).
-uint32 hand_out(const ClaimSources& sources, const ClaimRequest& request,
-                const ClaimOutput& output);
+struct HandedOut {
+  uint32 rows;
+  bool again;  // what is left of the batch that this request_id got before, even if that is nothing
+};
+
+// Claims from the queues in turn until there are max_jobs, and puts the rows out. From here a
+// rollback charges the attempts. Raises DW002 when a queue is not there (any more).
+HandedOut hand_out(const ClaimSources& sources, const ClaimWish& wish, const ClaimOutput& output);
 
 }  // namespace dw::worker

@@ -84,8 +84,8 @@ SELECT lives_ok($$SELECT durable_work.create_queue(queue => 'named', lease => '1
     SELECT durable_work.enqueue(queue => 'named', payload => '{}', partition_key => 'p', idempotency_key => 'k', priority => 1, delay => '0', max_attempts => 2, headers => '{}');
     SELECT durable_work.enqueue(queue => 'named', payload => '{}', available_at => '2000-01-01');
     SELECT durable_work.enqueue_many(queue => 'named', payloads => '{1,2}', partition_keys => '{a,b}', idempotency_keys => '{x,y}', priorities => '{1,2}', available_ats => '{now,now}', headers => '{"{}",NULL}');
-    SELECT durable_work.claim(queue => 'named', worker => 'w', max_jobs => 1, lease => '1 min', wait => '10 ms', instance => 1);
-    SELECT durable_work.claim(queues => '{named}', worker => 'w', max_jobs => 1, lease => '1 min', wait => '10 ms', instance => 1);
+    SELECT durable_work.claim(queue => 'named', worker => 'w', max_jobs => 1, lease => '1 min', wait => '10 ms', request_id => 'r', instance => 1);
+    SELECT durable_work.claim(queues => '{named}', worker => 'w', max_jobs => 1, lease => '1 min', wait => '10 ms', request_id => 'r', instance => 1);
     SELECT durable_work.try_complete(job_id => 1000000, lease_token => 1, result => '{}');
     SELECT durable_work.complete_many(job_ids => '{1000000}', lease_tokens => '{1}', results => '{1}');
     SELECT durable_work.fail_many(job_ids => '{1000000}', lease_tokens => '{1}', errors => '{1}', retry_in => '1 s', retryable => true);

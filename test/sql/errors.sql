@@ -215,6 +215,8 @@ DW002 'nowhere', 'w'
 22023 'errors', 'w', wait => '-1 s'
 22023 'errors', 'w', wait => '5001 ms'
 22023 'errors', 'w', wait => '178000000 years'
+22023 'errors', 'w', request_id => ''
+22023 'errors', 'w', request_id => repeat('r', 256)
 22023 'errors', 'w', instance => 0
 22023 'errors', 'w', instance => -1
 22004 NULL::text[], 'w'
@@ -230,6 +232,7 @@ DW002 '{errors,nowhere}'::text[], 'w'
 22023 '{errors}'::text[], 'w', lease => '-1 s'
 22004 '{errors}'::text[], 'w', wait => NULL
 22023 '{errors}'::text[], 'w', wait => '6 s'
+22023 '{errors}'::text[], 'w', request_id => ''
 22023 '{errors}'::text[], 'w', instance => -1
 $$);
 -- What every function that takes a lease refuses, with %s for what else it needs.

@@ -31,6 +31,7 @@ class Check {
         check_queue(i);
     }
     walk_workers();
+    check_requests();
     check_entries();
     check_room();
     return faults_;
@@ -181,6 +182,59 @@ class Check {
         fault("queue {}: {} entries are pending and due later, {} are counted", i, pending_later[i],
               arena_.queues[i].pending_later);
     }
+  }
+
+  /* The requests of a worker are those that leases hang on it of, as many as they say; settled ones
+   * without a lease are in the list of the finished. */
+  void check_requests() {
+    std::vector<char> seen(arena_.request_capacity);
+    for (Index w = 0; w < kMostWorkers; w++) {
+      Index before = kNone;
+      for (Index i = arena_.workers[w].first_request.load(); i != kNone;
+           i = arena_.requests[i].next) {
+        const Request& request = arena_.requests[i];
+        if (seen[i]++ != 0) return fault("request {} is in two lists", i);
+        if (request.previous != before) fault("requests of worker {} are damaged at {}", w, i);
+        std::uint32_t held = 0;
+        for (Index e = arena_.workers[w].first_lease; e != kNone;
+             e = arena_.entries[e].next_of_worker) {
+          const Token token = arena_.entries[e].token;
+          if (token >= request.first && token - request.first < request.count) held++;
+        }
+        if (held != request.held || held == 0)
+          fault("request {}: {} leases, {} counted", i, held, request.held);
+        before = i;
+      }
+    }
+    Index before = kNone;
+    for (Index i = arena_.first_finished_request; i != kNone; i = arena_.requests[i].next) {
+      const Request& request = arena_.requests[i];
+      if (seen[i]++ != 0) return fault("request {} is in two lists", i);
+      if (request.previous != before) fault("finished requests are damaged at {}", i);
+      if (request.held != 0 || request.count == 0 || request.process != kSettled)
+        fault("request {} is not finished", i);
+      before = i;
+    }
+    if (arena_.last_finished_request != before) fault("finished requests end elsewhere");
+    count_requests(seen);
+  }
+
+  /* Each is in its hash chain or free; one in the chain and in no list is open. */
+  void count_requests(const std::vector<char>& listed) {
+    std::uint32_t count = 0;
+    for (std::uint32_t b = 0; b <= arena_.request_mask; b++) {
+      for (Index i = arena_.request_buckets[b]; i != kNone; i = arena_.requests[i].next_in_bucket) {
+        const Request& request = arena_.requests[i];
+        if ((request.key[0] & arena_.request_mask) != b)
+          fault("request {} is in another's bucket", i);
+        if (listed[i] == 0 && request.process == kSettled) fault("request {} is in no list", i);
+        if (++count > arena_.request_capacity) return fault("a chain of requests is damaged");
+      }
+    }
+    for (Index i = arena_.first_free_request; i != kNone; i = arena_.requests[i].next_in_bucket)
+      if (++count > arena_.request_capacity) return fault("free requests are damaged");
+    if (count != arena_.request_capacity)
+      fault("{} requests of {} are left", count, arena_.request_capacity);
   }
 
   /* Half of the arena in equal shares, at least 16 each; what queues hold beyond theirs is
