@@ -33,6 +33,7 @@ DW_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 DW_JOBS=${DW_JOBS:-$(nproc)}
 DW_OWNER_PID=$BASHPID
 DW_SERVERS=()
+DW_PID_FILES=() # of what else runs; ended at exit
 
 dw_say() { printf '%s\n' "== $*" >&2; }
 dw_die() {
@@ -169,12 +170,25 @@ dw_server_directory() {
 
 # --- cleaning up ----------------------------------------------------------------------------------
 
+# Ends the process of a PID file, which must be gone when this returns.
+dw_end_process() {
+  local pid
+  pid=$(cat "$1" 2>/dev/null) || return 0
+  kill "$pid" 2>/dev/null || return 0
+  for _ in $(seq 100); do
+    kill -0 "$pid" 2>/dev/null || return 0
+    sleep 0.1
+  done
+  kill -9 "$pid" 2>/dev/null || true
+}
+
 dw_cleanup() {
-  local status=$? data pid
+  local status=$? data pid file
   [ "$BASHPID" = "$DW_OWNER_PID" ] || return "$status"
   trap - EXIT
   set +e
   for pid in $(jobs -p); do kill "$pid" 2>/dev/null; done
+  for file in "${DW_PID_FILES[@]}"; do dw_end_process "$file"; done
   for data in "${DW_SERVERS[@]}"; do
     pid=$(head -1 "$data/postmaster.pid" 2>/dev/null)
     [ -n "$pid" ] || continue

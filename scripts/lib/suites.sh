@@ -116,8 +116,8 @@ suite_pgtap() {
   check_server_log
 }
 
-# The contract test ends with "passed N failed N", functions; without that line it broke off.
-tally_contract() {
+# Programs of test/contract and test/drivers end with "passed N failed N"; without that line they broke off.
+tally_score() {
   local log=$1 status=$2 ok failed
   read -r ok failed < <(sed -n 's/^passed \([0-9]*\) failed \([0-9]*\)$/\1 \2/p' "$log") || true
   if [ -z "${failed:-}" ]; then

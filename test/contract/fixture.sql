@@ -48,11 +48,12 @@ BEGIN
     PERFORM contract.add('contract', 'ready too');
     COMMIT;
 
+    -- Numbers as text, for readers to whom a number is a double.
     facts := jsonb_build_object(
-        'held', ids[1], 'token', tokens[1], 'other_held', ids[2], 'other_token', tokens[2],
-        'done', ids[3], 'done_token', tokens[3], 'dead', ids[4], 'dead_token', tokens[4],
-        'cancelled', cancelled, 'waiting', waiting, 'ready', ready,
-        'queue_number', (SELECT id FROM durable_work.queue WHERE name = 'contract'),
+        'held', ids[1]::text, 'token', tokens[1]::text, 'other_held', ids[2]::text, 'other_token', tokens[2]::text,
+        'done', ids[3]::text, 'done_token', tokens[3]::text, 'dead', ids[4]::text, 'dead_token', tokens[4]::text,
+        'cancelled', cancelled::text, 'waiting', waiting::text, 'ready', ready::text,
+        'queue_number', (SELECT id::text FROM durable_work.queue WHERE name = 'contract'),
         'body', (SELECT body FROM durable_work.outcome_0 WHERE first_id = ids[3] ORDER BY ctid DESC LIMIT 1));
 END
 $$;
