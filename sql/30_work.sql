@@ -183,17 +183,6 @@ COMMENT ON PROCEDURE durable_work.wait_for_work(text[], interval) IS
 'Sleeps until one of the queues (1 to 64) has a due job, or for the timeout (at most durable_work.max_wait). It holds no snapshot meanwhile, and does not poll. Claim after it; there may be nothing left, if another worker was quicker.
 CALL it as a statement of its own: inside of a transaction block it raises 25001.';
 
-CREATE FUNCTION durable_work.cancel(
-    job_id bigint,
-    queue text DEFAULT NULL
-) RETURNS boolean
-LANGUAGE c VOLATILE PARALLEL UNSAFE
-AS 'MODULE_PATHNAME', 'durable_work_cancel';
-REVOKE ALL ON FUNCTION durable_work.cancel(bigint, text) FROM PUBLIC;
-COMMENT ON FUNCTION durable_work.cancel(bigint, text) IS
-'Cancels the job when the transaction commits, waiting or leased; the holder of a lease is told at its next call. True: cancelled now. False: it was cancelled before.
-Raises DW006 when the job is completed or a dead letter, while another open transaction is deciding it, or when this transaction enqueued it; DW002 for an unknown job or queue.';
-
 CREATE FUNCTION durable_work.mark_handled(
     handler text,
     key text,

@@ -125,7 +125,7 @@ COMMENT ON COLUMN durable_work.inbox.partition_bucket IS 'Hash of the partition 
 COMMENT ON COLUMN durable_work.inbox.idempotency_key IS 'While it is remembered, see dedupe_window of create_queue';
 COMMENT ON COLUMN durable_work.inbox.status IS 'pending, processing, completed, dead_letter or cancelled';
 COMMENT ON COLUMN durable_work.inbox.available_at IS 'When it was or is due, after a failed attempt the time of the retry';
-COMMENT ON COLUMN durable_work.inbox.lease_generation IS 'The last lease token given for it; tokens pass 2^53, so JSON tools must keep them as text';
+COMMENT ON COLUMN durable_work.inbox.lease_generation IS 'The last token given for it, by a claim or by a change while it waited; tokens pass 2^53, so JSON tools must keep them as text';
 COMMENT ON COLUMN durable_work.inbox.attempts IS 'Claims so far that were not given back';
 COMMENT ON COLUMN durable_work.inbox.last_error IS 'Error of the last failed attempt, or {"reason": …} when the worker gave none';
 
@@ -146,44 +146,61 @@ FROM durable_work.live_leases() AS lease;
 REVOKE ALL ON durable_work.leases FROM PUBLIC;
 COMMENT ON VIEW durable_work.leases IS 'Jobs that workers hold now, from shared memory; empty on a standby';
 
--- A completion does not store the number of its attempt: it is one more than the highest that failed.
+-- A completion does not store the number of its attempt: it is that of the claim, where claims are recorded, else one more
+-- than the highest that failed since the job was last redriven. A job that was moved to parked took its outcomes along.
 CREATE VIEW durable_work.attempts AS
-SELECT outcome.job_id,
-       queue.name AS queue,
-       CASE outcome.kind
-           WHEN 'completed' THEN COALESCE(pg_catalog.max(outcome.attempt) OVER of_job, 0) OPERATOR(pg_catalog.+) 1
-           ELSE outcome.attempt
-       END AS attempt,
-       CASE WHEN outcome.kind IN ('attempt_failed', 'dead_lettered') THEN outcome.detail OPERATOR(pg_catalog.->>) 'worker' END AS worker,
-       CASE outcome.kind
+SELECT ended.job_id,
+       ended.queue,
+       ended.attempt,
+       CASE WHEN ended.kind IN ('attempt_failed', 'dead_lettered') THEN ended.detail OPERATOR(pg_catalog.->>) 'worker' END AS worker,
+       CASE ended.kind
            WHEN 'attempt_failed' THEN
-               CASE outcome.detail OPERATOR(pg_catalog.->>) 'reason' WHEN 'lease expired' THEN 'expired' ELSE 'failed' END
+               CASE ended.detail OPERATOR(pg_catalog.->>) 'reason' WHEN 'lease expired' THEN 'expired' ELSE 'failed' END
            WHEN 'dead_lettered' THEN 'dead_letter'
            WHEN 'rescheduled' THEN 'deferred'
            WHEN 'purged' THEN 'cancelled'
-           ELSE outcome.kind
+           ELSE ended.kind
        END AS outcome,
-       outcome.at,
-       CASE WHEN outcome.kind IN ('attempt_failed', 'dead_lettered') THEN
-           COALESCE(outcome.detail OPERATOR(pg_catalog.->) 'error',
-                    CASE WHEN outcome.detail OPERATOR(pg_catalog.?) 'reason' THEN
-                        pg_catalog.jsonb_build_object('reason', outcome.detail OPERATOR(pg_catalog.->) 'reason')
+       ended.at,
+       CASE WHEN ended.kind IN ('attempt_failed', 'dead_lettered') THEN
+           COALESCE(ended.detail OPERATOR(pg_catalog.->) 'error',
+                    CASE WHEN ended.detail OPERATOR(pg_catalog.?) 'reason' THEN
+                        pg_catalog.jsonb_build_object('reason', ended.detail OPERATOR(pg_catalog.->) 'reason')
                     END)
        END AS error
-FROM (SELECT member.id AS job_id, member.queue, member.kind, member.attempt, member.at, stored.detail
-      FROM (SELECT * FROM durable_work.outcome_0
-            UNION ALL SELECT * FROM durable_work.outcome_1
-            UNION ALL SELECT * FROM durable_work.outcome_2
-            UNION ALL SELECT * FROM durable_work.outcome_3
-            UNION ALL SELECT * FROM durable_work.outcome_4
-            UNION ALL SELECT * FROM durable_work.outcome_5
-            UNION ALL SELECT * FROM durable_work.outcome_6
-            UNION ALL SELECT * FROM durable_work.outcome_7
-            UNION ALL SELECT * FROM durable_work.parked_outcome) AS stored
-      CROSS JOIN LATERAL durable_work.outcome_members(stored.first_id, stored.last_id, stored.body) AS member
-      WHERE member.kind IN ('completed', 'attempt_failed', 'dead_lettered', 'cancelled', 'rescheduled', 'purged')) AS outcome
-JOIN durable_work.queue AS queue ON queue.id OPERATOR(pg_catalog.=) outcome.queue
-WINDOW of_job AS (PARTITION BY outcome.queue, outcome.job_id);
+FROM (SELECT outcome.job_id,
+             queue.name AS queue,
+             CASE outcome.kind
+                 WHEN 'completed' THEN COALESCE(
+                     pg_catalog.max(outcome.attempt) FILTER (WHERE outcome.kind OPERATOR(pg_catalog.=) 'claimed') OVER of_lease,
+                     pg_catalog.max(outcome.attempt) FILTER (WHERE outcome.kind OPERATOR(pg_catalog.<>) 'claimed') OVER of_life OPERATOR(pg_catalog.+) 1,
+                     1)
+                 ELSE outcome.attempt
+             END AS attempt,
+             outcome.kind,
+             outcome.at,
+             outcome.detail
+      FROM (SELECT member.id AS job_id, member.queue, member.kind, member.attempt, member.lease_token, member.at, stored.detail, stored.parked,
+                   pg_catalog.bool_or(member.kind OPERATOR(pg_catalog.=) 'moved') OVER (PARTITION BY member.queue, member.id) AS moved,
+                   pg_catalog.count(*) FILTER (WHERE member.kind OPERATOR(pg_catalog.=) 'redriven')
+                       OVER (PARTITION BY member.queue, member.id ORDER BY member.lease_token) AS life
+            FROM (SELECT false AS parked, * FROM durable_work.outcome_0
+                  UNION ALL SELECT false, * FROM durable_work.outcome_1
+                  UNION ALL SELECT false, * FROM durable_work.outcome_2
+                  UNION ALL SELECT false, * FROM durable_work.outcome_3
+                  UNION ALL SELECT false, * FROM durable_work.outcome_4
+                  UNION ALL SELECT false, * FROM durable_work.outcome_5
+                  UNION ALL SELECT false, * FROM durable_work.outcome_6
+                  UNION ALL SELECT false, * FROM durable_work.outcome_7
+                  UNION ALL SELECT true, * FROM durable_work.parked_outcome) AS stored
+            CROSS JOIN LATERAL durable_work.outcome_members(stored.first_id, stored.last_id, stored.body) AS member) AS outcome
+      JOIN durable_work.queue AS queue ON queue.id OPERATOR(pg_catalog.=) outcome.queue
+      WHERE outcome.parked OR NOT outcome.moved
+      WINDOW of_lease AS (PARTITION BY outcome.queue, outcome.job_id, outcome.lease_token),
+             of_life AS (PARTITION BY outcome.queue, outcome.job_id, outcome.life)) AS ended
+WHERE ended.kind IN ('completed', 'attempt_failed', 'dead_lettered', 'cancelled', 'purged')
+   -- A worker's deferral has no detail; what else changed the due time was no end of an attempt.
+   OR (ended.kind OPERATOR(pg_catalog.=) 'rescheduled' AND ended.detail IS NULL);
 REVOKE ALL ON durable_work.attempts FROM PUBLIC;
 COMMENT ON VIEW durable_work.attempts IS
 'How attempts ended, out of the whole log: completed, failed, expired, dead_letter, cancelled or deferred. It reads every outcome; for one job ask history().';

@@ -1,10 +1,16 @@
 /*
- * Deciding a job: complete, fail, release, defer, reject, cancel.
+ * Deciding a job: complete, fail, release, defer, reject, and for one that waits cancel and
+ * changes.
  *
  * begin_decision marks the entry as being decided, the caller writes the outcome into the log, and
  * the commit or abort callback calls commit_decision or abort_decision. Between the two the token's
  * holder may extend the lease, everybody else is told that the job is in doubt. Business writes,
  * outcome and successors are one transaction.
+ *
+ * A job that waits has no lease to decide it under: the decision draws a new token, which the entry
+ * keeps whatever becomes of the decision. So the outcomes of a job are ordered by their tokens,
+ * wherever they lie, and every outcome that ends a job carries a token of an epoch that was open
+ * when it was decided.
  */
 #include "core/queue_lock.hpp"
 
@@ -24,6 +30,7 @@ void Dispatcher::fill_decided(const Queue& q, const Entry& e, Decided* out) cons
   out->offset = e.offset;
   out->segment = e.segment;
   out->before = e.state;
+  out->due = e.at;
   out->attempts = e.attempts;
   out->max_attempts =
       e.max_attempts != 0 ? e.max_attempts : static_cast<std::uint16_t>(q.options.max_attempts);
@@ -55,24 +62,54 @@ Verdict Dispatcher::begin_decision(Index database, JobId id, Token token, Decide
   }
 }
 
+/* Under the queue lock, of a ready or delayed entry. */
+Verdict Dispatcher::begin_waiting(QueueLock& hold, Queue& q, Entry& e, Decided* out) noexcept {
+  const Token token = draw_tokens(hold, q.database, 1);
+  if (token == 0) return Verdict::not_open;
+  e.token = token;
+  out->token = token;
+  leave_tree(q, e);
+  e.state = EntryState::completing;
+  return Verdict::ok;
+}
+
 Verdict Dispatcher::begin_cancel(Index database, JobId id, QueueId queue_id,
                                  Decided* out) noexcept {
   Index index = kNone;
   Entry* e = lock_job(database, id, 0, queue_id, &index);
   if (e == nullptr) return Verdict::not_resident;
-  const QueueLock hold(*this, index, QueueLock::Adopt{});
+  QueueLock hold(*this, index, QueueLock::Adopt{});
   Queue& q = queue(index);
   fill_decided(q, *e, out);
   switch (e->state) {
     case EntryState::ready:
     case EntryState::delayed:
-      leave_tree(q, *e);
-      e->state = EntryState::completing;
-      return Verdict::ok;
+      return begin_waiting(hold, q, *e, out);
     case EntryState::leased:
       if (e->lapsed != 0) return Verdict::in_doubt;
       e->state = EntryState::completing;
       return Verdict::ok;
+    case EntryState::cancelled:
+      return Verdict::cancelled;
+    default:
+      return Verdict::in_doubt;
+  }
+}
+
+Verdict Dispatcher::begin_change(Index database, JobId id, QueueId queue_id,
+                                 Decided* out) noexcept {
+  Index index = kNone;
+  Entry* e = lock_job(database, id, 0, queue_id, &index);
+  if (e == nullptr) return Verdict::not_resident;
+  QueueLock hold(*this, index, QueueLock::Adopt{});
+  Queue& q = queue(index);
+  fill_decided(q, *e, out);
+  switch (e->state) {
+    case EntryState::ready:
+    case EntryState::delayed:
+      return begin_waiting(hold, q, *e, out);
+    case EntryState::leased:
+      return e->lapsed != 0 ? Verdict::in_doubt : Verdict::leased;
     case EntryState::cancelled:
       return Verdict::cancelled;
     default:
@@ -89,14 +126,17 @@ Verdict Dispatcher::add_placeholder(Index database, QueueId queue_id, JobId id,
                                     EntryRef* out) noexcept {
   const Index index = find_queue(database, queue_id);
   if (index == kNone) return Verdict::no_room;
-  const QueueLock hold(*this, index);
+  QueueLock hold(*this, index);
   Queue& q = queue(index);
   if (q.id != queue_id || q.database != database) return Verdict::no_room;
   if (hash_has(database, index, id)) return Verdict::in_doubt;
+  const Token token = draw_tokens(hold, database, 1);
+  if (token == 0) return Verdict::not_open;
   Entry* e = allocate(index);
   if (e == nullptr && evict_last(q)) e = allocate(index);
   if (e == nullptr) return Verdict::no_room;
   e->id = id;
+  e->token = token;
   e->state = EntryState::busy;
   hash_add(database, *e);
   *out = EntryRef{index_of(*e), e->incarnation};
@@ -109,15 +149,7 @@ bool Dispatcher::fill_placeholder(EntryRef ref, const JobRow& row, Decided* out)
   if (e == nullptr) return false;
   const QueueLock hold(*this, index, QueueLock::Adopt{});
   if (e->state != EntryState::busy) return false;
-  e->at = row.due;
-  e->key_hash = row.key_hash;
-  e->block = row.block;
-  e->offset = row.offset;
-  e->segment = row.segment;
-  e->priority = row.priority;
-  e->attempts = row.attempts;
-  e->recorded = row.attempts;
-  e->max_attempts = row.max_attempts;
+  take_row(*e, row);
   e->state = EntryState::delayed;
   fill_decided(queue(index), *e, out);
   e->state = EntryState::completing;
@@ -209,6 +241,9 @@ void Dispatcher::commit_decision(EntryRef ref, Token token, Decision decision, O
     case Decision::put_back:
       e->attempts--;
       break;
+    case Decision::reschedule:
+      e->recorded = e->attempts;
+      break;
   }
   e->refunds = 0;
   give_back(hold, q, *e, due);
@@ -225,6 +260,10 @@ void Dispatcher::abort_decision(EntryRef ref, Token token, EntryState before) no
     /* Past its deadline it is simply swept next. */
     e->state = EntryState::leased;
     set_deadline_timer(q, e->at);
+    return;
+  }
+  if (before == EntryState::free) {
+    finish_entry(*e);
     return;
   }
   give_back(hold, q, *e, e->at);

@@ -76,13 +76,13 @@ struct ClaimedJob {
   std::uint16_t queue;
 };
 
-/* What becomes of a leased (or, for cancel, waiting) job when the transaction that decides it
- * commits. */
+/* What becomes of a job when the transaction that decides it commits. */
 enum class Decision : std::uint8_t {
-  finish,     /* completed, dead-lettered, or cancelled while waiting: gone */
-  retry,      /* failed: ready at the given time, attempt charged */
-  put_back,   /* released or deferred: ready at the given time, attempt refunded */
-  cancel_held /* cancelled under its holder */
+  finish,      /* completed, dead-lettered, or cancelled while waiting: gone */
+  retry,       /* failed: ready at the given time, attempt charged */
+  put_back,    /* released or deferred: ready at the given time, attempt refunded */
+  cancel_held, /* cancelled under its holder */
+  reschedule,  /* it was waiting and goes on waiting, until the given time */
 };
 
 enum class Verdict : std::uint8_t {
@@ -91,8 +91,10 @@ enum class Verdict : std::uint8_t {
   in_doubt,      /* an open transaction is deciding it */
   cancelled,     /* the job was cancelled under this token */
   own_duplicate, /* this very transaction has already decided it with this token */
+  leased,        /* a worker has it, and only a waiting job was asked for */
   not_resident,  /* no entry: only the log knows */
   no_room,       /* no entry could be had for a placeholder */
+  not_open,      /* the epoch is not raised yet: there are no tokens to decide it under */
 };
 
 /* What an accepted decision tells its caller, read under the lock. */
@@ -106,7 +108,9 @@ struct Decided {
   std::uint32_t block;
   std::uint16_t offset;
   std::uint8_t segment;
-  EntryState before; /* ready, delayed or leased: what an abort restores */
+  /* What an abort restores: ready, delayed or leased; free: its entry goes. */
+  EntryState before;
+  Micros due; /* wall; of a waiting job */
   std::uint16_t attempts;
   std::uint16_t max_attempts; /* the effective one */
   QueueOptions options;
@@ -133,6 +137,7 @@ struct ResidentRow {
   Micros deadline; /* wall; when leased */
   Micros leased_at;
   std::uint16_t attempts;
+  std::uint8_t segment; /* of the row it is known by */
   bool paused;
   char worker[kWorkerNameSize];
 };
@@ -275,9 +280,13 @@ class Dispatcher {
 
   /* --- deciding (decide.cpp) --- */
   Verdict begin_decision(Index database, JobId id, Token token, Decided* out) noexcept;
-  /* cancel: any state; a waiting job needs no token. QueueId 0: the first queue that has it. */
+  /* cancel: waiting or leased. A waiting job is decided under a new token, which its entry has
+   * from here on; a leased one under its lease's. QueueId 0: the first queue that has it. */
   Verdict begin_cancel(Index database, JobId id, QueueId queue, Decided* out) noexcept;
-  /* Placeholder for a job that is not resident; not ok: it is resident after all, or no room. */
+  /* The same for a job that waits, and only then. */
+  Verdict begin_change(Index database, JobId id, QueueId queue, Decided* out) noexcept;
+  /* Placeholder for a job that is not resident, with the token to decide it under; not ok: it is
+   * resident after all, or no room. */
   Verdict add_placeholder(Index database, QueueId queue, JobId id, EntryRef* out) noexcept;
   /* The log says it waits: the placeholder becomes an entry that the caller's transaction is
    * deciding. */
@@ -367,6 +376,10 @@ class Dispatcher {
   Entry* lock_ref(EntryRef ref,
                   Index* queue) noexcept; /* nullptr: stale; else the queue lock is held */
   Entry* lock_job(Index database, JobId id, Token token, QueueId queue_id, Index* queue) noexcept;
+  /* The first of n new tokens that follow each other; 0: not open, or the epoch's are used up. */
+  Token draw_tokens(QueueLock& hold, Index database, std::uint32_t n) noexcept;
+  static void take_row(Entry& e, const JobRow& row) noexcept;
+  Verdict begin_waiting(QueueLock& hold, Queue& q, Entry& e, Decided* out) noexcept;
   void fill_decided(const Queue& q, const Entry& e, Decided* out) const noexcept;
   bool hand_out(Queue& q, WorkerRef worker, Micros now, Micros span, Token first, ClaimedJob* out,
                 std::uint32_t n) noexcept;

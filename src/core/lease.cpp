@@ -106,27 +106,34 @@ bool Dispatcher::hand_out(Queue& q, WorkerRef worker, Micros now, Micros span, T
   return true;
 }
 
+Token Dispatcher::draw_tokens(QueueLock& hold, Index index, std::uint32_t n) noexcept {
+  Database& database = arena_->databases[index];
+  if (database.state != DatabaseState::open) return 0;
+  const std::uint64_t first = database.counter.fetch_add(n, std::memory_order_relaxed) + 1;
+  if (first >= kCounterRaise) hold.wake_housekeeper(index);
+  if (first + n >= kCounterEnd) {
+    /* The epoch's tokens are used up; nothing is claimed until the raise is durable. */
+    database.counter.store(kCounterEnd - 1, std::memory_order_relaxed);
+    return 0;
+  }
+  return make_token(database.epoch, first);
+}
+
 std::uint32_t Dispatcher::claim(QueueRef ref, WorkerRef worker, Micros lease, ClaimedJob* out,
                                 std::uint32_t n, const RequestRef* request) noexcept {
   QueueLock hold(*this, ref.queue);
   Queue& q = queue(ref.queue);
   if (q.incarnation != ref.incarnation || q.id == 0 || q.database == kNone) return 0;
-  Database& database = arena_->databases[q.database];
+  const Database& database = arena_->databases[q.database];
   if (database.state != DatabaseState::open || q.options.paused) return 0;
   const Micros now = platform_->wall_now();
   promote_due(q, now);
   const std::uint32_t taken = std::min(n, q.ready_count);
   if (taken > 0) {
-    const std::uint64_t first = database.counter.fetch_add(taken, std::memory_order_relaxed) + 1;
-    if (first >= kCounterRaise) hold.wake_housekeeper(q.database);
-    if (first + taken >= kCounterEnd) {
-      /* The epoch's tokens are used up; claims return nothing until the raise is durable. */
-      database.counter.store(kCounterEnd - 1, std::memory_order_relaxed);
-      return 0;
-    }
+    const Token first = draw_tokens(hold, q.database, taken);
+    if (first == 0) return 0;
     const Micros span = lease > 0 ? lease : q.options.lease;
-    if (!hand_out(q, worker, now, span, make_token(database.epoch, first), out, taken))
-      return kWorkerGone;
+    if (!hand_out(q, worker, now, span, first, out, taken)) return kWorkerGone;
     const Micros deadline = later(platform_->monotonic_now(), span);
     if (request != nullptr) note_block(*request, worker, out[0].token, taken, deadline);
     set_deadline_timer(q, deadline);

@@ -13,6 +13,20 @@
 
 namespace dw::core {
 
+/* What the log says of a job; all of it, so that an entry can also be given another row of its job.
+ */
+void Dispatcher::take_row(Entry& e, const JobRow& row) noexcept {
+  e.at = row.due;
+  e.key_hash = row.key_hash;
+  e.block = row.block;
+  e.offset = row.offset;
+  e.segment = row.segment;
+  e.priority = row.priority;
+  e.attempts = row.attempts;
+  e.recorded = row.attempts;
+  e.max_attempts = row.max_attempts;
+}
+
 void Dispatcher::link_pending(QueueRef ref, const JobRow* const* rows, EntryRef* refs,
                               std::uint32_t n) noexcept {
   for (std::uint32_t i = 0; i < n; i++) refs[i] = EntryRef{kNone, 0};
@@ -34,14 +48,7 @@ void Dispatcher::link_pending(QueueRef ref, const JobRow* const* rows, EntryRef*
       return;
     }
     e->id = row.id;
-    e->at = row.due;
-    e->key_hash = row.key_hash;
-    e->block = row.block;
-    e->offset = row.offset;
-    e->segment = row.segment;
-    e->priority = row.priority;
-    e->attempts = row.attempts;
-    e->max_attempts = row.max_attempts;
+    take_row(*e, row);
     e->state = EntryState::pending;
     if (!hash_add(q.database, *e)) {
       /* Two rows of one id: the log was loaded twice. Leave it to the loader, which reports it. */
@@ -135,14 +142,7 @@ LinkResult Dispatcher::link_loaded(Index queue_index, const JobRow& row, Micros 
     return state == EntryState::busy ? LinkResult::busy : LinkResult::resident;
   }
   e->id = row.id;
-  e->key_hash = row.key_hash;
-  e->block = row.block;
-  e->offset = row.offset;
-  e->segment = row.segment;
-  e->priority = row.priority;
-  e->attempts = row.attempts;
-  e->recorded = row.attempts;
-  e->max_attempts = row.max_attempts;
+  take_row(*e, row);
   if (!hash_add(q.database, *e)) {
     /* Not in the hash: free again without being looked for there. */
     release_entry(*e);

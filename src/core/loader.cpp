@@ -50,14 +50,17 @@ class Loader::PageRows : public JobSink {
 class Loader::OutcomeRows : public OutcomeSink {
  public:
   explicit OutcomeRows(Loader* loader) : loader_(loader) {}
+  void set_segment(std::uint8_t segment) { segment_ = segment; }
   bool take(const StoredOutcome& outcome) override {
-    if (!loader_->known_.add(outcome.first_id, outcome.batch, outcome.body, outcome.length))
+    if (!loader_->known_.add(segment_, outcome.first_id, outcome.batch, outcome.body,
+                             outcome.length))
       loader_->damaged_++;
     return true;
   }
 
  private:
   Loader* loader_;
+  std::uint8_t segment_ = 0;
 };
 
 void Loader::set_queues(const QueueTopic* queues, std::size_t n) {
@@ -225,6 +228,7 @@ bool Loader::scan_outcomes(Micros until) {
   OutcomeRows sink(this);
   while (!outcome_pages_.empty()) {
     const BlockRange range = outcome_pages_.ranges().front();
+    sink.set_segment(range.segment);
     store_->scan_outcomes(range.segment, range.first, sink);
     outcome_pages_.remove(range.segment, range.first);
     if (out_of_time(until)) return outcome_pages_.empty();
@@ -258,7 +262,7 @@ void Loader::link_rows(QueueLoad& load, std::uint8_t segment, std::uint32_t bloc
             [](const StoredJob& a, const StoredJob& b) { return a.row.id < b.row.id; });
   for (StoredJob& job : load.rows) {
     job.row.queue = load.id;
-    known_.apply(load.id, job.row.id, &job.row.attempts, &job.row.due);
+    known_.apply(load.id, segment, job.row.id, &job.row.attempts, &job.row.due);
   }
   {
     QueueLock hold(*dispatcher_, load.ref.queue);
@@ -269,7 +273,7 @@ void Loader::link_rows(QueueLoad& load, std::uint8_t segment, std::uint32_t bloc
     }
     const std::uint32_t ready_before = q.ready_count;
     for (const StoredJob& job : load.rows) {
-      if (known_.finished(load.id, job.row.id)) continue;
+      if (known_.finished(load.id, segment, job.row.id)) continue;
       if (job.row.due > now && job.row.due - now > horizon_) {
         look_again = std::min(look_again, job.row.due - horizon_ / 2);
         continue;
@@ -390,8 +394,8 @@ Micros Loader::link_parked(Micros now) {
     if (!load.active) continue;
     for (StoredJob& job : load.rows) {
       job.row.queue = load.id;
-      known_.apply(load.id, job.row.id, &job.row.attempts, &job.row.due);
-      if (known_.finished(load.id, job.row.id)) continue;
+      known_.apply(load.id, kParkedSegment, job.row.id, &job.row.attempts, &job.row.due);
+      if (known_.finished(load.id, kParkedSegment, job.row.id)) continue;
       QueueLock hold(*dispatcher_, load.ref.queue);
       Queue& q = dispatcher_->queue(load.ref.queue);
       if (q.incarnation != load.ref.incarnation) break;

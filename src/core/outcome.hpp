@@ -8,10 +8,10 @@
  *   6 bytes    bits 0-3 kind, bits 4-47 milliseconds since 2026-01-01 UTC
  *   varint     queue id
  *   8 bytes    token of the first job
- *   schedule   only for attempt_failed, rescheduled and dead_lettered: varint attempt, zigzag
- * varint milliseconds from the outcome's time to the next due time varint n-1, then n-1 times:
- * zigzag varint id difference, zigzag varint token difference, schedule   (only if the row has a
- * last id, that is, covers a batch)
+ *   schedule   only for the kinds that has_schedule() names: varint attempt, zigzag varint
+ *              milliseconds from the outcome's time to the next due time
+ *   batch      only if the row has a last id: varint n-1, then n-1 times: zigzag varint id
+ *              difference, zigzag varint token difference, schedule
  *
  * A row spans at most 4,096 ids and its body stays below 2 kB, so that it is never stored out of
  * line and a page range of the block index stays narrow.
@@ -35,9 +35,16 @@ struct OutcomeMember {
   Micros next_due; /* wall, rounded up to milliseconds; 0 when there is none */
 };
 
+/* The due time to write at `at` so that it holds whatever the job's row and earlier outcomes say: a
+ * difference of no milliseconds would leave those in force. */
+constexpr Micros explicit_due(Micros due, Micros at) noexcept {
+  return due > at ? due : at - 2 * kMillisecond;
+}
+
 constexpr bool has_schedule(OutcomeKind kind) noexcept {
   return kind == OutcomeKind::attempt_failed || kind == OutcomeKind::rescheduled ||
-         kind == OutcomeKind::dead_lettered;
+         kind == OutcomeKind::dead_lettered || kind == OutcomeKind::claimed ||
+         kind == OutcomeKind::payload_replaced || kind == OutcomeKind::redriven;
 }
 
 /*

@@ -37,6 +37,7 @@ bool Dispatcher::see_job(Index database, QueueId queue_id, JobId id, ResidentRow
   out->state = e->state;
   out->token = e->token;
   out->attempts = e->attempts;
+  out->segment = e->segment;
   out->paused = q.options.paused;
   out->leased_at = e->leased_at;
   if (e->worker != kNone) {

@@ -29,7 +29,10 @@ void empty_out(Vector& vector) noexcept {
 void Transaction::reserve(std::size_t n) {
   make_room(jobs_, n);
   make_room(actions_, n);
+  make_room(pages_, n);
 }
+
+void Transaction::reserve_rows(std::size_t n) { make_room(pages_, n); }
 
 bool Transaction::changes_database() const noexcept {
   return std::any_of(actions_.begin(), actions_.end(), [](const Action& action) {
@@ -120,6 +123,14 @@ Verdict Transaction::begin_cancel(std::int32_t level, JobId id, QueueId queue, D
   return note_decision(level, *out, verdict, action);
 }
 
+Verdict Transaction::begin_change(std::int32_t level, JobId id, QueueId queue, Decided* out,
+                                  std::size_t* action) noexcept {
+  if (database_ == kNone) return Verdict::not_resident;
+  const Verdict verdict = dispatcher_->begin_change(database_, id, queue, out);
+  if (verdict == Verdict::in_doubt && find_own(*out, action)) return Verdict::own_duplicate;
+  return note_decision(level, *out, verdict, action);
+}
+
 void Transaction::settle(std::size_t action, Decision decision, OutcomeKind outcome,
                          Micros due) noexcept {
   actions_[action].settled = true;
@@ -130,9 +141,10 @@ void Transaction::settle(std::size_t action, Decision decision, OutcomeKind outc
 
 void Transaction::note_outcome_row(std::size_t action, std::uint8_t segment,
                                    std::uint32_t block) noexcept {
-  actions_[action].wrote = true;
-  actions_[action].segment = segment;
-  actions_[action].block = block;
+  const std::int32_t level = actions_[action].level;
+  /* The many members of one row, and rows that follow each other, are mostly on one page. */
+  if (!pages_.empty() && pages_.back().segment == segment && pages_.back().block == block) return;
+  pages_.push_back(OutcomePage{level, block, segment});
 }
 
 Verdict Transaction::add_placeholder(std::int32_t level, QueueId queue, JobId id,
@@ -147,9 +159,11 @@ Verdict Transaction::add_placeholder(std::int32_t level, QueueId queue, JobId id
   return verdict;
 }
 
-bool Transaction::fill_placeholder(std::size_t index, const JobRow& row, Decided* out) noexcept {
+bool Transaction::fill_placeholder(std::size_t index, const JobRow& row, bool waits,
+                                   Decided* out) noexcept {
   Action& action = actions_[index];
   if (!dispatcher_->fill_placeholder(action.ref, row, out)) return false;
+  if (!waits) out->before = EntryState::free;
   action.kind = ActionKind::decide;
   action.token = out->token;
   action.before = out->before;
@@ -247,9 +261,6 @@ void Transaction::apply(const Action& action) noexcept {
         dispatcher_->abort_decision(action.ref, action.token, action.before);
         break;
       }
-      /* First the page, then the entry: a loader that no longer finds the entry must find the
-       * outcome. */
-      if (action.wrote) dispatcher_->note_outcome_page(database_, action.segment, action.block);
       dispatcher_->commit_decision(action.ref, action.token, action.decision, action.outcome,
                                    action.due);
       break;
@@ -288,6 +299,11 @@ void Transaction::apply(const Action& action) noexcept {
 
 void Transaction::commit(std::uint64_t log_position) noexcept {
   if (database_ == kNone) database_ = dispatcher_->find_database(oid_);
+  /* First the pages, then the entries: a loader that no longer finds an entry, or finds it changed,
+   * must find the outcome. */
+  for (const OutcomePage& page : pages_) {
+    if (database_ != kNone) dispatcher_->note_outcome_page(database_, page.segment, page.block);
+  }
   for (const Action& action : actions_) apply(action);
   if (database_ == kNone) database_ = dispatcher_->find_database(oid_);
   /* A transaction that found no slot of its database does nothing here: whoever makes the slot
@@ -353,6 +369,8 @@ void Transaction::sub_commit(std::int32_t level) noexcept {
   for (auto action = actions_.rbegin(); action != actions_.rend() && action->level >= level;
        ++action)
     action->level = level - 1;
+  for (auto page = pages_.rbegin(); page != pages_.rend() && page->level >= level; ++page)
+    page->level = level - 1;
 }
 
 void Transaction::sub_abort(std::int32_t level) noexcept {
@@ -361,12 +379,14 @@ void Transaction::sub_abort(std::int32_t level) noexcept {
     undo(actions_.back());
     actions_.pop_back();
   }
+  while (!pages_.empty() && pages_.back().level >= level) pages_.pop_back();
 }
 
 void Transaction::clear() noexcept {
   empty_out(jobs_);
   empty_out(actions_);
   empty_out(options_);
+  empty_out(pages_);
 }
 
 }  // namespace dw::core

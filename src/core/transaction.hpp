@@ -22,7 +22,7 @@ enum class ActionKind : std::uint8_t {
   claim,
   request, /* a claim that may be repeated */
   decide,
-  placeholder, /* a job on disk that is about to be cancelled */
+  placeholder, /* a job on disk that is about to be decided */
   queue_created,
   queue_changed,
   queue_dropped,
@@ -49,8 +49,10 @@ class Transaction {
   /* Number of actions so far, to be given to delivered(). */
   [[nodiscard]] std::size_t size() const noexcept { return actions_.size(); }
 
-  /* Room for n more jobs and n more actions. */
+  /* Room for n more jobs, n more actions and n more outcome rows. */
   void reserve(std::size_t n);
+  /* Room for n more outcome rows, of decisions that write several. */
+  void reserve_rows(std::size_t n);
 
   /* --- enqueue --- */
   void note_enqueue(std::int32_t level, QueueRef queue, const JobRow& row) noexcept;
@@ -76,6 +78,9 @@ class Transaction {
                          std::size_t* action) noexcept;
   Verdict begin_cancel(std::int32_t level, JobId id, QueueId queue, Decided* out,
                        std::size_t* action) noexcept;
+  /* A job that waits. own_duplicate: this very transaction has decided it before. */
+  Verdict begin_change(std::int32_t level, JobId id, QueueId queue, Decided* out,
+                       std::size_t* action) noexcept;
   /* After own_duplicate: what this transaction decided before. */
   [[nodiscard]] OutcomeKind outcome_of(std::size_t action) const noexcept {
     return actions_[action].outcome;
@@ -83,16 +88,17 @@ class Transaction {
   /* What becomes of it, and when the job is due again. Without a call it is given back at commit as
    * it was. */
   void settle(std::size_t action, Decision decision, OutcomeKind outcome, Micros due) noexcept;
-  /* Where the outcome's row went; the loader learns it before the entry is freed. */
+  /* Where a row of its outcomes went; the loader learns it before the entry changes. */
   void note_outcome_row(std::size_t action, std::uint8_t segment, std::uint32_t block) noexcept;
 
-  /* --- cancel of a job that is not resident ---
+  /* --- a job that is not resident ---
    * add_placeholder, read the log with a new snapshot, then fill_placeholder (the job waits;
-   * continue as after begin_cancel) or drop_placeholder. An error in between drops it with the
+   * continue as after begin_change) or drop_placeholder. An error in between drops it with the
    * transaction. */
   Verdict add_placeholder(std::int32_t level, QueueId queue, JobId id,
                           std::size_t* action) noexcept;
-  bool fill_placeholder(std::size_t action, const JobRow& row, Decided* out) noexcept;
+  /* waits: an abort leaves it waiting; else it is what the log says, and its entry goes. */
+  bool fill_placeholder(std::size_t action, const JobRow& row, bool waits, Decided* out) noexcept;
   void drop_placeholder(std::size_t action) noexcept;
 
   /* --- queues and databases --- */
@@ -126,10 +132,7 @@ class Transaction {
     OutcomeKind outcome;
     bool delivered;
     bool settled;
-    bool wrote;
-    std::uint8_t segment;
     std::int32_t level;
-    std::uint32_t block;
     EntryRef ref;
     QueueRef queue;
     RequestRef request;
@@ -142,6 +145,12 @@ class Transaction {
   struct Options {
     QueueId id;
     QueueOptions options;
+  };
+  /* A page that an outcome row went to. */
+  struct OutcomePage {
+    std::int32_t level;
+    std::uint32_t block;
+    std::uint8_t segment;
   };
 
   Action& add(std::int32_t level, ActionKind kind) noexcept;
@@ -162,6 +171,7 @@ class Transaction {
   std::vector<NewJob> jobs_;
   std::vector<Action> actions_;
   std::vector<Options> options_;
+  std::vector<OutcomePage> pages_;
 };
 
 }  // namespace dw::core

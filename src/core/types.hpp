@@ -113,9 +113,11 @@ enum class OutcomeKind : std::uint8_t {
   rescheduled = 6,
   payload_replaced = 7,
   purged = 8,
+  redriven = 9, /* a dead letter waits again; only of jobs in parked */
 };
 
-/* After a final outcome the job is never handed out again. */
+/* After a final outcome the job is never handed out again, but for a dead letter that is redriven:
+ * see outcome_sum.hpp. */
 constexpr bool is_final(OutcomeKind kind) noexcept {
   return kind == OutcomeKind::completed || kind == OutcomeKind::dead_lettered ||
          kind == OutcomeKind::cancelled || kind == OutcomeKind::purged;

@@ -43,6 +43,8 @@ const char* kind_name(core::OutcomeKind kind) {
       return "payload_replaced";
     case core::OutcomeKind::purged:
       return "purged";
+    case core::OutcomeKind::redriven:
+      return "redriven";
   }
   return "unknown";
 }
@@ -61,10 +63,14 @@ const char* event_name(core::OutcomeKind kind, Datum detail, bool has_detail) {
     case core::OutcomeKind::purged:
       return "cancelled";
     case core::OutcomeKind::rescheduled:
-      return "deferred";
+      /* A worker's deferral has nothing to say. */
+      return has_detail ? "rescheduled" : "deferred";
+    case core::OutcomeKind::payload_replaced:
+      return "payload_replaced";
+    case core::OutcomeKind::redriven:
+      return "redriven";
     case core::OutcomeKind::moved:
     case core::OutcomeKind::claimed:
-    case core::OutcomeKind::payload_replaced:
       break;
   }
   return nullptr;

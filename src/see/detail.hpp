@@ -13,8 +13,9 @@ namespace dw::see {
 const char* kind_name(core::OutcomeKind kind);
 
 /*
- * As people read it: completed, failed, expired, dead_letter, cancelled, deferred; nullptr for what
- * is none of the job's own history. detail is the outcome's jsonb, looked at if has_detail.
+ * As people read it: completed, failed, expired, dead_letter, cancelled, deferred, rescheduled,
+ * payload_replaced, redriven; nullptr for what is none of the job's own history. detail is the
+ * outcome's jsonb, looked at if has_detail.
  */
 const char* event_name(core::OutcomeKind kind, Datum detail, bool has_detail);
 

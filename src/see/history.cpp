@@ -74,17 +74,23 @@ void put(FunctionCallInfo fcinfo, const Event& event) {
 }
 
 void put_outcomes(FunctionCallInfo fcinfo, const Outcomes& all) {
-  int32 attempts = 0;
+  int32 attempts = 0;      /* that ended */
+  core::Token claimed = 0; /* the claim recorded last, and its attempt */
+  int32 claimed_attempt = 0;
   for (Size i = 0; i < all.count; i++) {
     const store::FoundOutcome& outcome = all.rows[i];
+    if (outcome.kind == core::OutcomeKind::claimed) {
+      claimed = outcome.token;
+      claimed_attempt = outcome.attempt;
+    }
     const char* const name = see::event_name(outcome.kind, outcome.detail, outcome.has_detail);
     if (name == nullptr) continue;
     Event event{outcome.at, name, -1, nullptr, outcome.token, outcome.detail, outcome.has_detail};
     if (core::has_schedule(outcome.kind)) {
       event.attempt = outcome.attempt;
-      attempts = std::max(attempts, outcome.attempt);
+      attempts = outcome.attempt;
     } else if (outcome.kind == core::OutcomeKind::completed) {
-      event.attempt = attempts + 1;
+      event.attempt = outcome.token == claimed ? claimed_attempt : attempts + 1;
     }
     const bool is_failure = outcome.kind == core::OutcomeKind::attempt_failed ||
                             outcome.kind == core::OutcomeKind::dead_lettered;

@@ -46,36 +46,23 @@ bool before(const Record& a, const Record& b) {
   return a.id != b.id ? a.id < b.id : a.queue < b.queue;
 }
 
-/* Attempts follow each other in the order of their tokens; one that was cancelled while it waited
- * has the last attempt's token, and then time decides. */
-bool is_later(core::Token token, TimestampTz at, core::Token other_token, TimestampTz other_at) {
-  return token != other_token ? token > other_token : at >= other_at;
-}
-
 void add(JobOutcomes* sum, const Record& record, const Detail& detail) {
   sum->token = std::max(sum->token, record.token);
-  if (core::has_schedule(record.kind))
-    sum->attempts = std::max<int32>(sum->attempts, record.attempt);
-
-  const bool failed = record.kind == core::OutcomeKind::attempt_failed;
-  if (failed || record.kind == core::OutcomeKind::rescheduled) {
-    if (is_later(record.token, record.at, sum->scheduled_token, sum->scheduled_at)) {
-      sum->scheduled_token = record.token;
-      sum->scheduled_at = record.at;
-      sum->next_due = record.next_due;
-    }
+  sum->sum.add(record.kind, {record.id, record.token, record.attempt, record.next_due});
+  const bool died = record.kind == core::OutcomeKind::dead_lettered;
+  if (died && record.token >= sum->died_token) {
+    sum->died_token = record.token;
+    sum->died_at = record.at;
   }
-  if (failed || record.kind == core::OutcomeKind::dead_lettered) {
+  if (died || record.kind == core::OutcomeKind::attempt_failed) {
     if (!sum->failure.there || record.token >= sum->failed_token) {
       sum->failed_token = record.token;
       sum->failure = detail;
     }
   }
-  if (record.kind == core::OutcomeKind::moved) sum->moved = true;
-  if (core::is_final(record.kind) && (!sum->final || record.at >= sum->at)) {
-    sum->final = true;
-    sum->kind = record.kind;
-    sum->at = record.at;
+  if (core::is_final(record.kind) && !died && sum->sum.end() == record.kind &&
+      sum->sum.end_token() == record.token) {
+    sum->end_at = record.at;
     sum->result = detail;
   }
 }

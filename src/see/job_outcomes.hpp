@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "core/outcome.hpp"
+#include "core/outcome_sum.hpp"
 
 #include "pg/headers.hpp"
 
@@ -23,15 +23,11 @@ struct Detail {
 };
 
 struct JobOutcomes {
-  bool moved; /* the row has gone on to parked, which knows what became of it */
-  bool final;
-  core::OutcomeKind kind;      /* the final one's */
-  TimestampTz at;              /* the final one's */
-  core::Token token;           /* highest of all */
-  int32 attempts;              /* highest recorded */
-  core::Token scheduled_token; /* of the outcome that next_due is from */
-  TimestampTz scheduled_at;
-  TimestampTz next_due; /* 0: none */
+  core::OutcomeSum sum;
+  core::Token token;   /* highest of all */
+  TimestampTz end_at;  /* of the completion or cancellation, if there is one */
+  TimestampTz died_at; /* of the last dead letter, if there is one */
+  core::Token died_token;
   core::Token failed_token;
   Detail result;  /* of a completion */
   Detail failure; /* of the last failed attempt, or of the dead letter */

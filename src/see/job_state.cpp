@@ -25,20 +25,24 @@ bool queue_is_live(const store::QueueInfo* queue) {
 }
 
 void take_final(const JobOutcomes& outcomes, JobState* state) {
-  state->final_at = outcomes.at;
+  const core::OutcomeSum& sum = outcomes.sum;
   state->token = outcomes.token;
-  state->attempts = outcomes.attempts;
-  switch (outcomes.kind) {
+  state->attempts = sum.attempts();
+  switch (sum.end()) {
     case core::OutcomeKind::completed:
       state->status = Status::completed;
-      state->attempts++; /* the one that completed it */
+      state->final_at = outcomes.end_at;
+      /* A claim that was recorded counts already. */
+      if (sum.claimed() != sum.end_token()) state->attempts++;
       state->result = outcomes.result;
       return;
     case core::OutcomeKind::dead_lettered:
       state->status = Status::dead_letter;
+      state->final_at = outcomes.died_at;
       return;
     default:
       state->status = Status::cancelled;
+      state->final_at = outcomes.end_at;
       if (state->resident.found) state->attempts = state->resident.row.attempts;
       return;
   }
@@ -61,13 +65,13 @@ void take_resident(const JobOutcomes& outcomes, JobState* state) {
   const bool held = row.deadline != 0;
   state->token = row.token;
   state->attempts = row.attempts;
-  state->next_due = outcomes.next_due; /* of a leased job: when its retry was due */
+  state->next_due = outcomes.sum.due(); /* of a leased job: when its retry was due */
   switch (row.state) {
     case core::EntryState::leased:
       take_leased(row, state);
       return;
     case core::EntryState::completing:
-      if (held && outcomes.scheduled_token == row.token) {
+      if (held && outcomes.sum.scheduled() == row.token) {
         /* This very transaction has given it back. */
         state->status = Status::pending;
         return;
@@ -98,8 +102,8 @@ void take_resident(const JobOutcomes& outcomes, JobState* state) {
 
 void take_absent(const JobOutcomes& outcomes, uint8 segment, JobState* state) {
   state->token = outcomes.token;
-  state->attempts = outcomes.attempts;
-  state->next_due = outcomes.next_due;
+  state->attempts = outcomes.sum.attempts();
+  state->next_due = outcomes.sum.due();
   state->status = Status::pending;
   if (state->unknown_leases) {
     state->reason = "leases are not known here";
@@ -107,7 +111,7 @@ void take_absent(const JobOutcomes& outcomes, uint8 segment, JobState* state) {
     state->reason = "due later than the timer horizon";
   } else if (!state->resident.all_resident) {
     state->reason = "on disk, not in memory yet";
-  } else if (outcomes.next_due > GetCurrentTimestamp()) {
+  } else if (outcomes.sum.due() > GetCurrentTimestamp()) {
     state->reason = "due later, on disk until then";
   } else if (!runtime::transaction().has_work()) {
     state->status = Status::processing;
@@ -146,9 +150,10 @@ Resident ask_dispatcher(core::JobId id, core::QueueId queue_id) {
   return resident;
 }
 
-/* A job that waits or is leased is not final, and one that never failed has nothing to show. */
-bool needs_log(const Resident& resident) {
-  if (!resident.found) return true;
+/* A job that waits or is leased is not final, and one that never failed has nothing to show. A row
+ * that is not the one in memory was moved, or the snapshot is older than the move. */
+bool needs_log(const Resident& resident, uint8 segment) {
+  if (!resident.found || resident.row.segment != segment) return true;
   switch (resident.row.state) {
     case core::EntryState::pending:
     case core::EntryState::ready:
@@ -166,9 +171,9 @@ void judge(const Resident& resident, const JobOutcomes& outcomes, uint8 segment,
   state->resident = resident;
   state->unknown_leases = runtime::database() == core::kNone;
   state->failure = outcomes.failure;
-  if (outcomes.moved) {
+  if (outcomes.sum.moved()) {
     state->status = Status::moved;
-  } else if (outcomes.final) {
+  } else if (outcomes.sum.finished()) {
     take_final(outcomes, state);
   } else if (resident.found) {
     take_resident(outcomes, state);
@@ -181,7 +186,7 @@ void job_state(core::JobId id, core::QueueId queue, uint8 segment, Snapshot snap
                JobState* state) {
   const Resident resident = ask_dispatcher(id, queue);
   JobOutcomes outcomes{};
-  if (needs_log(resident)) find_job_outcomes(id, queue, segment, snapshot, &outcomes);
+  if (needs_log(resident, segment)) find_job_outcomes(id, queue, segment, snapshot, &outcomes);
   judge(resident, outcomes, segment, state);
 }
 

@@ -46,7 +46,7 @@ struct JobState {
 
 /* The two halves, for callers that choose how to read the log. */
 Resident ask_dispatcher(core::JobId id, core::QueueId queue);
-bool needs_log(const Resident& resident);
+bool needs_log(const Resident& resident, uint8 segment);
 /* outcomes: all zero when the log was not needed. */
 void judge(const Resident& resident, const JobOutcomes& outcomes, uint8 segment, JobState* state);
 

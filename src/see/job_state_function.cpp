@@ -191,7 +191,8 @@ extern "C" Datum dw_job_state_body(FunctionCallInfo fcinfo) {
   const see::Resident resident = see::ask_dispatcher(id, queue);
   see::JobOutcomes outcomes{};
   Calls* const calls = calls_of(fcinfo, snapshot);
-  if (see::needs_log(resident)) find_outcomes(calls, id, queue, segment, snapshot, &outcomes);
+  if (see::needs_log(resident, segment))
+    find_outcomes(calls, id, queue, segment, snapshot, &outcomes);
   see::JobState state;
   see::judge(resident, outcomes, segment, &state);
   if (state.status == see::Status::moved) return pg::null_result(fcinfo);

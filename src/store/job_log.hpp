@@ -59,6 +59,9 @@ struct JobTuple {
   uint8 segment;
 };
 
+/* What the dispatcher knows of it when nothing has happened to it since. */
+core::JobRow job_row(const JobTuple& job, core::QueueId queue);
+
 /*
  * Reads rows by address: no visibility test and no hint bit, since the dispatcher's entry proves
  * the commit. found[i] is false where the row is not the one with jobs[i].id, or where the table is

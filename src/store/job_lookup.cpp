@@ -244,6 +244,20 @@ bool find_in_segment(core::JobId id, uint8 segment, Snapshot snapshot, JobTuple*
 
 }  // namespace
 
+core::JobRow job_row(const JobTuple& job, core::QueueId queue) {
+  core::JobRow row{};
+  row.id = job.id;
+  row.due = job.has_available_at ? job.available_at : core::kAlways;
+  row.queue = queue;
+  row.key_hash = job.key_hash;
+  row.block = job.block;
+  row.offset = job.offset;
+  row.segment = job.segment;
+  row.priority = static_cast<std::uint8_t>(job.priority);
+  row.max_attempts = static_cast<std::uint16_t>(job.max_attempts);
+  return row;
+}
+
 void read_jobs(const core::ClaimedJob* jobs, int n, JobTuple* tuples, bool* found) {
   Reader readers[core::kStores] = {};
   for (int i = 0; i < n;) {

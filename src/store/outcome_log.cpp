@@ -8,7 +8,7 @@
 #include <atomic>
 
 #include "core/dispatcher.hpp"
-#include "core/outcome.hpp"
+#include "core/outcome_sum.hpp"
 
 #include "pg/headers.hpp"
 
@@ -239,19 +239,22 @@ void find_outcomes(core::JobId id, core::QueueId queue, uint8 segment, Snapshot 
 bool find_final_outcome(core::JobId id, core::QueueId queue, uint8 segment, Snapshot snapshot,
                         FoundOutcome* out) {
   struct Final {
+    core::OutcomeSum sum;
     FoundOutcome* out;
-    bool found;
-  } final{out, false};
+  } final{core::OutcomeSum(), out};
   find_outcomes(
       id, queue, segment, snapshot,
       [](const FoundOutcome& outcome, void* arg) {
         auto* const wanted = static_cast<Final*>(arg);
-        if (!core::is_final(outcome.kind)) return;
-        *wanted->out = outcome;
-        wanted->found = true;
+        wanted->sum.add(outcome.kind,
+                        {outcome.id, outcome.token, outcome.attempt, outcome.next_due});
+        if (wanted->sum.finished() && wanted->sum.end() == outcome.kind &&
+            wanted->sum.end_token() == outcome.token)
+          *wanted->out = outcome;
       },
       &final);
-  return final.found;
+  if (final.sum.moved()) return find_final_outcome(id, queue, core::kParkedSegment, snapshot, out);
+  return final.sum.finished();
 }
 
 }  // namespace dw::store

@@ -40,7 +40,8 @@ struct FoundOutcome {
 void find_outcomes(core::JobId id, core::QueueId queue, uint8 segment, Snapshot snapshot,
                    void (*each)(const FoundOutcome& outcome, void* arg), void* arg);
 
-/* The final outcome of a job, if there is one. */
+/* The final outcome of a job whose row lies, or lay before it was moved to parked, in that segment;
+ * false: it is not finished. */
 bool find_final_outcome(core::JobId id, core::QueueId queue, uint8 segment, Snapshot snapshot,
                         FoundOutcome* out);
 

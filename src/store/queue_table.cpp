@@ -240,12 +240,18 @@ int64 count_unfinished(const QueueInfo& queue, bool parked_only) {
       snprintf(outcome, sizeof(outcome), "outcome_%d", i);
     }
     execute<2>(
-        psprintf("SELECT count(*) FROM durable_work.%s AS job WHERE job.topic = $1 AND NOT EXISTS ("
-                 "SELECT 1 FROM durable_work.%s AS outcome CROSS JOIN LATERAL "
-                 "durable_work.outcome_members(outcome.first_id, outcome.last_id, outcome.body) "
-                 "AS member WHERE member.queue = $2 AND member.id = job.id AND member.kind IN "
-                 "('completed', 'dead_lettered', 'cancelled', 'purged', 'moved'))",
-                 job, outcome),
+        psprintf("WITH member AS MATERIALIZED (SELECT member.* FROM durable_work.%s AS outcome "
+                 "CROSS JOIN LATERAL durable_work.outcome_members(outcome.first_id, "
+                 "outcome.last_id, outcome.body) AS member WHERE member.queue = $2) "
+                 "SELECT count(*) FROM durable_work.%s AS job WHERE job.topic = $1 "
+                 "AND NOT EXISTS (SELECT 1 FROM member WHERE member.id = job.id AND member.kind IN "
+                 "('completed', 'cancelled', 'purged', 'moved')) "
+                 /* A dead letter that was not redriven since. */
+                 "AND NOT EXISTS (SELECT 1 FROM member AS death WHERE death.id = job.id "
+                 "AND death.kind = 'dead_lettered' AND NOT EXISTS (SELECT 1 FROM member AS redrive "
+                 "WHERE redrive.id = death.id AND redrive.kind = 'redriven' "
+                 "AND redrive.lease_token > death.lease_token))",
+                 outcome, job),
         {INT4OID, INT4OID}, {Int32GetDatum(queue.topic), Int32GetDatum(queue.id)}, SPI_OK_SELECT);
     bool null = false;
     count += DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));

@@ -19,6 +19,7 @@ constexpr char kHint[] =
     "Stop working on the job, roll back what was done for it, and claim again.";
 
 bool find_final(core::JobId id, store::FoundOutcome* out) {
+  /* Of a job that was moved the first says what the second would. */
   return store::find_final_outcome(id, 0, store::segment_of(id), nullptr, out) ||
          store::find_final_outcome(id, 0, core::kParkedSegment, nullptr, out);
 }
@@ -52,7 +53,7 @@ const char* reason_in_dispatcher(const Lease& lease) {
   if (row.state == core::EntryState::cancelled) return "The job was cancelled.";
   if (row.token > lease.token && row.worker[0] != '\0')
     return psprintf("The job was claimed again, by worker \"%s\".", row.worker);
-  if (row.token > lease.token) return "The job was claimed again since.";
+  if (row.token > lease.token) return "The job was claimed again or changed since.";
   if (row.token == lease.token && row.state == core::EntryState::completing)
     return "This transaction has decided the job before.";
   const int64 epoch = runtime::dispatcher().arena().databases[database].epoch;
@@ -131,8 +132,10 @@ Standing take_decision(const Lease& lease, core::Decided* decided, std::size_t* 
     case core::Verdict::cancelled:
       return Standing::stale;
     case core::Verdict::stale:
+    case core::Verdict::leased:
     case core::Verdict::not_resident:
     case core::Verdict::no_room:
+    case core::Verdict::not_open:
       break;
   }
   return completed_by(lease) ? Standing::already_completed : Standing::stale;

@@ -1,6 +1,8 @@
 /* Cancel: in every state of a resident job, under its holder, and through a placeholder. */
 #include "arena_fixture.hpp"
 
+#include "core/token.hpp"
+
 namespace dw::test {
 namespace {
 
@@ -61,6 +63,79 @@ TEST_F(Cancel, OfADelayedJobThatRollsBackAfterItsTimeMakesItReady) {
   platform().advance(kSecond);
   abort();
   EXPECT_EQ(state_of(1), EntryState::ready);
+}
+
+TEST_F(Cancel, OfAWaitingJobIsDecidedUnderANewToken) {
+  put_many(1, 1, 2);
+  const ClaimedJob first = claim_one(1);
+  d().roll_back_claim(first.ref, first.token);
+  const Token before = claim_one(1).token;
+  platform().advance(3600 * kSecond);
+  ASSERT_EQ(begin(1), Verdict::ok);
+  EXPECT_GT(decided_.token, before);
+  EXPECT_EQ(entry(decided_.ref).token, decided_.token);
+  abort();
+  EXPECT_EQ(entry(decided_.ref).token, decided_.token);
+  EXPECT_GT(claim_one(1).token, decided_.token);
+}
+
+TEST_F(Cancel, OfAHeldJobIsDecidedUnderItsLeasesToken) {
+  put(row_of(1, 1));
+  const ClaimedJob job = claim_one(1);
+  ASSERT_EQ(begin(1), Verdict::ok);
+  EXPECT_EQ(decided_.token, job.token);
+  abort();
+}
+
+TEST_F(Cancel, OfAWaitingJobBeforeTheEpochIsRaisedIsRefused) {
+  put(row_of(1, 1));
+  d().arena().databases[database_].state = DatabaseState::attaching;
+  EXPECT_EQ(begin(1), Verdict::not_open);
+  EXPECT_EQ(state_of(1), EntryState::ready);
+  EntryRef busy{};
+  EXPECT_EQ(d().add_placeholder(database_, 1, 5, &busy), Verdict::not_open);
+  EXPECT_EQ(figures(1).resident, 1U);
+}
+
+TEST_F(Cancel, OfAWaitingJobWhenTheTokensAreUsedUpIsRefused) {
+  put(row_of(1, 1));
+  d().arena().databases[database_].counter.store(kCounterEnd - 2);
+  EXPECT_EQ(begin(1), Verdict::not_open);
+  EXPECT_EQ(state_of(1), EntryState::ready);
+}
+
+TEST_F(Cancel, AChangeTakesAWaitingJobOnly) {
+  put_many(1, 1, 3);
+  const ClaimedJob held = claim_one(1);
+  EXPECT_EQ(d().begin_change(database_, held.id, 0, &decided_), Verdict::leased);
+  cancel_held(held.id);
+  EXPECT_EQ(d().begin_change(database_, held.id, 0, &decided_), Verdict::cancelled);
+  EXPECT_EQ(d().begin_change(database_, 9, 0, &decided_), Verdict::not_resident);
+  ASSERT_EQ(d().begin_change(database_, 2, 0, &decided_), Verdict::ok);
+  EXPECT_EQ(d().begin_change(database_, 2, 0, &decided_), Verdict::in_doubt);
+}
+
+TEST_F(Cancel, ARescheduledJobWaitsUntilItsNewTime) {
+  put_many(1, 1, 2);
+  ASSERT_EQ(d().begin_change(database_, 1, 0, &decided_), Verdict::ok);
+  d().commit_decision(decided_.ref, decided_.token, Decision::reschedule, OutcomeKind::rescheduled,
+                      platform().wall + kSecond);
+  EXPECT_EQ(claim_ids(1, 5), (std::vector<JobId>{2}));
+  platform().advance(kSecond - 1);
+  EXPECT_TRUE(claim(1).empty());
+  platform().advance(1);
+  EXPECT_EQ(claim_one(1).attempt, 1);
+}
+
+TEST_F(Cancel, ARescheduledJobMayBeEvictedWithItsAttempts) {
+  put(row_of(1, 1));
+  const ClaimedJob job = claim_one(1);
+  d().roll_back_claim(job.ref, job.token);
+  ASSERT_EQ(d().begin_change(database_, 1, 0, &decided_), Verdict::ok);
+  EXPECT_EQ(decided_.attempts, 1);
+  d().commit_decision(decided_.ref, decided_.token, Decision::reschedule, OutcomeKind::rescheduled,
+                      platform().wall);
+  EXPECT_EQ(entry(decided_.ref).recorded, 1);
 }
 
 TEST_F(Cancel, OfAPendingJobIsInDoubt) {

@@ -115,6 +115,36 @@ void Reference::cancel_answered(JobKey key, int session, Verdict verdict) const 
   }
 }
 
+void Reference::change_answered(JobKey key, int session, Verdict verdict) const {
+  const ModelJob& j = jobs.at(key);
+  if (j.gone) return;
+  switch (verdict) {
+    case Verdict::ok:
+      if (!j.visible || j.finished || j.held || j.decider != kNobody)
+        broken(key, j, "a change was accepted");
+      return;
+    case Verdict::leased:
+      if (!j.held || j.finished || j.decider != kNobody) broken(key, j, "a change met a lease");
+      return;
+    case Verdict::own_duplicate:
+      if (j.decider != session) broken(key, j, "a change met an own decision");
+      return;
+    case Verdict::not_resident:
+      if (j.held && !j.finished && !j.cancelled_under_holder)
+        broken(key, j, "a held job is not resident");
+      if (j.decider == session) broken(key, j, "a job being decided is not resident");
+      return;
+    case Verdict::cancelled:
+      if (!j.cancelled_under_holder) broken(key, j, "a change found it cancelled");
+      return;
+    case Verdict::in_doubt:
+      if (j.decider == session) broken(key, j, "an own decision was in doubt");
+      return;
+    default:
+      broken(key, j, "a change got an answer that it cannot get");
+  }
+}
+
 void Reference::extension_answered(JobKey key, Token token, bool extended) const {
   const ModelJob& j = jobs.at(key);
   if (j.gone) return;

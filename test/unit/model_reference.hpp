@@ -98,6 +98,7 @@ class Reference {
   /* complete, fail and the like got this answer for a token. */
   void decision_answered(JobKey key, Token token, int session, Verdict verdict) const;
   void cancel_answered(JobKey key, int session, Verdict verdict) const;
+  void change_answered(JobKey key, int session, Verdict verdict) const;
   void extension_answered(JobKey key, Token token, bool extended) const;
   /* The sweep writes this. */
   void expires(const Expiry& expiry, Micros monotonic);

@@ -54,8 +54,8 @@ void World::act_open(int session) {
   if (what < 16) return enqueue(session);
   if (what < 34) return claim(session, any_queue(session), static_cast<std::uint32_t>(1 + draw(6)));
   if (what < 62) return decide(session);
-  if (what < 68) return cancel(session);
-  if (what < 71) return extend();
+  if (what < 70) return change(session);
+  if (what < 72) return extend();
   if (what < 73) return heartbeat(session);
   if (what < 78) return open_savepoint(session);
   if (what < 80) return release_savepoint(session);
@@ -250,7 +250,8 @@ JobKey World::any_job() {
   throw Violation("an id was lost");
 }
 
-void World::cancel(int session) {
+/* Cancel, of any job that is not finished, or reschedule, of one that waits. */
+void World::change(int session) {
   Session& self = s(session);
   if (next_id_ <= 1) return;
   const JobKey key = any_job();
@@ -259,11 +260,18 @@ void World::cancel(int session) {
   Decided decided{};
   std::size_t action = 0;
   self.transaction.reserve(2);
+  self.cancels = chance(50);
   Verdict verdict =
-      self.transaction.begin_cancel(self.level(), key.id, key.queue, &decided, &action);
-  note("cancel", "session {} job {} of queue {}: verdict {}", session, key.id, key.queue,
-       static_cast<int>(verdict));
-  reference_.cancel_answered(key, session, verdict);
+      self.cancels
+          ? self.transaction.begin_cancel(self.level(), key.id, key.queue, &decided, &action)
+          : self.transaction.begin_change(self.level(), key.id, key.queue, &decided, &action);
+  note(self.cancels ? "cancel" : "change", "session {} job {} of queue {}: verdict {}", session,
+       key.id, key.queue, static_cast<int>(verdict));
+  if (self.cancels) {
+    reference_.cancel_answered(key, session, verdict);
+  } else {
+    reference_.change_answered(key, session, verdict);
+  }
   if (verdict == Verdict::ok) {
     const bool held = decided.before == EntryState::leased;
     if (held != job.held && !job.gone) throw Violation("a cancel found the job in another state");
@@ -272,8 +280,7 @@ void World::cancel(int session) {
                                   Decision::retry, OutcomeKind::claimed, 0, decided.attempts,
                                   held});
     if (statement_fails(session)) return;
-    note_outcome(session, decided, action, held ? Decision::cancel_held : Decision::finish,
-                 OutcomeKind::cancelled, decided.attempts, 0);
+    end_change(session, decided, action);
   } else if (verdict == Verdict::not_resident) {
     verdict = self.transaction.add_placeholder(self.level(), key.queue, key.id, &action);
     if (verdict != Verdict::ok) return;
@@ -283,6 +290,21 @@ void World::cancel(int session) {
     self.placeholder_action = action;
     self.placeholder_level = self.level();
   }
+}
+
+void World::end_change(int session, const Decided& decided, std::size_t action) {
+  if (s(session).cancels) {
+    const bool held = decided.before == EntryState::leased;
+    note_outcome(session, decided, action, held ? Decision::cancel_held : Decision::finish,
+                 OutcomeKind::cancelled, decided.attempts, 0);
+    return;
+  }
+  if (chance(10)) return; /* nothing is settled: given back at the commit */
+  const Micros now = platform().wall;
+  const Micros due =
+      now - kSecond + static_cast<Micros>(draw(static_cast<std::uint64_t>(3 * settings_.horizon)));
+  note_outcome(session, decided, action, Decision::reschedule, OutcomeKind::rescheduled,
+               decided.attempts, explicit_due(due, now));
 }
 
 void World::go_on_with_placeholder(int session) {
@@ -300,7 +322,7 @@ void World::go_on_with_placeholder(int session) {
   if (!job.gone && (job.held || job.decider != kNobody || job.finished))
     throw Violation("the log says of a job in work that it waits");
   Decided decided{};
-  if (!self.transaction.fill_placeholder(self.placeholder_action, found.row, &decided)) {
+  if (!self.transaction.fill_placeholder(self.placeholder_action, found.row, true, &decided)) {
     if (!job.gone) throw Violation("a placeholder was lost");
     return;
   }
@@ -312,8 +334,7 @@ void World::go_on_with_placeholder(int session) {
   self.effects.push_back(Effect{EffectKind::decided, self.level(), key, decided.token, false,
                                 Decision::retry, OutcomeKind::claimed, 0, decided.attempts, false});
   if (statement_fails(session)) return;
-  note_outcome(session, decided, self.placeholder_action, Decision::finish, OutcomeKind::cancelled,
-               decided.attempts, 0);
+  end_change(session, decided, self.placeholder_action);
 }
 
 void World::extend() {
@@ -519,6 +540,9 @@ void World::set_after_commit(ModelJob& job, const Effect& effect) const {
       job.held = false;
       job.due = effect.due;
       if (effect.decision == Decision::put_back) job.attempts--;
+      break;
+    case Decision::reschedule:
+      job.due = effect.due;
       break;
   }
 }

@@ -444,6 +444,8 @@ void World::work_off() {
 
 void World::check_end() {
   std::map<JobKey, int> ends;
+  std::map<JobKey, Token> end_tokens;
+  std::map<JobKey, Token> other_tokens;
   for (std::uint8_t segment = 0; segment < kStores; segment++) {
     for (const auto& page : log_.outcome_pages(segment)) {
       for (const OutcomeOnPage& outcome : page) {
@@ -452,7 +454,10 @@ void World::check_end() {
                              outcome.body.size());
         OutcomeMember member{};
         while (reader.next(&member)) {
-          if (is_final(reader.kind())) ends[{reader.queue(), member.id}]++;
+          const JobKey key{reader.queue(), member.id};
+          if (is_final(reader.kind())) ends[key]++;
+          Token& token = is_final(reader.kind()) ? end_tokens[key] : other_tokens[key];
+          token = std::max(token, member.token);
         }
       }
     }
@@ -465,6 +470,8 @@ void World::check_end() {
       throw Violation(fmt::format("job {} of queue {} was lost", key.id, key.queue));
     if (job.visible && count > 1)
       throw Violation(fmt::format("job {} of queue {} ended {} times", key.id, key.queue, count));
+    if (job.visible && other_tokens[key] >= end_tokens[key])
+      throw Violation(fmt::format("job {} ended under a token that is not its last", key.id));
     if (!job.visible && count > 0)
       throw Violation(fmt::format("job {} ended but was never committed", key.id));
     if (job.visible != (log_.sees(log_.snapshot(), job.xid)))

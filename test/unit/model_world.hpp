@@ -81,7 +81,8 @@ class World {
     std::uint32_t writer = 0;
     std::vector<Xid> xids; /* one for each level */
     std::vector<Effect> effects;
-    /* A cancel that has placed its placeholder and not yet read the log. */
+    bool cancels = false; /* what it began last on a job that is not leased: cancel or reschedule */
+    /* A change that has placed its placeholder and not yet read the log. */
     bool has_placeholder = false;
     JobKey placeholder{};
     std::size_t placeholder_action = 0;
@@ -153,7 +154,8 @@ class World {
   void claim(int session, QueueId queue, std::uint32_t n);
   void decide(int session);
   void decide_job(int session, JobKey key, Token token, int what);
-  void cancel(int session);
+  void change(int session);
+  void end_change(int session, const Decided& decided, std::size_t action);
   void go_on_with_placeholder(int session);
   void extend();
   void heartbeat(int session);

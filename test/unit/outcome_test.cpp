@@ -139,7 +139,7 @@ std::vector<OutcomeMember> random_members(std::mt19937_64& engine, std::size_t n
   std::vector<OutcomeMember> members;
   JobId id = static_cast<JobId>(engine() % (1ULL << (1 + engine() % 62)));
   Token token = static_cast<Token>(engine() >> (1 + engine() % 50));
-  const std::uint64_t stride = 1ULL << (engine() % 9);
+  const std::uint64_t stride = 1ULL << (engine() % 10);
   for (std::size_t i = 0; i < n; i++) {
     OutcomeMember member{id, token, 0, 0};
     if (has_schedule(kind)) {
@@ -157,7 +157,7 @@ std::vector<OutcomeMember> random_members(std::mt19937_64& engine, std::size_t n
 TEST(Outcome, ReadsBackWhatWasPackedForRandomMembers) {
   for (std::uint64_t seed = 1; seed <= 3000; seed++) {
     std::mt19937_64 engine(seed);
-    const auto kind = static_cast<OutcomeKind>(engine() % 9);
+    const auto kind = static_cast<OutcomeKind>(engine() % 10);
     const auto queue = static_cast<QueueId>(engine() % (1U << (1 + engine() % 31)));
     const auto members = random_members(engine, 1 + engine() % 700, kind);
     for (std::size_t from = 0; from < members.size();) {
@@ -193,7 +193,7 @@ TEST(Outcome, OfAnOrdinaryBatchCostsFewBytesAJob) {
 TEST(Outcome, CutShortIsDamagedAndNeverReadPastItsEnd) {
   std::mt19937_64 engine(9);
   for (int round = 0; round < 200; round++) {
-    const auto kind = static_cast<OutcomeKind>(engine() % 9);
+    const auto kind = static_cast<OutcomeKind>(engine() % 10);
     const auto members = random_members(engine, 1 + engine() % 20, kind);
     const Body body = pack(kind, kAt, 300, members);
     for (std::size_t length = 0; length < body.bytes.size(); length++) {
@@ -222,7 +222,7 @@ TEST(Outcome, OfRandomBytesIsNeverReadPastItsEnd) {
 TEST(Outcome, WithOneFlippedBitIsNeverReadPastItsEnd) {
   std::mt19937_64 engine(11);
   for (int round = 0; round < 300; round++) {
-    const auto kind = static_cast<OutcomeKind>(engine() % 9);
+    const auto kind = static_cast<OutcomeKind>(engine() % 10);
     const auto members = random_members(engine, 1 + engine() % 30, kind);
     const Body body = pack(kind, kAt, 300, members);
     for (std::size_t bit = 0; bit < body.bytes.size() * 8; bit++) {

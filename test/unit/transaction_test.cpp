@@ -379,7 +379,7 @@ TEST_F(Transacted, AFilledPlaceholderWaitsAfterAnAbortAndIsGoneAfterACommit) {
     Decided decided{};
     mine_.reserve(1);
     ASSERT_EQ(mine_.add_placeholder(1, 1, 5, &action), Verdict::ok);
-    ASSERT_TRUE(mine_.fill_placeholder(action, row_of(1, 5), &decided));
+    ASSERT_TRUE(mine_.fill_placeholder(action, row_of(1, 5), true, &decided));
     mine_.settle(action, Decision::finish, OutcomeKind::cancelled, 0);
     if (commits) {
       commit(mine_);
@@ -390,6 +390,68 @@ TEST_F(Transacted, AFilledPlaceholderWaitsAfterAnAbortAndIsGoneAfterACommit) {
       ASSERT_EQ(decide(claim_one(1), Decision::finish), Verdict::ok);
     }
   }
+}
+
+TEST_F(Transacted, AFilledPlaceholderOfAJobThatDoesNotWaitGoesWithAnAbort) {
+  std::size_t action = 0;
+  Decided decided{};
+  mine_.reserve(1);
+  ASSERT_EQ(mine_.add_placeholder(1, 1, 5, &action), Verdict::ok);
+  ASSERT_TRUE(mine_.fill_placeholder(action, row_of(1, 5), false, &decided));
+  mine_.abort();
+  EXPECT_EQ(state_of(5), EntryState::free);
+}
+
+TEST_F(Transacted, NotesEveryPageOfADecisionBeforeTheEntryChanges) {
+  put(row_of(1, 1));
+  Decided decided{};
+  std::size_t action = 0;
+  mine_.reserve(1);
+  mine_.reserve_rows(3);
+  ASSERT_EQ(mine_.begin_change(1, 1, 0, &decided, &action), Verdict::ok);
+  mine_.note_outcome_row(action, 0, 50);
+  mine_.note_outcome_row(action, 0, 50);
+  mine_.note_outcome_row(action, kParkedSegment, 7);
+  mine_.note_outcome_row(action, kParkedSegment, 9);
+  mine_.settle(action, Decision::finish, OutcomeKind::cancelled, 0);
+  BoundedRanges seen;
+  platform().on_locking = [&](std::uint32_t lock) {
+    if (lock >= kFirstQueueLock) seen = d().arena().databases[database_].outcome_pages;
+  };
+  commit(mine_);
+  platform().on_locking = nullptr;
+  EXPECT_EQ(seen.size(), 3U);
+}
+
+TEST_F(Transacted, ForgetsThePagesOfASavepointThatRollsBack) {
+  put_many(1, 1, 2);
+  Decided decided{};
+  std::size_t action = 0;
+  mine_.reserve(2);
+  ASSERT_EQ(mine_.begin_cancel(1, 1, 0, &decided, &action), Verdict::ok);
+  mine_.note_outcome_row(action, 0, 50);
+  mine_.settle(action, Decision::finish, OutcomeKind::cancelled, 0);
+  ASSERT_EQ(mine_.begin_cancel(3, 2, 0, &decided, &action), Verdict::ok);
+  mine_.note_outcome_row(action, 0, 60);
+  mine_.sub_commit(3);
+  mine_.sub_abort(2);
+  commit(mine_);
+  const BoundedRanges& noted = d().arena().databases[database_].outcome_pages;
+  ASSERT_EQ(noted.size(), 1U);
+  EXPECT_EQ(noted.at(0).first, 50U);
+}
+
+TEST_F(Transacted, AChangeOfAJobThatThisTransactionHasDecidedIsRefused) {
+  put(row_of(1, 1));
+  const ClaimedJob job = claim_one(1);
+  ASSERT_EQ(complete_in(mine_, job), Verdict::ok);
+  Decided decided{};
+  std::size_t action = 0;
+  mine_.reserve(1);
+  EXPECT_EQ(mine_.begin_change(1, 1, 0, &decided, &action), Verdict::own_duplicate);
+  theirs_.reserve(1);
+  EXPECT_EQ(theirs_.begin_change(1, 1, 0, &decided, &action), Verdict::in_doubt);
+  mine_.abort();
 }
 
 TEST_F(Transacted, AQuarantinedClaimIsNotUndoneLater) {

@@ -1,0 +1,58 @@
+// cancel: a job that is not wanted any more.
+//
+// A waiting job is gone when the transaction commits; of a leased one the holder's next call is
+// told so.
+#include "core/dispatcher.hpp"
+
+#include "pg/headers.hpp"
+
+#include "change/taken_job.hpp"
+#include "durable_work/abi.h"
+#include "pg/datum.hpp"
+#include "runtime/session.hpp"
+#include "store/catalog.hpp"
+#include "worker/lease_check.hpp"
+#include "worker/outcome_batch.hpp"
+
+namespace dw::change {
+
+namespace {
+
+void write_cancelled(const TakenJob& job) {
+  const core::Decision decision = job.decided.before == core::EntryState::leased
+                                      ? core::Decision::cancel_held
+                                      : core::Decision::finish;
+  worker::write_outcome(core::OutcomeKind::cancelled, GetCurrentTimestamp(),
+                        worker::decided_job(job.decided, job.action, 0, 0), std::nullopt, decision,
+                        0);
+  worker::obey_strict(job.decided.options);
+}
+
+// False: it was cancelled already.
+bool cancel_job(core::JobId id, core::QueueId queue) {
+  TakenJob job;
+  Wanted wanted;
+  wanted.leased = true;
+  const Taking taking = take_job(id, queue, wanted, &job);
+  if (taking == Taking::finished &&
+      (job.end == core::OutcomeKind::cancelled || job.end == core::OutcomeKind::purged))
+    return false;
+  if (taking != Taking::taken) raise_not_taken(id, taking, job, "cancelled");
+  write_cancelled(job);
+  return true;
+}
+
+Datum cancel(FunctionCallInfo fcinfo) {
+  worker::begin_deciding("cancel", kActionsOfOneJob);
+  const core::JobId id = pg::required_bigint(fcinfo, 0, "job_id", 1);
+  core::QueueId queue = 0;
+  if (const auto name = pg::optional_text(fcinfo, 1, "queue", 1, core::kQueueNameSize - 1))
+    queue = store::require_queue(*name, false).id;
+  return BoolGetDatum(cancel_job(id, queue));
+}
+
+}  // namespace
+
+}  // namespace dw::change
+
+extern "C" Datum dw_cancel_body(FunctionCallInfo fcinfo) { return dw::change::cancel(fcinfo); }

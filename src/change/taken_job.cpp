@@ -1,0 +1,198 @@
+// A resident job is taken in the dispatcher. One that is not in memory is first given a placeholder
+// entry, which keeps the loader from making it claimable, and only then the log is read, with a
+// snapshot taken after that: whatever was decided before the placeholder is seen, and nothing is
+// decided behind it.
+#include "core/outcome_sum.hpp"
+
+#include "pg/headers.hpp"
+
+#include "change/taken_job.hpp"
+#include "runtime/session.hpp"
+#include "store/catalog.hpp"
+#include "store/job_log.hpp"
+#include "store/outcome_log.hpp"
+
+namespace dw::change {
+
+namespace {
+
+// How often a job may become resident between the two looks at it. Each try notes two actions.
+constexpr int kTries = 16;
+static_assert(kActionsOfOneJob >= 2 * kTries);
+
+core::OutcomeSum read_log(const store::JobTuple& job, core::QueueId queue) {
+  core::OutcomeSum sum;
+  store::find_outcomes(
+      job.id, queue, job.segment, nullptr,
+      [](const store::FoundOutcome& outcome, void* arg) {
+        static_cast<core::OutcomeSum*>(arg)->add(
+            outcome.kind, {outcome.id, outcome.token, outcome.attempt, outcome.next_due});
+      },
+      &sum);
+  return sum;
+}
+
+core::JobRow row_of(const store::JobTuple& job, core::QueueId queue, const core::OutcomeSum& sum) {
+  core::JobRow row = store::job_row(job, queue);
+  if (sum.due() != 0) row.due = sum.due();
+  row.attempts = static_cast<std::uint16_t>(sum.attempts());
+  return row;
+}
+
+// Room that another job of the queue gives up is free when the loader's chunk is over, which takes
+// milliseconds.
+core::Verdict add_placeholder(core::QueueId queue, core::JobId id, bool wait_for_room,
+                              std::size_t* action) {
+  constexpr long kPause = 1000;
+  const int looks = wait_for_room ? 50 : 1;
+  core::Verdict verdict = core::Verdict::no_room;
+  for (int i = 0; i < looks && verdict == core::Verdict::no_room; i++) {
+    if (i > 0) pg_usleep(kPause);
+    CHECK_FOR_INTERRUPTS();
+    verdict = runtime::transaction().add_placeholder(runtime::level(), queue, id, action);
+  }
+  return verdict;
+}
+
+// What the log says; `taken` if the job is as wanted.
+Taking judge(const core::OutcomeSum& sum, const Wanted& wanted, TakenJob* job) {
+  if (wanted.dead) {
+    if (sum.is_dead()) return Taking::taken;
+    if (!sum.finished()) return Taking::waits;
+  }
+  if (!sum.finished()) return Taking::taken;
+  job->end = sum.end();
+  return Taking::finished;
+}
+
+// nullopt: it became resident meanwhile.
+std::optional<Taking> take_logged(core::JobId id, core::QueueId wanted_queue, const Wanted& wanted,
+                                  TakenJob* job) {
+  core::Transaction& transaction = runtime::transaction();
+  if (transaction.enqueued_here(id)) return Taking::enqueued_here;
+  store::JobTuple tuple;
+  if (!store::find_job(id, &tuple)) return Taking::unknown;
+  const store::QueueInfo* const queue = store::find_queue_by_topic(tuple.topic);
+  if (queue == nullptr || (wanted_queue != 0 && queue->id != wanted_queue)) return Taking::unknown;
+  const core::QueueId queue_id = queue->id;
+
+  // Most that are neither in memory nor waiting on disk are finished: no entry for those.
+  Taking taking = judge(read_log(tuple, queue_id), wanted, job);
+  if (taking != Taking::taken) return taking;
+
+  switch (add_placeholder(queue_id, id, wanted.wait_for_room, &job->action)) {
+    case core::Verdict::ok:
+      break;
+    case core::Verdict::no_room:
+    case core::Verdict::not_open:
+      return Taking::no_room;
+    default:
+      return std::nullopt;
+  }
+  // An error from here on drops the placeholder with the transaction.
+  core::OutcomeSum sum;
+  const bool found = store::find_job(id, &tuple);
+  if (found) sum = read_log(tuple, queue_id);
+  taking = found ? judge(sum, wanted, job) : Taking::unknown;
+  if (taking != Taking::taken) {
+    transaction.drop_placeholder(job->action);
+    return taking;
+  }
+  if (!transaction.fill_placeholder(job->action, row_of(tuple, queue_id, sum), !wanted.dead,
+                                    &job->decided))
+    return Taking::in_doubt;
+  return Taking::taken;
+}
+
+// nullopt: the dispatcher does not know the job.
+std::optional<Taking> take_resident(core::JobId id, core::QueueId queue, const Wanted& wanted,
+                                    TakenJob* job) {
+  core::Transaction& transaction = runtime::transaction();
+  const int level = runtime::level();
+  const core::Verdict verdict =
+      wanted.leased ? transaction.begin_cancel(level, id, queue, &job->decided, &job->action)
+                    : transaction.begin_change(level, id, queue, &job->decided, &job->action);
+  switch (verdict) {
+    case core::Verdict::ok:
+      return Taking::taken;
+    case core::Verdict::not_resident:
+      return std::nullopt;
+    case core::Verdict::leased:
+      return Taking::leased;
+    case core::Verdict::cancelled:
+      job->end = core::OutcomeKind::cancelled;
+      return Taking::finished;
+    case core::Verdict::own_duplicate:
+      return Taking::decided_here;
+    case core::Verdict::not_open:
+      return Taking::no_room;
+    default:
+      return Taking::in_doubt;
+  }
+}
+
+const char* end_name(core::OutcomeKind end) {
+  switch (end) {
+    case core::OutcomeKind::completed:
+      return "The job is completed.";
+    case core::OutcomeKind::dead_lettered:
+      return "The job is a dead letter.";
+    case core::OutcomeKind::cancelled:
+      return "The job is cancelled.";
+    default:
+      return "The job was removed.";
+  }
+}
+
+}  // namespace
+
+Taking take_job(core::JobId id, core::QueueId queue, const Wanted& wanted, TakenJob* job) {
+  for (int tries = 0; tries < kTries; tries++) {
+    CHECK_FOR_INTERRUPTS();
+    if (!wanted.dead) {
+      if (const auto taking = take_resident(id, queue, wanted, job)) return *taking;
+    }
+    if (const auto taking = take_logged(id, queue, wanted, job)) return *taking;
+    // A dead letter is in memory only while somebody else redrives it.
+    if (wanted.dead) return Taking::in_doubt;
+  }
+  return Taking::in_doubt;
+}
+
+void raise_not_taken(core::JobId id, Taking taking, const TakenJob& job, const char* change) {
+  const char* const title = psprintf("job " INT64_FORMAT, id);
+  switch (taking) {
+    case Taking::unknown:
+      pg::raise(DW_UNKNOWN_OBJECT, psprintf("%s does not exist", title),
+                "It never existed, or it finished and its retention is over.");
+    case Taking::finished:
+      pg::raise(DW_WRONG_STATE, psprintf("%s can no longer be %s", title, change),
+                end_name(job.end));
+    case Taking::waits:
+      pg::raise(DW_WRONG_STATE, psprintf("%s cannot be %s", title, change),
+                "The job is not a dead letter.");
+    case Taking::leased:
+      pg::raise(DW_WRONG_STATE, psprintf("%s cannot be %s now", title, change),
+                "A worker is processing the job.", "Only a job that waits can be changed.");
+    case Taking::enqueued_here:
+      pg::raise(DW_WRONG_STATE, psprintf("%s was enqueued by this transaction", title),
+                psprintf("Its own transaction has not committed, so it cannot be %s yet.", change),
+                "Do it after the commit, or roll back to a savepoint before the enqueue.");
+    case Taking::decided_here:
+      pg::raise(DW_WRONG_STATE, psprintf("%s cannot be %s now", title, change),
+                "This transaction has decided the job before.");
+    case Taking::no_room:
+      pg::raise(DW_WRONG_STATE, psprintf("%s cannot be %s now", title, change),
+                "The queue is not loaded yet, or all memory it may use is taken by jobs that are "
+                "leased or being decided.",
+                "Try again in a moment, and change fewer jobs in one transaction.");
+    case Taking::in_doubt:
+    case Taking::taken:
+      break;
+  }
+  pg::raise(DW_WRONG_STATE, psprintf("%s is being decided", title),
+            "A transaction that is still open is deciding the job.",
+            "Try again when that transaction has ended.");
+}
+
+}  // namespace dw::change
