@@ -15,13 +15,14 @@ CREATE FUNCTION durable_work.enqueue(
     available_at timestamptz DEFAULT NULL,
     delay interval DEFAULT NULL,
     max_attempts integer DEFAULT NULL,
-    headers jsonb DEFAULT NULL
+    headers jsonb DEFAULT NULL,
+    expires_at timestamptz DEFAULT NULL
 ) RETURNS durable_work.enqueued_job
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_enqueue';
-REVOKE ALL ON FUNCTION durable_work.enqueue(text, jsonb, text, text, integer, timestamptz, interval, integer, jsonb)
+REVOKE ALL ON FUNCTION durable_work.enqueue(text, jsonb, text, text, integer, timestamptz, interval, integer, jsonb, timestamptz)
     FROM PUBLIC;
-COMMENT ON FUNCTION durable_work.enqueue(text, jsonb, text, text, integer, timestamptz, interval, integer, jsonb) IS
+COMMENT ON FUNCTION durable_work.enqueue(text, jsonb, text, text, integer, timestamptz, interval, integer, jsonb, timestamptz) IS
 'Adds a job to a queue, as part of the transaction: no worker sees it before the commit, none after a rollback. It never waits for room in shared memory and never fails for lack of it.
 queue: DW002 if there is none of that name; default is made on first use.
 payload: any jsonb but SQL null.
@@ -31,6 +32,7 @@ priority: 0 (first) to 9 (last).
 available_at or delay: not before that time, or that interval after now; a time in the past means at once.
 max_attempts: 1 to 32767; null is the queue''s.
 headers: a jsonb object that travels with the job.
+expires_at: from then on the job is not handed out any more: still waiting, it becomes a dead letter with the reason expired. It must be in the future and later than available_at. An attempt that is under way then may still complete.
 Raises 22023 or 22004 for a bad argument, 25006 in a read-only transaction and on a standby.';
 
 CREATE TYPE durable_work.enqueued_jobs AS (ordinal integer, job_id bigint, inserted boolean);

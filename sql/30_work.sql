@@ -102,7 +102,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_fail';
 REVOKE ALL ON FUNCTION durable_work.fail(bigint, bigint, jsonb, interval, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.fail(bigint, bigint, jsonb, interval, boolean) IS
-'The attempt failed. Returns retry: the job is due again after retry_in, or else after the backoff of the queue; or dead_letter: no attempt was left, or retryable was false.
+'The attempt failed. Returns retry: the job is due again after retry_in, or else after the backoff of the queue; or dead_letter: no attempt was left, retryable was false, or expires_at has passed.
 error: at most 1 MB, kept with the attempt and shown by the views attempts and dead_letters. Raises DW001 when the lease is stale, DW006 while another open transaction is deciding the job.';
 
 CREATE FUNCTION durable_work.fail_many(

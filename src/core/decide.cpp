@@ -34,6 +34,7 @@ void Dispatcher::fill_decided(const Queue& q, const Entry& e, Decided* out) cons
   out->attempts = e.attempts;
   out->max_attempts =
       e.max_attempts != 0 ? e.max_attempts : static_cast<std::uint16_t>(q.options.max_attempts);
+  out->expires_at = e.expires_at;
   out->options = q.options;
   out->worker_name[0] = '\0';
   /* The slot cannot go to another name while a lease hangs on it. */
@@ -46,7 +47,7 @@ Verdict Dispatcher::begin_decision(Index database, JobId id, Token token, Decide
   Entry* e = lock_job(database, id, token, 0, &index);
   if (e == nullptr) return Verdict::not_resident;
   const QueueLock hold(*this, index, QueueLock::Adopt{});
-  if (e->token != token || e->lapsed != 0) return Verdict::stale;
+  if (e->token != token || e->lapsed != Lapse::none) return Verdict::stale;
   Queue& q = queue(index);
   fill_decided(q, *e, out);
   switch (e->state) {
@@ -86,7 +87,7 @@ Verdict Dispatcher::begin_cancel(Index database, JobId id, QueueId queue_id,
     case EntryState::delayed:
       return begin_waiting(hold, q, *e, out);
     case EntryState::leased:
-      if (e->lapsed != 0) return Verdict::in_doubt;
+      if (e->lapsed != Lapse::none) return Verdict::in_doubt;
       e->state = EntryState::completing;
       return Verdict::ok;
     case EntryState::cancelled:
@@ -109,7 +110,7 @@ Verdict Dispatcher::begin_change(Index database, JobId id, QueueId queue_id,
     case EntryState::delayed:
       return begin_waiting(hold, q, *e, out);
     case EntryState::leased:
-      return e->lapsed != 0 ? Verdict::in_doubt : Verdict::leased;
+      return e->lapsed != Lapse::none ? Verdict::in_doubt : Verdict::leased;
     case EntryState::cancelled:
       return Verdict::cancelled;
     default:

@@ -30,6 +30,7 @@ struct JobRow {
   std::uint8_t priority;
   std::uint16_t max_attempts; /* 0: the queue's */
   std::uint16_t attempts;
+  std::uint32_t expires_at; /* see expiry_seconds(); 0: never */
 };
 
 struct WorkerRef {
@@ -113,6 +114,7 @@ struct Decided {
   Micros due; /* wall; of a waiting job */
   std::uint16_t attempts;
   std::uint16_t max_attempts; /* the effective one */
+  std::uint32_t expires_at;   /* see expiry_seconds(); 0: never */
   QueueOptions options;
   char worker_name[kWorkerNameSize]; /* empty: none */
 };
@@ -139,6 +141,7 @@ struct ResidentRow {
   std::uint16_t attempts;
   std::uint8_t segment; /* of the row it is known by */
   bool paused;
+  Lapse lapsed; /* why it is about to end */
   char worker[kWorkerNameSize];
 };
 
@@ -256,6 +259,9 @@ class Dispatcher {
   /* A claimed row is not what its entry says: forget the entry, load the queue's pages of that
    * segment again. */
   void quarantine(EntryRef ref, Token token) noexcept;
+  /* A claimed row expired within the second that its entry does not know of: it was not handed out,
+   * and becomes a dead letter. */
+  void expire_claim(EntryRef ref, Token token) noexcept;
   Micros extend(Index database, JobId id, Token token, Micros lease, Verdict* verdict) noexcept;
   /* Leases of a worker, at most n; the number there are. */
   std::uint32_t worker_leases(Index worker, EntryRef* out, std::uint32_t n) noexcept;
@@ -317,6 +323,7 @@ class Dispatcher {
   friend class Census;
   friend class Loader;
   friend class Sweeper;
+  friend class ExpiryWalk;
   friend class QueueLock;
 
   void lock(std::uint32_t number) const noexcept { platform_->lock(number); }
@@ -349,11 +356,16 @@ class Dispatcher {
   void hash_remove(Index database, Entry& e) noexcept;
   EntryState state_of(Index queue, JobId id) noexcept; /* free: not resident */
   bool hash_has(Index database, Index queue, JobId id) noexcept;
-  void make_waiting(Queue& q, Entry& e, Micros due, Micros now) noexcept; /* ready or delayed */
+  void make_waiting(Queue& q, Entry& e, Micros due,
+                    Micros now) noexcept; /* ready, delayed or overdue */
   void make_leased(Queue& q, Entry& e, Micros deadline) noexcept;
+  void make_overdue(Queue& q, Entry& e, Lapse reason) noexcept;
+  static bool is_in_leased(const Entry& e) noexcept;
+  void set_expiry(const Queue& q, Entry& e, std::uint32_t expires_at) noexcept;
+  void lower_next_expiry(Index database, Micros at) noexcept;
   /* Back to the ready or delayed tree; wakes a waiter if it is ready. */
   void give_back(QueueLock& hold, Queue& q, Entry& e, Micros due) noexcept;
-  void lapse(Queue& q, Entry& e) noexcept;
+  void lapse(Queue& q, Entry& e, Lapse reason) noexcept;
   void charge_attempt(QueueLock& hold, Queue& q, Entry& e, std::int32_t most) noexcept;
   void leave_tree(Queue& q, Entry& e) noexcept;
   void promote_due(Queue& q, Micros now) noexcept;
@@ -378,11 +390,11 @@ class Dispatcher {
   Entry* lock_job(Index database, JobId id, Token token, QueueId queue_id, Index* queue) noexcept;
   /* The first of n new tokens that follow each other; 0: not open, or the epoch's are used up. */
   Token draw_tokens(QueueLock& hold, Index database, std::uint32_t n) noexcept;
-  static void take_row(Entry& e, const JobRow& row) noexcept;
+  void take_row(Entry& e, const JobRow& row) noexcept;
   Verdict begin_waiting(QueueLock& hold, Queue& q, Entry& e, Decided* out) noexcept;
   void fill_decided(const Queue& q, const Entry& e, Decided* out) const noexcept;
-  bool hand_out(Queue& q, WorkerRef worker, Micros now, Micros span, Token first, ClaimedJob* out,
-                std::uint32_t n) noexcept;
+  std::uint32_t hand_out(Queue& q, WorkerRef worker, Micros now, Micros span, Token first,
+                         ClaimedJob* out, std::uint32_t n) noexcept;
   void fill_lease(const Queue& q, const Entry& e, Micros wall, Micros monotonic,
                   LeaseRow* out) const noexcept;
   static void forget_later(Queue& q, Entry& e) noexcept;

@@ -2,8 +2,8 @@
  * Entries: room accounting, the hash from job id, and the trees. Everything here runs under the
  * lock of the entry's queue.
  *
- * An entry with a worker is in its queue's tree of leases, whatever else it is; ready and delayed
- * entries are in the tree of that name; all others are in none.
+ * An entry with a worker is in its queue's tree of leases, whatever else it is, and so is an
+ * overdue one; ready and delayed entries are in the tree of that name; all others are in none.
  *
  * Room: half of the arena is guaranteed in equal shares, the other half is lent. A queue below its
  * share always gets an entry as long as one is free; beyond it, only while the lent half lasts.
@@ -71,9 +71,10 @@ Entry* Dispatcher::allocate(Index queue_index) noexcept {
   e.token = 0;
   e.worker = kNone;
   e.refunds = 0;
-  e.lapsed = 0;
+  e.lapsed = Lapse::none;
   e.later = 0;
   e.recorded = 0;
+  e.expires_at = 0;
   return &e;
 }
 
@@ -81,6 +82,7 @@ void Dispatcher::release_entry(Entry& e) noexcept {
   Queue& q = queue(e.queue);
   hash_remove(q.database, e);
   e.state = EntryState::free;
+  e.expires_at = 0;
   const LeafLock leaf(*platform_, kArenaLock);
   e.incarnation++;
   if (q.resident > share() && arena_->borrowed > 0) arena_->borrowed--;
@@ -193,6 +195,10 @@ Entry* Dispatcher::lock_ref(EntryRef ref, Index* queue_index) noexcept {
 }
 
 void Dispatcher::make_waiting(Queue& q, Entry& e, Micros due, Micros now) noexcept {
+  if (has_expired(e.expires_at, now)) {
+    make_overdue(q, e, Lapse::expired);
+    return;
+  }
   e.at = due;
   if (due <= now) {
     e.state = EntryState::ready;
@@ -213,9 +219,9 @@ void Dispatcher::give_back(QueueLock& hold, Queue& q, Entry& e, Micros due) noex
 }
 
 /* Out of attempts: the sweep writes the dead letter, a callback cannot. */
-void Dispatcher::lapse(Queue& q, Entry& e) noexcept {
+void Dispatcher::lapse(Queue& q, Entry& e, Lapse reason) noexcept {
   q.leased.erase(q.leased.iterator_to(e));
-  e.lapsed = 1;
+  e.lapsed = reason;
   e.at = kAlways;
   q.leased.insert(e);
   set_deadline_timer(q, kAlways);
@@ -227,11 +233,45 @@ void Dispatcher::make_leased(Queue& q, Entry& e, Micros deadline) noexcept {
   q.leased_count++;
 }
 
+/* Likewise, of a job that nobody holds. It hangs where the sweep looks. */
+void Dispatcher::make_overdue(Queue& q, Entry& e, Lapse reason) noexcept {
+  e.state = EntryState::overdue;
+  e.lapsed = reason;
+  e.at = kAlways;
+  q.leased.insert(e);
+  q.leased_count++;
+  set_deadline_timer(q, kAlways);
+}
+
+bool Dispatcher::is_in_leased(const Entry& e) noexcept {
+  return e.worker != kNone || e.state == EntryState::overdue || e.state == EntryState::expiring;
+}
+
+/*
+ * The fence: a walk over the entries first resets next_expiry, then reads them. Either it sees this
+ * entry, or this process sees the reset value and lowers it.
+ */
+void Dispatcher::set_expiry(const Queue& q, Entry& e, std::uint32_t expires_at) noexcept {
+  if (expires_at == 0) return;
+  e.expires_at = expires_at;
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (q.database != kNone) lower_next_expiry(q.database, expiry_time(expires_at));
+}
+
+void Dispatcher::lower_next_expiry(Index index, Micros at) noexcept {
+  Database& database = arena_->databases[index];
+  Micros next = database.next_expiry.load(std::memory_order_seq_cst);
+  while (at < next && !database.next_expiry.compare_exchange_weak(next, at)) {
+  }
+  if (at < next && at < database.planned_due.load(std::memory_order_acquire))
+    platform_->wake_housekeeper(index);
+}
+
 void Dispatcher::leave_tree(Queue& q, Entry& e) noexcept {
-  if (e.worker != kNone) {
+  if (is_in_leased(e)) {
     q.leased.erase(q.leased.iterator_to(e));
     q.leased_count--;
-    drop_lease_link(e);
+    if (e.worker != kNone) drop_lease_link(e);
   } else if (e.state == EntryState::ready) {
     q.ready.erase(q.ready.iterator_to(e));
     q.ready_count--;

@@ -57,9 +57,10 @@ using TreeHook =
 /* One resident job as one queue sees it. */
 struct Entry : TreeHook {
   JobId id;
-  Token token; /* last token given, 0 for none */
-  Micros at;   /* pending, ready, delayed: due (wall); leased, cancelled: deadline (monotonic) */
-  Micros leased_at;     /* wall time of the last claim */
+  Token token;      /* last token given, 0 for none */
+  Micros at;        /* pending, ready, delayed: due (wall); leased, cancelled: deadline (monotonic);
+                       overdue: kAlways, later after a failed sweep (monotonic) */
+  Micros leased_at; /* wall time of the last claim */
   Index next_in_stripe; /* hash chain; in a free entry the free list */
   Index worker;         /* worker slot of the lease, kNone when not leased */
   Index next_of_worker;
@@ -74,10 +75,12 @@ struct Entry : TreeHook {
   std::uint16_t attempts;
   std::uint16_t max_attempts; /* 0: the queue's */
   std::uint8_t priority;
-  std::uint8_t refunds;   /* claiming statements that failed in a row */
-  std::uint8_t lapsed;    /* leased, but void: the sweep takes it at once and its token is stale */
-  std::uint8_t later;     /* pending, and due later: counted in Queue.pending_later */
-  std::uint16_t recorded; /* attempts that the log knows of; only then may the entry go */
+  std::uint8_t refunds;     /* claiming statements that failed in a row */
+  Lapse lapsed;             /* leased, but void: the sweep takes it at once and its token is stale;
+                               overdue: why */
+  std::uint8_t later;       /* pending, and due later: counted in Queue.pending_later */
+  std::uint16_t recorded;   /* attempts that the log knows of; only then may the entry go */
+  std::uint32_t expires_at; /* see expiry_seconds(); 0: never */
 };
 static_assert(sizeof(Entry) == 104, "an entry and its share of the hash stay within 128 bytes");
 
@@ -247,6 +250,9 @@ struct alignas(kCacheLine) Database {
    * it. */
   std::atomic<Micros> planned_due;      /* wall */
   std::atomic<Micros> planned_deadline; /* monotonic */
+  /* No waiting entry expires earlier (wall), except those that a walk is about to find; kNever:
+   * none does. See expiry_walk.hpp. */
+  std::atomic<Micros> next_expiry;
 
   /* Written by every claim or every enqueue: each on a line of its own. */
   alignas(kCacheLine) std::atomic<std::uint64_t> counter; /* of the tokens of this epoch */

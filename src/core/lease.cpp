@@ -68,20 +68,28 @@ WorkerRef Dispatcher::worker_slot(Index database, std::string_view name,
   return WorkerRef{idle, worker.incarnation};
 }
 
-/* Under the queue lock; n due jobs are there. False: the worker's slot went to another name. */
-bool Dispatcher::hand_out(Queue& q, WorkerRef worker, Micros now, Micros span, Token first,
-                          ClaimedJob* out, std::uint32_t n) noexcept {
+/* Under the queue lock; up to n due jobs, past those that have expired. kWorkerGone: the slot went
+ * to another name. */
+std::uint32_t Dispatcher::hand_out(Queue& q, WorkerRef worker, Micros now, Micros span, Token first,
+                                   ClaimedJob* out, std::uint32_t n) noexcept {
   const Micros monotonic = platform_->monotonic_now();
   const LeafLock leaf(*platform_, kWorkersLock);
   Worker& holder = arena_->workers[worker.worker];
-  if (holder.incarnation != worker.incarnation) return false;
-  for (std::uint32_t i = 0; i < n; i++) {
+  if (holder.incarnation != worker.incarnation) return kWorkerGone;
+  std::uint32_t given = 0;
+  for (std::uint32_t popped = 0; given < n && popped < n + kEntriesPerHold && !q.ready.empty();
+       popped++) {
     Entry& e = *q.ready.begin();
     q.ready.erase(q.ready.begin());
+    q.ready_count--;
+    if (has_expired(e.expires_at, now)) {
+      make_overdue(q, e, Lapse::expired);
+      continue;
+    }
     e.state = EntryState::leased;
-    e.token = first + i;
+    e.token = first + given;
     e.leased_at = now;
-    e.lapsed = 0;
+    e.lapsed = Lapse::none;
     if (e.attempts < kMostAttempts) e.attempts++;
     e.worker = worker.worker;
     e.previous_of_worker = kNone;
@@ -90,20 +98,19 @@ bool Dispatcher::hand_out(Queue& q, WorkerRef worker, Micros now, Micros span, T
     holder.first_lease = index_of(e);
     holder.lease_count++;
     make_leased(q, e, later(monotonic, span));
-    out[i] = ClaimedJob{EntryRef{index_of(e), e.incarnation},
-                        e.id,
-                        e.token,
-                        later(now, span),
-                        e.block,
-                        e.offset,
-                        e.segment,
-                        e.priority,
-                        e.attempts,
-                        e.queue};
+    out[given++] = ClaimedJob{EntryRef{index_of(e), e.incarnation},
+                              e.id,
+                              e.token,
+                              later(now, span),
+                              e.block,
+                              e.offset,
+                              e.segment,
+                              e.priority,
+                              e.attempts,
+                              e.queue};
   }
-  q.ready_count -= n;
-  q.counters.claimed += n;
-  return true;
+  q.counters.claimed += given;
+  return given;
 }
 
 Token Dispatcher::draw_tokens(QueueLock& hold, Index index, std::uint32_t n) noexcept {
@@ -128,14 +135,15 @@ std::uint32_t Dispatcher::claim(QueueRef ref, WorkerRef worker, Micros lease, Cl
   if (database.state != DatabaseState::open || q.options.paused) return 0;
   const Micros now = platform_->wall_now();
   promote_due(q, now);
-  const std::uint32_t taken = std::min(n, q.ready_count);
+  std::uint32_t taken = std::min(n, q.ready_count);
   if (taken > 0) {
     const Token first = draw_tokens(hold, q.database, taken);
     if (first == 0) return 0;
     const Micros span = lease > 0 ? lease : q.options.lease;
-    if (!hand_out(q, worker, now, span, first, out, taken)) return kWorkerGone;
+    taken = hand_out(q, worker, now, span, first, out, taken);
+    if (taken == kWorkerGone) return kWorkerGone;
     const Micros deadline = later(platform_->monotonic_now(), span);
-    if (request != nullptr) note_block(*request, worker, out[0].token, taken, deadline);
+    if (request != nullptr && taken > 0) note_block(*request, worker, out[0].token, taken, deadline);
     set_deadline_timer(q, deadline);
   }
   if (q.mode == LoadMode::loading && q.ready_count < kLowWater) hold.wake_housekeeper(q.database);
@@ -149,7 +157,7 @@ void Dispatcher::refund_claim(EntryRef ref, Token token) noexcept {
   Entry* e = lock_ref(ref, &index);
   if (e == nullptr) return;
   QueueLock hold(*this, index, QueueLock::Adopt{});
-  if (e->state != EntryState::leased || e->token != token || e->lapsed != 0) return;
+  if (e->state != EntryState::leased || e->token != token || e->lapsed != Lapse::none) return;
   Queue& q = queue(index);
   const std::int32_t most = e->max_attempts != 0 ? e->max_attempts : q.options.max_attempts;
   if (e->refunds >= std::min(most, 255)) {
@@ -169,7 +177,7 @@ void Dispatcher::roll_back_claim(EntryRef ref, Token token) noexcept {
   Entry* e = lock_ref(ref, &index);
   if (e == nullptr) return;
   QueueLock hold(*this, index, QueueLock::Adopt{});
-  if (e->state != EntryState::leased || e->token != token || e->lapsed != 0) return;
+  if (e->state != EntryState::leased || e->token != token || e->lapsed != Lapse::none) return;
   Queue& q = queue(index);
   charge_attempt(hold, q, *e, e->max_attempts != 0 ? e->max_attempts : q.options.max_attempts);
 }
@@ -177,7 +185,7 @@ void Dispatcher::roll_back_claim(EntryRef ref, Token token) noexcept {
 /* The attempt counts though nothing was recorded: backoff, or the end of the attempts. */
 void Dispatcher::charge_attempt(QueueLock& hold, Queue& q, Entry& e, std::int32_t most) noexcept {
   if (e.attempts >= most) {
-    lapse(q, e);
+    lapse(q, e, Lapse::claim_rolled_back);
     return;
   }
   leave_tree(q, e);
@@ -207,6 +215,19 @@ void Dispatcher::quarantine(EntryRef ref, Token token) noexcept {
   finish_entry(*e);
 }
 
+void Dispatcher::expire_claim(EntryRef ref, Token token) noexcept {
+  Index index = kNone;
+  Entry* e = lock_ref(ref, &index);
+  if (e == nullptr) return;
+  const QueueLock hold(*this, index, QueueLock::Adopt{});
+  if (e->state != EntryState::leased || e->token != token || e->lapsed != Lapse::none) return;
+  Queue& q = queue(index);
+  leave_tree(q, *e);
+  e->attempts--;
+  q.counters.claimed--;
+  make_overdue(q, *e, Lapse::expired);
+}
+
 Micros Dispatcher::extend(Index database, JobId id, Token token, Micros lease,
                           Verdict* verdict) noexcept {
   Index index = kNone;
@@ -217,7 +238,7 @@ Micros Dispatcher::extend(Index database, JobId id, Token token, Micros lease,
   }
   const QueueLock hold(*this, index, QueueLock::Adopt{});
   *verdict = Verdict::stale;
-  if (e->token != token || e->lapsed != 0) return 0;
+  if (e->token != token || e->lapsed != Lapse::none) return 0;
   if (e->state == EntryState::cancelled) *verdict = Verdict::cancelled;
   /* A job whose completion is not committed yet is still this worker's: an abort gives it back with
    * this deadline. */
@@ -256,7 +277,7 @@ bool Dispatcher::heartbeat(EntryRef ref, Index worker, Micros lease, LeaseRow* o
   const Micros wall = platform_->wall_now();
   if (e->state == EntryState::cancelled) {
     *state = HeartbeatState::cancelled;
-  } else if (e->lapsed != 0 || e->state == EntryState::expiring) {
+  } else if (e->lapsed != Lapse::none || e->state == EntryState::expiring) {
     *state = HeartbeatState::lost;
   } else {
     *state = HeartbeatState::leased;

@@ -25,6 +25,7 @@ void Dispatcher::take_row(Entry& e, const JobRow& row) noexcept {
   e.attempts = row.attempts;
   e.recorded = row.attempts;
   e.max_attempts = row.max_attempts;
+  set_expiry(queue(e.queue), e, row.expires_at);
 }
 
 void Dispatcher::link_pending(QueueRef ref, const JobRow* const* rows, EntryRef* refs,

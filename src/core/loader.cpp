@@ -114,7 +114,8 @@ void Loader::take_over(Queue& q) noexcept {
     dispatcher_->release_entry(e);
   }
   for (Entry& e : q.leased) {
-    if (e.state == EntryState::expiring) e.state = EntryState::leased;
+    if (e.state == EntryState::expiring)
+      e.state = e.worker != kNone ? EntryState::leased : EntryState::overdue;
   }
 }
 
@@ -262,6 +263,7 @@ void Loader::link_rows(QueueLoad& load, std::uint8_t segment, std::uint32_t bloc
             [](const StoredJob& a, const StoredJob& b) { return a.row.id < b.row.id; });
   for (StoredJob& job : load.rows) {
     job.row.queue = load.id;
+    job.row.expires_at = expiry_seconds(job.expires_at);
     known_.apply(load.id, segment, job.row.id, &job.row.attempts, &job.row.due);
   }
   {
@@ -274,12 +276,15 @@ void Loader::link_rows(QueueLoad& load, std::uint8_t segment, std::uint32_t bloc
     const std::uint32_t ready_before = q.ready_count;
     for (const StoredJob& job : load.rows) {
       if (known_.finished(load.id, segment, job.row.id)) continue;
-      if (job.row.due > now && job.row.due - now > horizon_) {
-        look_again = std::min(look_again, job.row.due - horizon_ / 2);
+      /* What has expired is linked whatever its due time, to become a dead letter. */
+      const Micros expires = expiry_time(job.row.expires_at);
+      const bool sleeps = job.row.due > now && expires > now;
+      if (sleeps && job.row.due - now > horizon_) {
+        look_again = std::min({look_again, job.row.due - horizon_ / 2, expires});
         continue;
       }
-      if (job.row.due > now && q.delayed_count + q.pending_later >= dispatcher_->most_sleepers(q)) {
-        look_again = std::min(look_again, job.row.due);
+      if (sleeps && q.delayed_count + q.pending_later >= dispatcher_->most_sleepers(q)) {
+        look_again = std::min({look_again, job.row.due, expires});
         continue;
       }
       const LinkResult result = dispatcher_->link_loaded(load.ref.queue, job.row, now);
@@ -394,13 +399,14 @@ Micros Loader::link_parked(Micros now) {
     if (!load.active) continue;
     for (StoredJob& job : load.rows) {
       job.row.queue = load.id;
+      job.row.expires_at = expiry_seconds(job.expires_at);
       known_.apply(load.id, kParkedSegment, job.row.id, &job.row.attempts, &job.row.due);
       if (known_.finished(load.id, kParkedSegment, job.row.id)) continue;
       QueueLock hold(*dispatcher_, load.ref.queue);
       Queue& q = dispatcher_->queue(load.ref.queue);
       if (q.incarnation != load.ref.incarnation) break;
-      const bool too_many =
-          job.row.due > now && q.delayed_count + q.pending_later >= dispatcher_->most_sleepers(q);
+      const bool too_many = job.row.due > now && !has_expired(job.row.expires_at, now) &&
+                            q.delayed_count + q.pending_later >= dispatcher_->most_sleepers(q);
       const LinkResult result =
           too_many ? LinkResult::no_room : dispatcher_->link_loaded(load.ref.queue, job.row, now);
       if (result == LinkResult::no_room || result == LinkResult::busy)

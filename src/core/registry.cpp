@@ -59,6 +59,7 @@ Index Dispatcher::attach_database(DatabaseOid oid) noexcept {
     database.parked_from.store(kNever);
     database.planned_due.store(kNever);
     database.planned_deadline.store(kNever);
+    database.next_expiry.store(kNever);
     database.state = DatabaseState::attaching;
     return i;
   }

@@ -19,7 +19,7 @@ void Dispatcher::fill_lease(const Queue& q, const Entry& e, Micros wall, Micros 
   out->id = e.id;
   out->token = e.token;
   out->leased_at = e.leased_at;
-  out->deadline = e.lapsed != 0 ? wall : wall_of(e.at, wall, monotonic);
+  out->deadline = e.lapsed != Lapse::none ? wall : wall_of(e.at, wall, monotonic);
   out->queue = q.id;
   out->attempt = e.attempts;
   out->state = e.state;
@@ -39,9 +39,11 @@ bool Dispatcher::see_job(Index database, QueueId queue_id, JobId id, ResidentRow
   out->attempts = e->attempts;
   out->segment = e->segment;
   out->paused = q.options.paused;
+  out->lapsed = e->lapsed;
   out->leased_at = e->leased_at;
   if (e->worker != kNone) {
-    out->deadline = e->lapsed != 0 ? wall : wall_of(e->at, wall, platform_->monotonic_now());
+    out->deadline =
+        e->lapsed != Lapse::none ? wall : wall_of(e->at, wall, platform_->monotonic_now());
     std::memcpy(out->worker, arena_->workers[e->worker].name, kWorkerNameSize);
   } else {
     out->due = e->at;
@@ -58,7 +60,7 @@ std::uint32_t Dispatcher::see_leases(Index queue_index, QueueId id, LeaseRow* ou
   const Micros monotonic = platform_->monotonic_now();
   std::uint32_t count = 0;
   for (auto e = q.leased.begin(); e != q.leased.end(); ++e) {
-    if (e->state == EntryState::cancelled) continue;
+    if (e->state == EntryState::cancelled || e->worker == kNone) continue;
     if (count < n) fill_lease(q, *e, wall, monotonic, &out[count]);
     count++;
   }

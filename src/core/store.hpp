@@ -39,7 +39,7 @@ class OutcomeSink {
   virtual bool take(const StoredOutcome& outcome) = 0;
 };
 
-/* One lease that ended without an answer. */
+/* One lease that ended without an answer, or one overdue job. */
 struct Expiry {
   JobId id;
   Token token;
@@ -48,9 +48,9 @@ struct Expiry {
   std::uint32_t block;
   std::uint16_t offset;
   std::int32_t attempt;
-  bool dead;        /* no attempt is left: dead letter */
-  bool rolled_back; /* the claiming transaction rolled back, the lease did not run out */
-  char worker[kWorkerNameSize];
+  OutcomeKind outcome; /* attempt_failed or dead_lettered */
+  Lapse reason;
+  char worker[kWorkerNameSize]; /* empty: nobody held it */
 };
 
 class Store {

@@ -32,7 +32,7 @@ class Sweeper::BatchEnd {
 };
 
 void Sweeper::collect(Index index, Micros now) {
-  const QueueLock hold(*dispatcher_, index);
+  QueueLock hold(*dispatcher_, index);
   Queue& q = dispatcher_->queue(index);
   if (q.state != QueueState::active || q.database != database_) return;
   for (auto next = q.leased.begin(); next != q.leased.end() && expiries_.size() < batch_size_;) {
@@ -47,23 +47,36 @@ void Sweeper::collect(Index index, Micros now) {
     }
     /* Already decided by an open transaction: its abort gives the lease back, and it is swept then.
      */
-    if (e.state != EntryState::leased) continue;
-    const std::int32_t most = e.max_attempts != 0 ? e.max_attempts : q.options.max_attempts;
-    Expiry expiry{};
-    expiry.id = e.id;
-    expiry.token = e.token;
-    expiry.queue = q.id;
-    expiry.segment = e.segment;
-    expiry.block = e.block;
-    expiry.offset = e.offset;
-    expiry.attempt = e.attempts;
-    expiry.dead = e.attempts >= most;
-    expiry.rolled_back = e.lapsed != 0;
-    std::memcpy(expiry.worker, dispatcher_->arena().workers[e.worker].name, kWorkerNameSize);
-    expiries_.push_back(expiry);
-    refs_.push_back(EntryRef{dispatcher_->index_of(e), e.incarnation});
-    e.state = EntryState::expiring;
+    if (e.state != EntryState::leased && e.state != EntryState::overdue) continue;
+    if (!take(hold, q, e)) return;
   }
+}
+
+/* False: no token can be had for a decision on a job that nobody holds. */
+bool Sweeper::take(QueueLock& hold, Queue& q, Entry& e) {
+  Expiry expiry{};
+  if (e.worker == kNone) {
+    const Token token = dispatcher_->draw_tokens(hold, database_, 1);
+    if (token == 0) return false;
+    e.token = token;
+  } else {
+    std::memcpy(expiry.worker, dispatcher_->arena().workers[e.worker].name, kWorkerNameSize);
+  }
+  const std::int32_t most = e.max_attempts != 0 ? e.max_attempts : q.options.max_attempts;
+  expiry.id = e.id;
+  expiry.token = e.token;
+  expiry.queue = q.id;
+  expiry.segment = e.segment;
+  expiry.block = e.block;
+  expiry.offset = e.offset;
+  expiry.attempt = e.attempts;
+  expiry.reason = e.lapsed != Lapse::none ? e.lapsed : Lapse::lease_expired;
+  const bool dead = ends_job(expiry.reason) || e.attempts >= most;
+  expiry.outcome = dead ? OutcomeKind::dead_lettered : OutcomeKind::attempt_failed;
+  expiries_.push_back(expiry);
+  refs_.push_back(EntryRef{dispatcher_->index_of(e), e.incarnation});
+  e.state = EntryState::expiring;
+  return true;
 }
 
 void Sweeper::resolve(bool written) noexcept {
@@ -75,21 +88,21 @@ void Sweeper::resolve(bool written) noexcept {
     Queue& q = dispatcher_->queue(index);
     if (e->state != EntryState::expiring || e->token != expiries_[i].token) continue;
     if (!written) {
-      e->state = EntryState::leased;
+      e->state = e->worker != kNone ? EntryState::leased : EntryState::overdue;
       if (batch_size_ == 1) {
         /* This one is what fails. Its token stays void, the others go on. */
         q.leased.erase(q.leased.iterator_to(*e));
-        e->lapsed = 1;
+        e->lapsed = expiries_[i].reason;
         e->at = dispatcher_->platform().monotonic_now() + kPauseOfBadJob;
         q.leased.insert(*e);
       }
       continue;
     }
+    if (e->worker != kNone) q.counters.expired++;
     dispatcher_->leave_tree(q, *e);
-    e->lapsed = 0;
+    e->lapsed = Lapse::none;
     e->recorded = e->attempts;
-    q.counters.expired++;
-    if (expiries_[i].dead) {
+    if (expiries_[i].outcome == OutcomeKind::dead_lettered) {
       q.counters.dead_lettered++;
       dispatcher_->count_ended(hold, q, e->id, e->token);
       dispatcher_->finish_entry(*e);
@@ -97,7 +110,7 @@ void Sweeper::resolve(bool written) noexcept {
     }
     const Micros now = dispatcher_->platform().wall_now();
     dispatcher_->make_waiting(q, *e, now, now);
-    if (q.waiter_count > 0 && !q.options.paused)
+    if (e->state == EntryState::ready && q.waiter_count > 0 && !q.options.paused)
       hold.add_waiters(dispatcher_->take_waiters(index, hold.waiters(), 1));
   }
   if (!written) {
@@ -142,7 +155,9 @@ Micros Sweeper::next_deadline() const {
     const Queue& q = dispatcher_->queue(i);
     /* A job being decided does not count: when that ends in an abort, the timer is set again. */
     for (auto e = q.leased.begin(); e != q.leased.end() && e->at < next; ++e) {
-      if (e->state == EntryState::leased || e->state == EntryState::cancelled) next = e->at;
+      if (e->state == EntryState::leased || e->state == EntryState::cancelled ||
+          e->state == EntryState::overdue)
+        next = e->at;
     }
   }
   return std::max(next, paused_until_);

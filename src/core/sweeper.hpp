@@ -1,12 +1,13 @@
 /*
- * The sweep of leases that ended without an answer.
+ * The sweep of leases that ended without an answer, and of jobs that are overdue.
  *
  * Under the queue lock a lease past its deadline becomes EXPIRING: from here every call with its
  * token is stale, so a renewal or a completion that comes now is refused and cannot be undone by
  * the sweep. Then the failed attempts of up to a hundred leases are written in one short
  * transaction, and the jobs become ready, or dead letters. If that transaction fails, the leases
  * are given back as they were and tried again after a pause, one at a time, so that one bad row
- * does not stop the others.
+ * does not stop the others. An overdue job, which nobody holds, goes the same way; its dead letter
+ * is written under a token of its own, drawn when it becomes EXPIRING.
  */
 #pragma once
 
@@ -37,6 +38,7 @@ class Sweeper {
   friend class BatchEnd;
 
   void collect(Index queue, Micros now);
+  bool take(QueueLock& hold, Queue& q, Entry& e);
   void resolve(bool written) noexcept;
 
   Dispatcher* dispatcher_;

@@ -80,6 +80,10 @@ void Transaction::quarantine(EntryRef ref, Token token) noexcept {
   /* The claim's action stays; its reference is stale now and does nothing. */
 }
 
+void Transaction::expire_claim(EntryRef ref, Token token) noexcept {
+  dispatcher_->expire_claim(ref, token);
+}
+
 Verdict Transaction::note_decision(std::int32_t level, const Decided& decided, Verdict verdict,
                                    std::size_t* action) noexcept {
   if (verdict == Verdict::ok) {

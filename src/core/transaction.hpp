@@ -69,6 +69,8 @@ class Transaction {
   void delivered(std::size_t first) noexcept;
   /* Quarantines a job whose row is not what its entry says. */
   void quarantine(EntryRef ref, Token token) noexcept;
+  /* Takes back a job whose row says that it has expired. */
+  void expire_claim(EntryRef ref, Token token) noexcept;
 
   /* --- decide --- */
   /* complete, fail, release, defer, reject: fenced by the token. On ok *action is what settle() and

@@ -75,9 +75,11 @@ struct QueueOptions {
  *     |                 claim       | retry, defer, rolled back claim
  *     |                  v          |
  *     +--- tombstone <- completing <-> leased -> expiring -> ready | delayed | free
- *                        |              (back to leased when the sweep's transaction fails)
+ *                        |              (back as it was when the sweep's transaction fails)
  *                        +-> cancelled -> free (at the old deadline)
  *   free -> busy -> completing | free         (a job on disk that somebody is about to decide)
+ *   pending | ready | delayed | leased | completing -> overdue -> expiring    (expires_at passed)
+ *   free -> overdue         (loaded, and what the log says of its last claim is its end)
  */
 enum class EntryState : std::uint8_t {
   free,       /* -> pending, ready, delayed, busy */
@@ -88,12 +90,52 @@ enum class EntryState : std::uint8_t {
   completing, /* an open transaction decides it -> free, tombstone, ready, delayed, cancelled;
                  abort: as before */
   expiring,   /* the sweep writes its failed attempt; the token is already stale -> ready, free,
-                 leased */
+                 leased, overdue */
   busy, /* placeholder while the log is read for a job that is not resident -> completing, free */
   tombstone, /* finished while a loader's chunk runs, so that the chunk does not load it again ->
                 free */
   cancelled, /* cancelled under its holder; kept to tell the holder so -> free */
+  overdue,   /* waits, but must not be claimed: the sweep makes a dead letter of it -> expiring */
 };
+
+/* Why the sweep ends a lease or a wait. On a lease, anything but none makes it void. */
+enum class Lapse : std::uint8_t {
+  none,
+  lease_expired,     /* its deadline passed */
+  claim_rolled_back, /* the transaction that claimed it rolled back, and no attempt is left */
+  expired,           /* expires_at passed while it waited */
+};
+
+/* There is no next attempt, whatever attempts are left. */
+constexpr bool ends_job(Lapse reason) noexcept { return reason == Lapse::expired; }
+
+/* As failures and dead letters give it. */
+constexpr const char* reason_of(Lapse reason) noexcept {
+  switch (reason) {
+    case Lapse::claim_rolled_back:
+      return "claim rolled back";
+    case Lapse::expired:
+      return "expired";
+    case Lapse::none:
+    case Lapse::lease_expired:
+      break;
+  }
+  return "lease expired";
+}
+
+/* When a job expires, as an entry keeps it: seconds since 2000-01-01, rounded up; 0: never, or
+ * later than these 32 bits reach, which is the year 2136. */
+constexpr std::uint32_t expiry_seconds(Micros at) noexcept {
+  constexpr std::int64_t kMost = std::numeric_limits<std::uint32_t>::max();
+  if (at > kMost * kSecond) return 0;
+  return at <= kSecond ? 1 : static_cast<std::uint32_t>((at + kSecond - 1) / kSecond);
+}
+constexpr Micros expiry_time(std::uint32_t seconds) noexcept {
+  return seconds == 0 ? kNever : Micros{seconds} * kSecond;
+}
+constexpr bool has_expired(std::uint32_t seconds, Micros now) noexcept {
+  return seconds != 0 && Micros{seconds} * kSecond <= now;
+}
 
 /*
  * How commits and the loader share the work of making a queue's jobs resident.

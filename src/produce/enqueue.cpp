@@ -22,6 +22,7 @@ enum Argument {
   kDelay,
   kMaxAttempts,
   kHeaders,
+  kExpiresAt,
 };
 
 std::optional<Datum> given(FunctionCallInfo fcinfo, int number) {
@@ -55,6 +56,8 @@ JobArguments read_arguments(FunctionCallInfo fcinfo) {
       pg::optional_int(fcinfo, kMaxAttempts, "max_attempts", 1, core::kMostAttempts).value_or(0));
   arguments.headers = given(fcinfo, kHeaders);
   if (arguments.headers) check_headers(*arguments.headers);
+  arguments.expires_at = pg::optional_timestamp(fcinfo, kExpiresAt, "expires_at");
+  if (arguments.expires_at) check_expires_at(*arguments.expires_at, arguments.available_at);
   return arguments;
 }
 

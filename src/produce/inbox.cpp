@@ -61,7 +61,7 @@ constexpr ColumnKind kKinds[kColumns] = {
     {"status", TEXTOID, true},
     {"available_at", TIMESTAMPTZOID, false},
     {"created_at", TIMESTAMPTZOID, true},
-    {"expires_at", TIMESTAMPTZOID, true},
+    {"expires_at", TIMESTAMPTZOID, false},
     {"completed_at", TIMESTAMPTZOID, true},
     {"result", JSONBOID, true},
     {"claimed_by", TEXTOID, true},
@@ -119,7 +119,7 @@ void refuse_computed(const Row& row) {
       pg::raise_invalid(
           psprintf("column \"%s\" of inbox cannot be inserted", kKinds[i].name), nullptr,
           "Give queue, partition_key, payload, headers, idempotency_key, priority, available_at, "
-          "max_attempts.");
+          "expires_at, max_attempts.");
 }
 
 int16 number(const Row& row, Column column, int32 absent, int32 least, int32 most) {
@@ -145,6 +145,11 @@ JobArguments read_row(const Row& row) {
   if (row.has(kAvailableAt)) {
     job.available_at = DatumGetTimestampTz(row.get(kAvailableAt));
     if (TIMESTAMP_NOT_FINITE(*job.available_at)) pg::raise_invalid("available_at must be finite");
+  }
+  if (row.has(kExpiresAt)) {
+    job.expires_at = DatumGetTimestampTz(row.get(kExpiresAt));
+    if (TIMESTAMP_NOT_FINITE(*job.expires_at)) pg::raise_invalid("expires_at must be finite");
+    check_expires_at(*job.expires_at, job.available_at);
   }
   return job;
 }

@@ -55,6 +55,16 @@ void check_headers(Datum headers) {
                       "Write them like {\"trace_id\": \"4bf92f35\"}.");
 }
 
+void check_expires_at(TimestampTz expires_at, std::optional<TimestampTz> due) {
+  const TimestampTz now = GetCurrentTimestamp();
+  if (expires_at <= now)
+    pg::raise_invalid("expires_at must be in the future", nullptr,
+                      "A job without expires_at waits for as long as it takes.");
+  if (due.has_value() && expires_at <= *due)
+    pg::raise_invalid("expires_at must be later than available_at", nullptr,
+                      "The job would expire before it is due.");
+}
+
 TimestampTz after_delay(TimestampTz at, int64 delay) {
   TimestampTz due = 0;
   if (__builtin_add_overflow(at, delay, &due) || !IS_VALID_TIMESTAMP(due))
@@ -93,6 +103,8 @@ store::NewJob new_job(const Target& target, const JobArguments& arguments, core:
   job.enqueued_at = now;
   job.has_available_at = arguments.available_at.has_value();
   job.available_at = arguments.available_at.value_or(0);
+  job.has_expires_at = arguments.expires_at.has_value();
+  job.expires_at = arguments.expires_at.value_or(0);
   job.has_partition_key = arguments.partition_key.has_value();
   job.partition_key = arguments.partition_key.value_or(0);
   job.payload = arguments.payload;

@@ -15,6 +15,7 @@ struct JobArguments {
   std::optional<Datum> idempotency_key;  // text
   std::optional<Datum> headers;          // jsonb
   std::optional<TimestampTz> available_at;
+  std::optional<TimestampTz> expires_at;
   int16 priority = core::kDefaultPriority;
   int16 max_attempts = 0;  // 0: the queue's
 };
@@ -23,6 +24,8 @@ struct JobArguments {
 void check_partition_key(Datum key);
 void check_idempotency_key(Datum key);
 void check_headers(Datum headers);
+// A job that could never be handed out is refused. `due` is its due time, if it is not due at once.
+void check_expires_at(TimestampTz expires_at, std::optional<TimestampTz> due);
 // `at` plus `delay` microseconds; raises when that is beyond the calendar.
 TimestampTz after_delay(TimestampTz at, int64 delay);
 

@@ -2,7 +2,8 @@
  * The housekeeper: one background worker for each database with the extension.
  *
  * It makes jobs resident that are only on disk (core/loader.hpp), counts them (core/census.hpp),
- * ends leases that ran out (core/sweeper.hpp), wakes waiters of jobs that come due, raises the
+ * finds those that have expired (core/expiry_walk.hpp), ends leases that ran out (core/sweeper.hpp),
+ * wakes waiters of jobs that come due, raises the
  * epoch, follows the table of queues and summarises block ranges. Each is a phase of short
  * transactions; a failing one pauses while the others go on.
  *
@@ -158,6 +159,7 @@ int64 plan(Housekeeper* self) {
   int64 sleep = std::max(span(monotonic, deadline), pause_left(self->sweep, monotonic));
   sleep = std::min(sleep, span(wall, self->idle_check_at));
   sleep = std::min(sleep, std::max(span(wall, wake), pause_left(self->load, monotonic)));
+  sleep = std::min(sleep, self->expiry_walk->pause());
   for (const Phase* phase :
        {&self->catalog, &self->load, &self->count, &self->sweep, &self->summary}) {
     const int64 left = pause_left(*phase, monotonic);
@@ -180,6 +182,7 @@ bool work(Housekeeper* self) {
   follow_catalog(self);
   bool more = load(self);
   more = count(self) || more;
+  self->expiry_walk->step();
   more = sweep(self) || more;
   if (platform().wall_now() >= self->idle_check_at) {
     self->idle_check_at = core::kNever;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/census.hpp"
+#include "core/expiry_walk.hpp"
 #include "core/loader.hpp"
 #include "core/sweeper.hpp"
 
@@ -26,6 +27,7 @@ struct Housekeeper {
   core::Loader* loader;
   core::Sweeper* sweeper;
   core::Census* census;
+  core::ExpiryWalk* expiry_walk;
 
   /* What is asked for and not done yet. */
   bool wants_catalog;

@@ -79,6 +79,9 @@ Attach attach_slot(Housekeeper* self) {
       core::Sweeper(&engine, self->slot, self->store);
   self->census = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::Census)))
       core::Census(&engine, self->slot, self->store);
+  self->expiry_walk = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::ExpiryWalk)))
+      core::ExpiryWalk(&engine, self->slot);
+  if (self->took_over) self->expiry_walk->reset();
   self->loader->set_horizon(timer_horizon());
   if (!read_queues(self)) return Attach::failed;
   if (is_new && !slot_is_gone(*self)) engine.open_database(self->slot, epoch);

@@ -24,6 +24,7 @@ struct Next {
 
 Next next_of_pending(const see::JobState& state, bool is_own, bool paused, TimestampTz due) {
   if (state.deciding) return {"wait for the transaction that decides it", 0};
+  if (state.dying) return {"become a dead letter", 0};
   if (is_own) return {"claim after this transaction commits", 0};
   if (paused) return {"claim after resume_queue", 0};
   if (due > GetCurrentTimestamp()) return {"claim when due", due};
@@ -45,6 +46,22 @@ Next next_of(const see::JobState& state, bool is_own, bool paused, TimestampTz d
   }
 }
 
+/* expires_at comes before whatever would be next. */
+void heed_expiry(const store::JobTuple& job, TimestampTz due, see::JobState* state, Next* next) {
+  if (!job.has_expires_at || state->deciding) return;
+  const bool expired = job.expires_at <= GetCurrentTimestamp();
+  if (state->status == see::Status::processing && expired && state->reason == nullptr)
+    state->reason = "expires_at has passed, there will be no other attempt";
+  if (state->status != see::Status::pending || state->dying) return;
+  if (expired) {
+    *next = {"become a dead letter", 0};
+    state->reason = "expires_at has passed";
+  } else if (due >= job.expires_at) {
+    *next = {"become a dead letter", job.expires_at};
+    state->reason = "it expires before it is due again";
+  }
+}
+
 const char* reason_of(const see::JobState& state, uint8 segment, Snapshot snapshot) {
   Datum detail = 0;
   if (state.status == see::Status::dead_letter &&
@@ -61,7 +78,8 @@ void put(FunctionCallInfo fcinfo, const store::JobTuple& job, const store::Queue
                           : job.has_available_at ? job.available_at
                                                  : TimestampTz{0};
   const bool is_own = runtime::transaction().enqueued_here(job.id);
-  const Next next = next_of(state, is_own, queue.options.paused, due);
+  Next next = next_of(state, is_own, queue.options.paused, due);
+  heed_expiry(job, due, &state, &next);
   const char* const reason = reason_of(state, job.segment, snapshot);
   const int32 most = job.max_attempts != 0 ? job.max_attempts : queue.options.max_attempts;
   const auto text = [](const char* value) {

@@ -48,6 +48,19 @@ void take_final(const JobOutcomes& outcomes, JobState* state) {
   }
 }
 
+const char* reason_of_end(core::Lapse lapsed) {
+  switch (lapsed) {
+    case core::Lapse::claim_rolled_back:
+      return "its claim was rolled back";
+    case core::Lapse::expired:
+      return "expires_at has passed";
+    case core::Lapse::none:
+    case core::Lapse::lease_expired:
+      break;
+  }
+  return "its lease has run out";
+}
+
 void take_waiting(const core::ResidentRow& row, JobState* state) {
   state->status = Status::pending;
   state->next_due = time_or_none(row.due);
@@ -85,9 +98,11 @@ void take_resident(const JobOutcomes& outcomes, JobState* state) {
         state->next_due = time_or_none(row.due);
       }
       return;
+    case core::EntryState::overdue:
     case core::EntryState::expiring:
       state->status = Status::pending;
-      state->reason = "its lease has run out";
+      state->dying = core::ends_job(row.lapsed);
+      state->reason = reason_of_end(row.lapsed);
       return;
     case core::EntryState::cancelled:
     case core::EntryState::tombstone:

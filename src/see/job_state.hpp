@@ -32,6 +32,7 @@ struct JobState {
   Status status;
   Resident resident;
   bool deciding;       /* an open transaction is about to decide it */
+  bool dying;          /* the sweep is about to make a dead letter of it */
   bool unknown_leases; /* there is no dispatcher for this database here */
   const char* worker;  /* nullptr: none */
   core::Token token;   /* 0: never claimed */

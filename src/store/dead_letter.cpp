@@ -135,15 +135,16 @@ Datum last_failure(TimestampTz at, int32 attempt, Datum detail) {
 }
 
 void bury(core::QueueId queue, const core::ClaimedJob& address, int32 attempts, const char* reason,
-          TimestampTz at, Datum detail) {
+          TimestampTz at, Datum detail, bool while_held) {
   JobTuple job;
   bool found = false;
   read_jobs(&address, 1, &job, &found);
   if (!found && !find_job(address.id, &job))
     pg::raise(DW_INTERNAL_ERROR, psprintf("row of job " INT64_FORMAT " is missing", address.id));
   const Datum last = last_failure(at, attempts, detail);
-  const Datum history =
-      attempts > 1 ? failure_history(address.id, queue, address.segment, last) : array_of(last);
+  const Datum history = attempts > (while_held ? 1 : 0)
+                            ? failure_history(address.id, queue, address.segment, last)
+                            : array_of(last);
   const Death death{attempts, reason, at};
   insert_dead_letter(queue, job, death, history);
   pass_on(queue, job, death);

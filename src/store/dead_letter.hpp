@@ -17,7 +17,8 @@ Datum last_failure(TimestampTz at, int32 attempt, Datum detail);
 // Writes the dead letter of a job whose row is at that address, with its whole history, and
 // enqueues a job into the queue's dead_letter_queue if it has one. The caller writes the outcome
 // dead_lettered with the same detail. Raises when the row is not there.
+// while_held: the last of the attempts is the one that ends now; else all of them ended before.
 void bury(core::QueueId queue, const core::ClaimedJob& address, int32 attempts, const char* reason,
-          TimestampTz at, Datum detail);
+          TimestampTz at, Datum detail, bool while_held = true);
 
 }  // namespace dw::store

@@ -110,7 +110,7 @@ HeapTuple form_row(TupleDesc description, const NewJob& job) {
   put(kJobPriority, true, Int16GetDatum(job.priority));
   put(kJobMaxAttempts, job.max_attempts != 0, Int16GetDatum(job.max_attempts));
   put(kJobAvailableAt, is_delayed(job), TimestampTzGetDatum(job.available_at));
-  put(kJobExpiresAt, false, Datum{0});
+  put(kJobExpiresAt, job.has_expires_at, TimestampTzGetDatum(job.expires_at));
   put(kJobPartitionKey, job.has_partition_key, job.partition_key);
   put(kJobPayload, true, job.payload);
   put(kJobHeaders, job.has_headers, job.headers);
@@ -128,6 +128,7 @@ void fill_row(const NewJob& job, uint8 segment, const ItemPointerData& place, co
   row->priority = static_cast<uint8>(job.priority);
   row->max_attempts = static_cast<uint16>(job.max_attempts);
   row->attempts = 0;
+  row->expires_at = job.has_expires_at ? core::expiry_seconds(job.expires_at) : 0;
 }
 
 // --- segments -----------------------------------------------------------------------------------

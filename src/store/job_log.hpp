@@ -19,7 +19,9 @@ struct NewJob {
   int16 max_attempts; /* 0: the queue's */
   TimestampTz enqueued_at;
   TimestampTz available_at;
+  TimestampTz expires_at;
   bool has_available_at;
+  bool has_expires_at;
   bool has_partition_key;
   bool has_headers;
   Datum partition_key; /* text */

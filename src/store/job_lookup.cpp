@@ -255,6 +255,7 @@ core::JobRow job_row(const JobTuple& job, core::QueueId queue) {
   row.segment = job.segment;
   row.priority = static_cast<std::uint8_t>(job.priority);
   row.max_attempts = static_cast<std::uint16_t>(job.max_attempts);
+  row.expires_at = job.has_expires_at ? core::expiry_seconds(job.expires_at) : 0;
   return row;
 }
 

@@ -52,10 +52,13 @@ int compare(int64 a, int64 b) { return a < b ? -1 : a > b ? 1 : 0; }
 
 /* What tells rows apart; 0: they share one. */
 int compare_rows(const core::Expiry& a, const core::Expiry& b) {
-  if (const int order = compare(a.dead, b.dead); order != 0) return order;
+  if (const int order = compare(static_cast<int>(a.outcome), static_cast<int>(b.outcome));
+      order != 0)
+    return order;
   if (const int order = compare(a.queue, b.queue); order != 0) return order;
   if (const int order = compare(a.segment, b.segment); order != 0) return order;
-  if (const int order = compare(a.rolled_back, b.rolled_back); order != 0) return order;
+  if (const int order = compare(static_cast<int>(a.reason), static_cast<int>(b.reason)); order != 0)
+    return order;
   return std::strncmp(a.worker, b.worker, sizeof a.worker);
 }
 
@@ -143,7 +146,7 @@ void bury_expired(const core::Expiry& expiry, const char* reason, TimestampTz no
   address.block = expiry.block;
   address.offset = expiry.offset;
   address.segment = expiry.segment;
-  bury(expiry.queue, address, expiry.attempt, reason, now, detail);
+  bury(expiry.queue, address, expiry.attempt, reason, now, detail, expiry.worker[0] != '\0');
 }
 
 }  // namespace dw::store

@@ -219,19 +219,18 @@ void PageStore::note_page(uint8 segment, uint32 block) {
 /* One kind of outcome of one queue in one segment, of one worker's leases; sorted by id. */
 void PageStore::write_group(const core::Expiry* const* group, int n, TimestampTz now) {
   const core::Expiry& first = *group[0];
-  const char* const reason = first.rolled_back ? "claim rolled back" : "lease expired";
+  const char* const reason = core::reason_of(first.reason);
+  const bool dead = first.outcome == core::OutcomeKind::dead_lettered;
   const Datum detail = failure_detail(first.worker, Datum{0}, false, reason);
   auto* const members = pg::allocate<core::OutcomeMember>(static_cast<Size>(n));
   for (int i = 0; i < n; i++) {
     const core::Expiry& expiry = *group[i];
-    members[i] = core::OutcomeMember{expiry.id, expiry.token, expiry.attempt,
-                                     expiry.dead ? core::Micros{0} : now};
-    if (expiry.dead) bury_expired(expiry, reason, now, detail);
+    members[i] =
+        core::OutcomeMember{expiry.id, expiry.token, expiry.attempt, dead ? core::Micros{0} : now};
+    if (dead) bury_expired(expiry, reason, now, detail);
   }
-  const core::OutcomeKind kind =
-      first.dead ? core::OutcomeKind::dead_lettered : core::OutcomeKind::attempt_failed;
   insert_outcome(
-      kind, now, first.queue, first.segment, members, n, detail, true,
+      first.outcome, now, first.queue, first.segment, members, n, detail, true,
       [](uint8 segment, uint32 block, int, void* arg) {
         static_cast<PageStore*>(arg)->note_page(segment, block);
       },

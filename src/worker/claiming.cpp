@@ -88,9 +88,13 @@ uint32 put_jobs(const Source& source, const core::ClaimedJob* jobs, uint32 n,
   auto* const found = pg::allocate<bool>(n);
   store::read_jobs(jobs, static_cast<int>(n), rows, found);
   const Datum name = pg::text_datum(source.name);
+  const TimestampTz now = GetCurrentTimestamp();
   uint32 out = 0;
   for (uint32 i = 0; i < n; i++) {
-    if (found[i]) {
+    if (found[i] && rows[i].has_expires_at && rows[i].expires_at <= now) {
+      /* The dispatcher knows whole seconds only. */
+      runtime::transaction().expire_claim(jobs[i].ref, jobs[i].token);
+    } else if (found[i]) {
       put_job(output, name, jobs[i], rows[i]);
       out++;
     } else {

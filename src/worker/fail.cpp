@@ -23,6 +23,7 @@ namespace {
 
 constexpr char kExhausted[] = "attempts exhausted";
 constexpr char kNotRetryable[] = "not retryable";
+constexpr char kExpired[] = "expired";
 
 struct Failure {
   std::optional<Datum> error;
@@ -62,9 +63,13 @@ void make_dead_letter(const core::Decided& decided, std::size_t action, Timestam
 // Returns what became of the job, in the word that fail() returns.
 const char* charge(const core::Decided& decided, std::size_t action, const Failure& failure) {
   const TimestampTz at = GetCurrentTimestamp();
-  if (!failure.retryable || decided.attempts >= decided.max_attempts) {
+  const bool exhausted = decided.attempts >= decided.max_attempts;
+  const bool expired = core::has_expired(decided.expires_at, at);
+  if (!failure.retryable || exhausted || expired) {
     make_dead_letter(decided, action, at, failure.error,
-                     failure.retryable ? kExhausted : kNotRetryable);
+                     !failure.retryable ? kNotRetryable
+                     : exhausted        ? kExhausted
+                                        : kExpired);
     return "dead_letter";
   }
   const core::Platform& platform = runtime::dispatcher().platform();

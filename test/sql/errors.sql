@@ -155,6 +155,11 @@ DW002 'nowhere', '{}'
 22023 'errors', '{}', headers => jsonb_build_object('h', repeat('x', 65536))
 22023 'errors', to_jsonb(repeat('x', 1048576))
 22023 'errors', '{}', headers => 'null'
+22023 'errors', '{}', expires_at => 'infinity'
+22023 'errors', '{}', expires_at => '-infinity'
+22023 'errors', '{}', expires_at => now()
+22023 'errors', '{}', expires_at => '2100-01-01', available_at => '2100-01-01'
+22023 'errors', '{}', expires_at => now() + interval '1 h', delay => '1 day'
 $$);
 SELECT * FROM pg_temp.refuse('enqueue_many', $$
 22004 NULL, '{"{}"}'

@@ -199,14 +199,15 @@ SELECT pg_temp.refused_row(columns, vals) FROM (VALUES
     ('queue, payload, idempotency_key', $$'produce_inbox', '9', 'a'$$), ('payload, idempotency_key', $$'9', ''$$),
     ('payload, partition_key', $$'9', repeat('k', 1025)$$), ('payload, priority', $$'9', 10$$), ('payload, max_attempts', $$'9', 0$$),
     ('payload, headers', $$'9', '7'$$), ('payload, available_at', $$'9', 'infinity'$$),
-    ('payload, id', $$'9', 7$$), ('payload, status', $$'9', 'completed'$$), ('payload, expires_at', $$'9', now()$$)
+    ('payload, id', $$'9', 7$$), ('payload, status', $$'9', 'completed'$$), ('payload, expires_at', $$'9', now()$$), ('payload, expires_at', $$'9', 'infinity'$$),
+    ('payload, available_at, expires_at', $$'9', '2100-01-02', '2100-01-01'$$)
 ) AS tried (columns, vals);
 -- every computed column is refused by its name
 SELECT pg_temp.refused_row('payload, ' || attname, format('%L, %L::%s', '1',
     CASE WHEN atttypid = 'jsonb'::regtype THEN '{}' WHEN atttypid = 'timestamptz'::regtype THEN '2030-01-01' ELSE '1' END,
     format_type(atttypid, atttypmod))) LIKE '22023 | column "' || attname || '" of inbox cannot be inserted%' AS refused, attname
 FROM pg_attribute WHERE attrelid = 'durable_work.inbox'::regclass AND attnum > 0
-    AND attname NOT IN ('queue', 'partition_key', 'priority', 'payload', 'headers', 'idempotency_key', 'available_at', 'max_attempts')
+    AND attname NOT IN ('queue', 'partition_key', 'priority', 'payload', 'headers', 'idempotency_key', 'available_at', 'expires_at', 'max_attempts')
 ORDER BY attnum;
 
 -- read-only transactions, and roles without rights

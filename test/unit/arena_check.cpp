@@ -102,8 +102,13 @@ class Check {
     for (const Entry& e : q.delayed)
       if (e.state != EntryState::delayed)
         fault("entry {} is in delayed with another state", index_of(e));
-    for (const Entry& e : q.leased)
-      if (e.worker == kNone) fault("entry {} is in leased without a worker", index_of(e));
+    for (const Entry& e : q.leased) {
+      const bool overdue = e.state == EntryState::overdue || e.state == EntryState::expiring;
+      if (e.worker == kNone && !overdue)
+        fault("entry {} is in leased without a worker", index_of(e));
+      if (e.state == EntryState::overdue && e.lapsed == Lapse::none)
+        fault("entry {} is overdue without a reason", index_of(e));
+    }
     std::uint32_t waiters = 0;
     Index before = kNone;
     for (Index link = q.first_waiter;
@@ -160,14 +165,15 @@ class Check {
         fault("entry {} is lost: free {}, on the free list {}", i, is_free, is_free_[i]);
       if (is_free == (in_hash_[i] != 0))
         fault("entry {}: free {}, in the hash {}", i, is_free, in_hash_[i]);
-      const bool in_some_tree = !is_free && (e.worker != kNone || e.state == EntryState::ready ||
-                                             e.state == EntryState::delayed);
+      const bool in_some_tree =
+          !is_free &&
+          (e.worker != kNone || e.state == EntryState::ready || e.state == EntryState::delayed ||
+           e.state == EntryState::overdue || e.state == EntryState::expiring);
       if (in_some_tree != (in_tree_[i] != 0))
         fault("entry {} of state {} is in {} trees", i, static_cast<int>(e.state), in_tree_[i]);
       if (!is_free && (e.worker != kNone) != (on_worker_[i] != 0))
         fault("entry {} is not on its worker's list", i);
-      const bool needs_worker = e.state == EntryState::leased || e.state == EntryState::expiring ||
-                                e.state == EntryState::cancelled;
+      const bool needs_worker = e.state == EntryState::leased || e.state == EntryState::cancelled;
       if (!is_free && needs_worker && e.worker == kNone)
         fault("entry {} of state {} has no worker", i, static_cast<int>(e.state));
       if (!is_free) residents[e.queue]++;

@@ -282,7 +282,7 @@ TEST_F(Claim, ARollbackOfTheLastAttemptLeavesAVoidLeaseForTheSweep) {
   const ClaimedJob job = claim_one(1);
   platform().woken_housekeepers.clear();
   d().roll_back_claim(job.ref, job.token);
-  EXPECT_EQ(entry(job.ref).lapsed, 1);
+  EXPECT_EQ(entry(job.ref).lapsed, Lapse::claim_rolled_back);
   EXPECT_TRUE(platform().housekeeper_was_woken());
   EXPECT_EQ(decide(job, Decision::finish), Verdict::stale);
   Verdict verdict = Verdict::ok;
@@ -297,7 +297,7 @@ TEST_F(Claim, TheJobsOwnLimitOfAttemptsComesBeforeTheQueues) {
   put(row);
   const ClaimedJob job = claim_one(1);
   d().roll_back_claim(job.ref, job.token);
-  EXPECT_EQ(entry(job.ref).lapsed, 1);
+  EXPECT_EQ(entry(job.ref).lapsed, Lapse::claim_rolled_back);
 }
 
 TEST_F(Claim, AQuarantinedJobIsForgottenAndItsPagesAreLoadedAgain) {

@@ -48,7 +48,7 @@ void FakeStore::scan_jobs(std::uint8_t segment, std::uint32_t block, JobSink& si
   if (block >= pages.size()) return;
   for (const JobOnPage& job : pages[block]) {
     if (!log_->sees(snapshot_, job.xid)) continue;
-    StoredJob stored{job.row, job.topic, kNever};
+    StoredJob stored{job.row, job.topic, expiry_time(job.row.expires_at)};
     stored.row.queue = 0;
     if (!sink.take(stored)) return;
   }
@@ -74,7 +74,7 @@ void FakeStore::scan_parked(Micros from, Micros until, JobSink& sink) {
   for (const auto& page : log_->job_pages(kParkedSegment)) {
     for (const JobOnPage& job : page) {
       if (!log_->sees(snapshot_, job.xid) || job.row.due <= from || job.row.due > until) continue;
-      StoredJob stored{job.row, job.topic, kNever};
+      StoredJob stored{job.row, job.topic, expiry_time(job.row.expires_at)};
       stored.row.queue = 0;
       found.push_back(stored);
     }
@@ -116,10 +116,10 @@ void FakeStore::write_expiries(const Expiry* expiries, std::size_t n, Micros now
   require_transaction();
   for (std::size_t i = 0; i < n; i++) {
     const Expiry& expiry = expiries[i];
-    const OutcomeKind kind = expiry.dead ? OutcomeKind::dead_lettered : OutcomeKind::attempt_failed;
-    const OutcomeMember member{expiry.id, expiry.token, expiry.attempt, expiry.dead ? 0 : now};
-    for (const std::uint32_t block :
-         log_->insert_outcome(xid_, writer_, expiry.segment, kind, now, expiry.queue, {member}))
+    const bool dead = expiry.outcome == OutcomeKind::dead_lettered;
+    const OutcomeMember member{expiry.id, expiry.token, expiry.attempt, dead ? 0 : now};
+    for (const std::uint32_t block : log_->insert_outcome(
+             xid_, writer_, expiry.segment, expiry.outcome, now, expiry.queue, {member}))
       pages_.emplace_back(expiry.segment, block);
     if (on_expiry) on_expiry(expiry);
   }

@@ -222,7 +222,7 @@ TEST_F(Lease, VoidedByARollbackIsReportedAsLost) {
   HeartbeatState state = HeartbeatState::leased;
   ASSERT_TRUE(d().heartbeat(job.ref, d().find_worker(database_, "worker", 0), 0, &row, &state));
   EXPECT_EQ(state, HeartbeatState::lost);
-  EXPECT_EQ(entry(job.ref).lapsed, 1);
+  EXPECT_EQ(entry(job.ref).lapsed, Lapse::claim_rolled_back);
 }
 
 TEST_F(Lease, OfAWorkerIsFoundByNameAndInstance) {

@@ -32,6 +32,7 @@ void Reference::claimed(JobKey key, Token token, std::int32_t attempt, Micros no
     if (j.held) broken(key, j, "a job was claimed that somebody holds");
     if (j.decider != kNobody) broken(key, j, "a job was claimed that somebody is deciding");
   }
+  if (has_expired(j.expires_at, now)) broken(key, j, "a job was claimed that has expired");
   if (j.due > now)
     broken(key, j, fmt::format("a job was claimed {} us before its time", j.due - now));
   /* A refund in flux may turn out to be a charge. */
@@ -153,11 +154,34 @@ void Reference::extension_answered(JobKey key, Token token, bool extended) const
     broken(key, j, extended ? "a lease was extended" : "a lease was not extended");
 }
 
-void Reference::expires(const Expiry& expiry, Micros monotonic) {
+/* Its token is its own, drawn when the sweep took it; claims may have drawn higher ones since. */
+void Reference::overdue_expires(const Expiry& expiry, JobKey key, ModelJob& j, Micros wall) {
+  if (expiry.token <= j.token) broken(key, j, "a dead letter's token did not rise");
+  if (!j.visible) broken(key, j, "a job expires that is not committed");
+  if (!has_expired(j.expires_at, wall)) broken(key, j, "a job expires before its time");
+  if (expiry.outcome != OutcomeKind::dead_lettered) broken(key, j, "an expired job lives on");
+  if (j.flux == kNobody) {
+    if (j.held) broken(key, j, "a job expires that somebody holds");
+    if (j.decider != kNobody) broken(key, j, "a job expires that somebody is deciding");
+    if (expiry.attempt != j.attempts)
+      broken(key, j, fmt::format("it expires with {} attempts", expiry.attempt));
+  }
+  last_token = std::max(last_token, expiry.token);
+  j.token = expiry.token;
+  j.attempts = expiry.attempt;
+  j.held = false;
+  j.expiring = true;
+  j.dies = true;
+  j.decider = kNobody;
+  if (j.flux != kNobody) begin_flux(j, key, kUnknownFlux);
+}
+
+void Reference::expires(const Expiry& expiry, Micros monotonic, Micros wall) {
   const JobKey key{expiry.queue, expiry.id};
   ModelJob& j = job(key);
   if (j.gone) return;
   if (j.finished) broken(key, j, "a finished job expires");
+  if (expiry.reason == Lapse::expired) return overdue_expires(expiry, key, j, wall);
   if (j.token != expiry.token) broken(key, j, "a lease expires that was another");
   if (j.flux == kNobody) {
     if (!j.held) broken(key, j, "a lease expires that nobody holds");
@@ -167,7 +191,8 @@ void Reference::expires(const Expiry& expiry, Micros monotonic) {
       broken(key, j, fmt::format("attempt {} expires", expiry.attempt));
   }
   j.attempts = expiry.attempt;
-  if (expiry.dead != (j.attempts >= j.most_attempts))
+  j.dies = expiry.outcome == OutcomeKind::dead_lettered;
+  if (j.dies != (j.attempts >= j.most_attempts))
     broken(key, j, "the end of the attempts is not seen");
   j.held = true;
   j.expiring = true;

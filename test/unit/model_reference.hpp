@@ -49,6 +49,7 @@ struct ModelJob {
   std::uint8_t priority = 0;
   std::int32_t most_attempts = 0;
   Micros due = kAlways;
+  std::uint32_t expires_at = 0;
   std::int32_t attempts = 0;
   /* What the log knows, which is what is left after a restart. */
   Micros logged_due = kAlways;
@@ -58,7 +59,8 @@ struct ModelJob {
   Token token = 0;   /* the last one given */
   Micros deadline = 0;
   bool lapsed = false;   /* held, but void */
-  bool expiring = false; /* held, and the sweep is writing */
+  bool expiring = false; /* held or overdue, and the sweep is writing */
+  bool dies = false;     /* what it writes is a dead letter */
   int decider = kNobody; /* session with an open decision */
   bool cancelled_under_holder = false;
   int flux = kNobody; /* session whose callback runs */
@@ -101,7 +103,7 @@ class Reference {
   void change_answered(JobKey key, int session, Verdict verdict) const;
   void extension_answered(JobKey key, Token token, bool extended) const;
   /* The sweep writes this. */
-  void expires(const Expiry& expiry, Micros monotonic);
+  void expires(const Expiry& expiry, Micros monotonic, Micros wall);
 
   /* A callback of this session begins to change it. */
   void begin_flux(ModelJob& job, JobKey key, int session) {
@@ -129,6 +131,7 @@ class Reference {
   void restart();
 
  private:
+  void overdue_expires(const Expiry& expiry, JobKey key, ModelJob& j, Micros wall);
   static std::string name(JobKey key, const ModelJob& job);
   [[noreturn]] static void broken(JobKey key, const ModelJob& job, const std::string& what);
 };

@@ -87,6 +87,10 @@ void World::enqueue(int session) {
       row.due = platform().wall +
                 static_cast<Micros>(draw(static_cast<std::uint64_t>(2 * settings_.horizon)));
     if (chance(10)) row.max_attempts = static_cast<std::uint16_t>(1 + draw(3));
+    if (chance(15))
+      row.expires_at =
+          expiry_seconds(std::max(row.due, platform().wall) + 1 +
+                         static_cast<Micros>(draw(static_cast<std::uint64_t>(settings_.horizon))));
     row.segment = static_cast<std::uint8_t>(row.id / 150 % kSegments);
     if (row.due > platform().wall + settings_.horizon) row.segment = kParkedSegment;
     log_.insert_job(self.xid(), self.writer, queue, &row);
@@ -102,6 +106,7 @@ void World::enqueue(int session) {
     job.priority = row.priority;
     job.most_attempts = row.max_attempts != 0 ? row.max_attempts : settings_.most_attempts;
     job.due = job.logged_due = row.due;
+    job.expires_at = row.expires_at;
     self.effects.push_back(
         Effect{EffectKind::wrote, self.level(), key, 0, false, {}, {}, 0, 0, false});
     note("enqueue", "session {} job {} of queue {} on page {}:{}, level {}", session, row.id, queue,

@@ -85,8 +85,9 @@ void World::start_server() {
   store_->on_call = [this](FakeStore::Call call) { at_store_call(call); };
   store_->on_expiry = [this](const Expiry& expiry) {
     note("expires", "job {} of queue {} attempt {} dead {}", expiry.id, expiry.queue,
-         expiry.attempt, expiry.dead);
-    reference_.expires(expiry, platform().monotonic);
+         expiry.attempt, expiry.outcome == OutcomeKind::dead_lettered);
+    if (expiry.reason == Lapse::expired) note("overdue");
+    reference_.expires(expiry, platform().monotonic, platform().wall);
     sweeping_.push_back({expiry.queue, expiry.id});
   };
   replace_housekeeper();
@@ -98,6 +99,8 @@ void World::replace_housekeeper() {
   loader_->set_horizon(settings_.horizon);
   sweeper_ = std::make_unique<Sweeper>(dispatcher_.get(), database_, store_.get());
   census_ = std::make_unique<Census>(dispatcher_.get(), database_, store_.get());
+  expiry_walk_ = std::make_unique<ExpiryWalk>(dispatcher_.get(), database_);
+  expiry_walk_->reset();
   read_queues();
 }
 
@@ -170,8 +173,10 @@ void World::housekeeper() {
     load();
   } else if (what < 60) {
     count();
-  } else if (what < 96) {
+  } else if (what < 90) {
     sweep();
+  } else if (what < 96) {
+    walk();
   } else if (what < 98) {
     d().wake_idle(database_);
   } else if (what < 99) {
@@ -231,6 +236,13 @@ void World::sweep() {
   reference_.sweeps_until = kAlways;
 }
 
+void World::walk() {
+  const bool outer = in_callback_;
+  in_callback_ = true; /* others act in between */
+  expiry_walk_->step();
+  in_callback_ = outer;
+}
+
 void World::guard(const std::function<void()>& protocol) {
   bool written = false;
   try {
@@ -257,7 +269,7 @@ void World::resolve_sweep(bool written) {
     if (written || !job.expiring || job.gone) continue;
     job.expiring = false;
     const Entry* const e = leased_entry(key);
-    if (e == nullptr || e->state != EntryState::leased)
+    if (e == nullptr || e->state != (job.held ? EntryState::leased : EntryState::overdue))
       throw Violation("a failed sweep did not give a lease back");
   }
   sweeping_.clear();
@@ -267,7 +279,7 @@ void World::resolve_sweep(bool written) {
     if (q->id == 0) continue; /* it is being removed */
     for (const Entry& e : q->leased) {
       ModelJob& job = reference_.job({q->id, e.id});
-      if (e.lapsed != 0 && reference_.may_be_swept(job)) job.lapsed = true;
+      if (e.lapsed != Lapse::none && reference_.may_be_swept(job)) job.lapsed = true;
     }
   }
 }
@@ -282,7 +294,7 @@ void World::at_store_call(FakeStore::Call call) {
       job.lapsed = false;
       reference_.begin_flux(job, key, kHousekeeperFlux);
       job.due = std::min(platform().wall, job.due);
-      if (job.attempts >= job.most_attempts) {
+      if (job.dies) {
         reference_.finish(job, key);
       } else {
         job.logged_attempts = std::max(job.logged_attempts, job.attempts);
@@ -355,7 +367,7 @@ void World::ask_about_unknown() {
         e != nullptr && (e->state == EntryState::leased || e->state == EntryState::completing);
     if (held && e->token != job.token) throw Violation("a lease has a token that nobody was given");
     job.held = held;
-    job.lapsed = held && e->lapsed != 0;
+    job.lapsed = held && e->lapsed != Lapse::none;
     ResidentRow row{};
     if (!held && d().see_job(database_, key.queue, key.id, &row) && !job.finished)
       job.attempts = row.attempts;
@@ -380,6 +392,11 @@ void World::check_residents() {
     for (const Entry& e : q.delayed) check_waiting(e);
     for (const Entry& e : q.leased) {
       const ModelJob& job = reference_.job({queue, e.id});
+      if (e.worker == kNone) {
+        if (e.state == EntryState::overdue && job.flux == kNobody && job.finished)
+          throw Violation(fmt::format("job {} is overdue but finished", e.id));
+        continue;
+      }
       if (e.token != job.token)
         throw Violation(fmt::format("job {} is leased under another token", e.id));
       if (e.state == EntryState::leased && job.flux == kNobody && (job.finished || !job.held))
@@ -425,6 +442,7 @@ void World::work_off() {
     while (census_->step(kMinute)) {
     }
     const std::uint64_t swept = happened_["expires"];
+    walk();
     sweep();
     begin(0);
     const std::size_t given = reference_.given.size();

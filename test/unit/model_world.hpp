@@ -11,6 +11,7 @@
 #include "model_reference.hpp"
 
 #include "core/census.hpp"
+#include "core/expiry_walk.hpp"
 #include "core/loader.hpp"
 #include "core/sweeper.hpp"
 #include "core/transaction.hpp"
@@ -116,6 +117,7 @@ class World {
   void give_job_id(JobId id);
   void check_lengths();
   void sweep();
+  void walk();
   void replace_housekeeper();
   void guard(const std::function<void()>& protocol);
   void at_store_call(FakeStore::Call call);
@@ -201,6 +203,7 @@ class World {
   std::unique_ptr<Loader> loader_;
   std::unique_ptr<Sweeper> sweeper_;
   std::unique_ptr<Census> census_;
+  std::unique_ptr<ExpiryWalk> expiry_walk_;
   Reference reference_;
   std::vector<Session> sessions_;
   std::map<QueueId, ModelQueue> queues_;

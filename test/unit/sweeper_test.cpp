@@ -156,15 +156,11 @@ TEST_F(Sweep, TakesAVoidLeaseAtOnceAndSaysWhy) {
   sweep();
   const ClaimedJob last = claim_one(1);
   d().roll_back_claim(last.ref, last.token);
-  bool rolled_back = false;
-  bool dead = false;
-  store().on_expiry = [&](const Expiry& expiry) {
-    rolled_back = expiry.rolled_back;
-    dead = expiry.dead;
-  };
+  Expiry last_expiry{};
+  store().on_expiry = [&](const Expiry& expiry) { last_expiry = expiry; };
   sweep();
-  EXPECT_TRUE(rolled_back);
-  EXPECT_TRUE(dead);
+  EXPECT_EQ(last_expiry.reason, Lapse::claim_rolled_back);
+  EXPECT_EQ(last_expiry.outcome, OutcomeKind::dead_lettered);
   EXPECT_TRUE(logged(1).finished);
 }
 
