@@ -54,9 +54,10 @@ void World::act_open(int session) {
   if (what < 16) return enqueue(session);
   if (what < 34) return claim(session, any_queue(session), static_cast<std::uint32_t>(1 + draw(6)));
   if (what < 62) return decide(session);
-  if (what < 70) return change(session);
-  if (what < 72) return extend();
-  if (what < 73) return heartbeat(session);
+  if (what < 69) return change(session);
+  if (what < 71) return extend();
+  if (what < 72) return heartbeat(session);
+  if (what < 73) return ask_again(session);
   if (what < 78) return open_savepoint(session);
   if (what < 80) return release_savepoint(session);
   if (what < 83) return roll_back_savepoint(session);
@@ -69,6 +70,7 @@ void World::act_open(int session) {
 void World::begin(int session) {
   Session& self = s(session);
   self.xids = {log_.begin()};
+  self.number++;
   self.stage = Stage::open;
   note("begin", "session {}", session);
 }
@@ -114,18 +116,29 @@ void World::enqueue(int session) {
   }
 }
 
+std::uint32_t World::pop(int session, Index queue, Micros lease, ClaimedJob* jobs, std::uint32_t n,
+                         bool remembered) {
+  const WorkerRef worker = d().worker_slot(database_, fmt::format("worker {}", session), 0);
+  RequestRef request{kNone, 0};
+  if (remembered) request = begin_request(session);
+  const std::uint32_t taken = d().claim(d().queue_ref(queue), worker, lease, jobs, n,
+                                        request.request != kNone ? &request : nullptr);
+  if (taken == kWorkerGone) throw Violation("a worker's slot went to another");
+  if (taken == 0 && request.request != kNone) d().forget_request(request);
+  return taken;
+}
+
 void World::claim(int session, QueueId queue, std::uint32_t n) {
   Session& self = s(session);
   const Index index = queue == 0 ? kNone : slot_index(queue);
   if (index == kNone) return;
   std::vector<ClaimedJob> jobs(n);
-  self.transaction.reserve(n);
-  const WorkerRef worker = d().worker_slot(database_, fmt::format("worker {}", session), 0);
+  self.transaction.reserve(n + 1);
   const Micros lease =
       chance(80) ? settings_.lease
                  : 1 + static_cast<Micros>(draw(static_cast<std::uint64_t>(settings_.lease)));
-  const std::uint32_t taken = d().claim(d().queue_ref(index), worker, lease, jobs.data(), n);
-  if (taken == kWorkerGone) throw Violation("a worker's slot went to another");
+  const bool remembered = chance(25);
+  const std::uint32_t taken = pop(session, index, lease, jobs.data(), n, remembered);
   jobs.resize(taken);
   const Queue& q = d().arena().queues[index];
   if (q.options.paused && taken > 0) throw Violation("a paused queue handed out a job");
@@ -153,6 +166,7 @@ void World::claim(int session, QueueId queue, std::uint32_t n) {
         throw Violation("a claim passed an earlier resident job over");
     }
   }
+  if (remembered && taken > 0) note_batch(session, queue, jobs);
   const std::size_t first = self.transaction.size();
   self.transaction.note_claims(self.level(), jobs.data(), taken);
   for (const ClaimedJob& job : jobs) {
@@ -397,6 +411,10 @@ void World::release_savepoint(int session) {
   self.xids.pop_back();
   self.transaction.sub_commit(level);
   for (Effect& effect : self.effects) effect.level = std::min(effect.level, level - 1);
+  for (ModelRequest& request : requests_) {
+    if (request.maker == session && request.fate == Fate::open)
+      request.level = std::min(request.level, level - 1);
+  }
   note("savepoint released", "session {} level {}", session, level);
 }
 
@@ -410,7 +428,9 @@ void World::roll_back_savepoint(int session) {
   std::size_t first = self.effects.size();
   while (first > 0 && self.effects[first - 1].level >= level) first--;
   if (self.has_placeholder && self.placeholder_level >= level) self.has_placeholder = false;
+  move_requests(session, level, Fate::open, Fate::in_flux);
   undo(session, first, [this, session, level] { s(session).transaction.sub_abort(level); });
+  move_requests(session, level, Fate::in_flux, Fate::forgotten);
 }
 
 void World::fail_statement(int session) {
@@ -561,7 +581,9 @@ void World::publish(int session) {
     set_after_commit(job, effect);
     reference_.begin_flux(job, effect.key, session);
   }
+  move_requests(session, 0, Fate::open, Fate::in_flux);
   run_callback(session, [this, session] { s(session).transaction.commit(log_.snapshot()); });
+  move_requests(session, 0, Fate::in_flux, Fate::settled);
   check_drops(self);
   self.effects.clear();
   self.xids.clear();
@@ -573,7 +595,9 @@ void World::abort(int session) {
   note("abort", "session {}", session);
   log_.abort(self.xids.front());
   self.has_placeholder = false;
+  move_requests(session, 0, Fate::open, Fate::in_flux);
   undo(session, 0, [this, session] { s(session).transaction.abort(); });
+  move_requests(session, 0, Fate::in_flux, Fate::forgotten);
   self.xids.clear();
   self.stage = Stage::idle;
 }

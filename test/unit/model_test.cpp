@@ -91,8 +91,9 @@ TEST(Model, NoJobIsLostRepeatedOrHeldTwice) {
   /* A run that reaches nothing proves nothing. */
   for (const char* what :
        {"quarantine", "statement failed", "placeholder filled", "placeholder dropped", "expires",
-        "overdue", "killed", "store failed", "restart", "reload", "savepoint rolled back",
-        "queue created", "queue dropped", "queue gone", "queue removed late"})
+        "overdue", "killed", "listed again", "waited for", "forgotten", "store failed", "restart",
+        "reload", "savepoint rolled back", "queue created", "queue dropped", "queue gone",
+        "queue removed late"})
     EXPECT_GT(happened[what], 50U) << what;
   std::uint64_t operations = 0;
   for (const char* what : kOperations) operations += happened[what];

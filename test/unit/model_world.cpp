@@ -125,6 +125,7 @@ void World::restart_server() {
     row.served = false;
   }
   epoch_++;
+  requests_.clear();
   reference_.restart();
   sweeping_.clear();
   start_server();

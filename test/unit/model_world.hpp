@@ -80,7 +80,8 @@ class World {
     Stage stage = Stage::idle;
     bool acting = false;
     std::uint32_t writer = 0;
-    std::vector<Xid> xids; /* one for each level */
+    std::vector<Xid> xids;    /* one for each level */
+    std::uint32_t number = 0; /* of its transaction */
     std::vector<Effect> effects;
     bool cancels = false; /* what it began last on a job that is not leased: cancel or reschedule */
     /* A change that has placed its placeholder and not yet read the log. */
@@ -107,6 +108,16 @@ class World {
     bool drop_frees_slot = false;
   };
   struct Killed {};
+  /* What became of a request's transaction; in flux while its callback runs. */
+  enum class Fate : std::uint8_t { open, in_flux, settled, forgotten };
+  /* A claim that may be asked for again. */
+  struct ModelRequest {
+    RequestKey key;
+    int maker;
+    std::int32_t level;
+    Fate fate;
+    std::vector<std::pair<JobKey, Token>> batch;
+  };
 
   /* model_world.cpp */
   void start_server();
@@ -154,6 +165,8 @@ class World {
   void begin(int session);
   void enqueue(int session);
   void claim(int session, QueueId queue, std::uint32_t n);
+  std::uint32_t pop(int session, Index queue, Micros lease, ClaimedJob* jobs, std::uint32_t n,
+                    bool remembered);
   void decide(int session);
   void decide_job(int session, JobKey key, Token token, int what);
   void change(int session);
@@ -176,6 +189,17 @@ class World {
   void set_after_commit(ModelJob& job, const Effect& effect) const;
   bool statement_fails(int session);
   JobKey any_job();
+
+  /* model_request.cpp */
+  RequestRef begin_request(int session);
+  void note_batch(int session, QueueId queue, const std::vector<ClaimedJob>& jobs);
+  void ask_again(int session);
+  void check_list(const ModelRequest& request);
+  [[nodiscard]] bool is_listable(JobKey key, Token token);
+  void move_requests(int session, std::int32_t level, Fate from, Fate to);
+  [[nodiscard]] RequestOwner owner_of(int session) {
+    return RequestOwner{session, s(session).number};
+  }
 
   Session& s(int session) { return sessions_[static_cast<std::size_t>(session)]; }
   Dispatcher& d() { return *dispatcher_; }
@@ -208,6 +232,8 @@ class World {
   std::vector<Session> sessions_;
   std::map<QueueId, ModelQueue> queues_;
   QueueId next_queue_ = 1;
+  std::deque<ModelRequest> requests_; /* the latest */
+  std::uint64_t next_request_ = 1;
   std::vector<char> image_; /* of the arena when the housekeeper was killed */
   std::vector<JobKey> sweeping_;
   Index database_ = kNone;
