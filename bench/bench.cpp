@@ -9,6 +9,8 @@ const std::vector<Row>& all_rows() {
       {"claim_single", "claim and complete one by one against the textbook", claim_single},
       {"claim_batch10", "claim and complete in batches of 10", claim_batch10},
       {"claim_batch100", "claim and complete in batches of 100", claim_batch100},
+      {"complete_and_claim", "complete_and_claim against complete and claim, one job a call",
+       complete_and_claim},
       {"empty_claim", "a claim that finds nothing against an empty C function", empty_claim},
       {"wal", "WAL of a whole life, of claim and complete, after a checkpoint", wal},
       {"no_wal", "claim, heartbeat and extension write nothing", no_wal},

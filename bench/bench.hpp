@@ -43,6 +43,7 @@ void enqueue_batch(Bench& bench);
 void claim_single(Bench& bench);
 void claim_batch10(Bench& bench);
 void claim_batch100(Bench& bench);
+void complete_and_claim(Bench& bench);
 void empty_claim(Bench& bench);
 void wal(Bench& bench);
 void no_wal(Bench& bench);

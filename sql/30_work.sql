@@ -91,6 +91,56 @@ REVOKE ALL ON FUNCTION durable_work.complete_many(bigint[], bigint[], jsonb[]) F
 COMMENT ON FUNCTION durable_work.complete_many(bigint[], bigint[], jsonb[]) IS
 'As try_complete for each pair of job and token (at most 100000), one row each in the order given. Jobs without result share few rows of the log, so this is the cheapest way to complete. Arrays of different lengths: 22023.';
 
+CREATE TYPE durable_work.completed_or_claimed_job AS (
+    outcome text,
+    job_id bigint,
+    lease_token bigint,
+    queue text,
+    partition_key text,
+    payload jsonb,
+    headers jsonb,
+    attempt integer,
+    enqueued_at timestamptz,
+    lease_expires_at timestamptz,
+    priority integer
+);
+COMMENT ON TYPE durable_work.completed_or_claimed_job IS
+'A row of complete_and_claim. outcome: claimed for a new job, with the columns that claim returns; for a job that was to be completed completed, already_completed, in_doubt or stale, and the columns after lease_token are null.';
+REVOKE ALL ON TYPE durable_work.completed_or_claimed_job FROM PUBLIC;
+
+CREATE FUNCTION durable_work.complete_and_claim(
+    job_ids bigint[],
+    lease_tokens bigint[],
+    queue text,
+    worker text,
+    max_jobs integer DEFAULT 25,
+    lease interval DEFAULT NULL,
+    instance bigint DEFAULT NULL,
+    results jsonb[] DEFAULT NULL
+) RETURNS SETOF durable_work.completed_or_claimed_job
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'durable_work_complete_and_claim';
+REVOKE ALL ON FUNCTION durable_work.complete_and_claim(bigint[], bigint[], text, text, integer, interval, bigint, jsonb[]) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.complete_and_claim(bigint[], bigint[], text, text, integer, interval, bigint, jsonb[]) IS
+'Completes jobs and claims new ones in one call: first one row for each pair of job and token (none to 100000) in the order given, as from complete_many, then one with outcome claimed for each new job, as from claim.
+Both are one statement: if it fails nothing is completed and the claims do not count; if its transaction rolls back after it nothing is completed, and the attempts of the new jobs are charged. Raises 0A000 for a queue with delivery at_most_once or durable_claims, DW002 for an unknown queue.';
+
+CREATE FUNCTION durable_work.complete_and_claim(
+    job_ids bigint[],
+    lease_tokens bigint[],
+    queues text[],
+    worker text,
+    max_jobs integer DEFAULT 25,
+    lease interval DEFAULT NULL,
+    instance bigint DEFAULT NULL,
+    results jsonb[] DEFAULT NULL
+) RETURNS SETOF durable_work.completed_or_claimed_job
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'durable_work_complete_and_claim_queues';
+REVOKE ALL ON FUNCTION durable_work.complete_and_claim(bigint[], bigint[], text[], text, integer, interval, bigint, jsonb[]) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.complete_and_claim(bigint[], bigint[], text[], text, integer, interval, bigint, jsonb[]) IS
+'As complete_and_claim with one queue, claiming from up to 64 queues in the order named.';
+
 CREATE FUNCTION durable_work.fail(
     job_id bigint,
     lease_token bigint,

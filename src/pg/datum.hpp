@@ -225,7 +225,21 @@ inline array_values read_array(Datum value, Oid element_type, const char* name, 
   int16 length = 0;
   bool by_value = false;
   char alignment = '\0';
-  get_typlenbyvalalign(element_type, &length, &by_value, &alignment);
+  switch (element_type) {
+    case INT8OID: /* those of every batch call, without a look into the catalog */
+      length = sizeof(int64);
+      by_value = FLOAT8PASSBYVAL;
+      alignment = TYPALIGN_DOUBLE;
+      break;
+    case TEXTOID:
+    case JSONBOID:
+      length = -1;
+      alignment = TYPALIGN_INT;
+      break;
+    default:
+      get_typlenbyvalalign(element_type, &length, &by_value, &alignment);
+      break;
+  }
   Datum* values = nullptr;
   bool* nulls = nullptr;
   int read = 0;

@@ -88,6 +88,8 @@ SELECT lives_ok($$SELECT durable_work.create_queue(queue => 'named', lease => '1
     SELECT durable_work.claim(queues => '{named}', worker => 'w', max_jobs => 1, lease => '1 min', wait => '10 ms', request_id => 'r', instance => 1);
     SELECT durable_work.try_complete(job_id => 1000000, lease_token => 1, result => '{}');
     SELECT durable_work.complete_many(job_ids => '{1000000}', lease_tokens => '{1}', results => '{1}');
+    SELECT durable_work.complete_and_claim(job_ids => '{1000000}', lease_tokens => '{1}', queue => 'g', worker => 'w', max_jobs => 1, lease => '1 min', instance => 1, results => '{1}');
+    SELECT durable_work.complete_and_claim(job_ids => '{1000000}', lease_tokens => '{1}', queues => '{g}', worker => 'w', max_jobs => 1, lease => '1 min', instance => 1, results => '{1}');
     SELECT durable_work.fail_many(job_ids => '{1000000}', lease_tokens => '{1}', errors => '{1}', retry_in => '1 s', retryable => true);
     SELECT durable_work.heartbeat(worker => 'w', lease => '1 h', instance => 1);
     SELECT durable_work.mark_handled(handler => 'h', key => 'k', dedupe_window => '1 h');

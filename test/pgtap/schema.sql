@@ -50,6 +50,8 @@ INSERT INTO wanted VALUES
 ('complete', 'job_id bigint, lease_token bigint, result jsonb DEFAULT NULL::jsonb', 'boolean'),
 ('try_complete', 'job_id bigint, lease_token bigint, result jsonb DEFAULT NULL::jsonb', 'text'),
 ('complete_many', 'job_ids bigint[], lease_tokens bigint[], results jsonb[] DEFAULT NULL::jsonb[]', NULL),
+('complete_and_claim', 'job_ids bigint[], lease_tokens bigint[], queue text, worker text, max_jobs integer DEFAULT 25, lease interval DEFAULT NULL::interval, instance bigint DEFAULT NULL::bigint, results jsonb[] DEFAULT NULL::jsonb[]', NULL),
+('complete_and_claim', 'job_ids bigint[], lease_tokens bigint[], queues text[], worker text, max_jobs integer DEFAULT 25, lease interval DEFAULT NULL::interval, instance bigint DEFAULT NULL::bigint, results jsonb[] DEFAULT NULL::jsonb[]', NULL),
 ('fail', 'job_id bigint, lease_token bigint, error jsonb DEFAULT NULL::jsonb, retry_in interval DEFAULT NULL::interval, retryable boolean DEFAULT true', 'text'),
 ('fail_many', 'job_ids bigint[], lease_tokens bigint[], errors jsonb[] DEFAULT NULL::jsonb[], retry_in interval DEFAULT NULL::interval, retryable boolean DEFAULT true', NULL),
 ('release', 'job_id bigint, lease_token bigint', 'void'),

@@ -305,6 +305,31 @@ SELECT * FROM pg_temp.refuse('complete_many', $$
 22023 array_fill(1::bigint, '{100001}'), array_fill(1::bigint, '{100001}')
 22023 array_fill(1::bigint, '{2,2}'), array_fill(1::bigint, '{2,2}')
 $$);
+SELECT * FROM pg_temp.refuse('complete_and_claim', $$
+22004 NULL, '{1}', 'errors', 'w'
+22004 '{1}', NULL, 'errors', 'w'
+22004 '{NULL}', '{1}', 'errors', 'w'
+22004 '{1}', '{NULL}', 'errors', 'w'
+22023 '{0}', '{1}', 'errors', 'w'
+22023 '{1}', '{0}', 'errors', 'w'
+22023 '{1}', '{1,2}', 'errors', 'w'
+22023 '{1}', '{1}', 'errors', 'w', results => '{}'
+22023 array_fill(1::bigint, '{100001}'), array_fill(1::bigint, '{100001}'), 'errors', 'w'
+22004 '{1}', '{1}', NULL::text, 'w'
+22023 '{1}', '{1}', '', 'w'
+DW002 '{1}', '{1}', 'nowhere', 'w'
+22004 '{1}', '{1}', NULL::text[], 'w'
+22023 '{1}', '{1}', '{}'::text[], 'w'
+22004 '{1}', '{1}', '{errors,NULL}'::text[], 'w'
+DW002 '{1}', '{1}', '{errors,nowhere}'::text[], 'w'
+22004 '{1}', '{1}', 'errors', NULL
+22023 '{1}', '{1}', 'errors', ''
+22004 '{1}', '{1}', 'errors', 'w', max_jobs => NULL
+22023 '{1}', '{1}', 'errors', 'w', max_jobs => 0
+22023 '{1}', '{1}', 'errors', 'w', max_jobs => 10001
+22023 '{1}', '{1}', 'errors', 'w', lease => '0'
+22023 '{1}', '{1}', 'errors', 'w', instance => 0
+$$);
 SELECT * FROM pg_temp.refuse('fail_many', $$
 22004 NULL, '{1}'
 22004 '{1}', NULL

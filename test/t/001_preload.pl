@@ -30,6 +30,7 @@ my %calls = (
     complete => q{SELECT durable_work.complete(1, 1)},
     try_complete => q{SELECT durable_work.try_complete(1, 1)},
     complete_many => q{SELECT durable_work.complete_many('{1}', '{1}')},
+    complete_and_claim => q{SELECT durable_work.complete_and_claim('{1}', '{1}', 'q', 'w'); SELECT durable_work.complete_and_claim('{1}', '{1}', ARRAY['q'], 'w')},
     fail => q{SELECT durable_work.fail(1, 1)},
     fail_many => q{SELECT durable_work.fail_many('{1}', '{1}')},
     release => q{SELECT durable_work.release(1, 1)},

@@ -47,6 +47,7 @@ my @refused = (
     q{SELECT durable_work.claim('q', 'w')}, q{SELECT durable_work.claim(ARRAY['q'], 'w')},
     q{SELECT durable_work.complete(1, 1)}, q{SELECT durable_work.try_complete(1, 1)},
     q{SELECT durable_work.complete_many('{1}', '{1}')}, q{SELECT durable_work.fail(1, 1)},
+    q{SELECT durable_work.complete_and_claim('{1}', '{1}', 'q', 'w')}, q{SELECT durable_work.complete_and_claim('{1}', '{1}', ARRAY['q'], 'w')},
     q{SELECT durable_work.fail_many('{1}', '{1}')}, q{SELECT durable_work.release(1, 1)},
     q{SELECT durable_work.defer(1, 1, now())}, q{SELECT durable_work.reject(1, 1, 'no')},
     q{SELECT durable_work.extend_lease(1, 1)}, q{SELECT durable_work.heartbeat('w')},

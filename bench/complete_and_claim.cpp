@@ -1,0 +1,107 @@
+// A worker's round with one job: complete_and_claim in one call against complete and claim in two,
+// each a transaction of its own. Both sides are the product, on queues of their own.
+#include "subject.hpp"
+
+#include <stdexcept>
+
+namespace bench {
+namespace {
+
+constexpr double kLimit = 0.65;
+
+const char* const kBoth = "both";
+
+std::vector<Statement> statements(const Subject& subject) {
+  std::vector<Statement> all = subject.statements();
+  all.push_back({kBoth, fmt::format("SELECT outcome, job_id, lease_token, payload, attempt FROM "
+                                    "durable_work.complete_and_claim($1, $2, '{}'::text, $3, $4)",
+                                    subject.place)});
+  return all;
+}
+
+// Completes what it holds and takes one more, until nothing is wanted any more.
+Client rounds(Session& session, Consumption& state) {
+  std::string id;
+  std::string token;
+  while (state.wanted > 0) {
+    state.wanted--;
+    const bool holds = !id.empty();
+    const Result reply =
+        co_await session.execute(kBoth, '{' + id + '}', '{' + token + '}', "worker-1", "1");
+    const int last = reply.rows() - 1;
+    if (last != (holds ? 1 : 0) || reply.text(0, 0) != (holds ? "completed" : "claimed"))
+      throw std::runtime_error("a round did not complete one job and claim another");
+    if (holds) state.done++;
+    id = reply.text(last, 1);
+    token = reply.text(last, 2);
+  }
+  co_await session.execute("finish", id, token);
+  state.done++;
+}
+
+class Side {
+ public:
+  Side(const std::string& place, bool both) : subject_(Subject::durable_work(place)), both_(both) {
+    subject_.create(admin_);
+    open_sessions(sessions_, loop_, 4, statements(subject_), false);
+  }
+
+  Sample measure(int clients, std::int64_t jobs) {
+    subject_.fill(admin_, jobs);
+    Consumption state{.batch = 1, .wanted = jobs, .done = 0};
+    std::vector<Client> running;
+    for (int i = 0; i < clients; ++i) {
+      Session& session = sessions_[static_cast<std::size_t>(i)];
+      running.push_back(both_ ? rounds(session, state) : consume(session, state));
+    }
+    meter_.start();
+    loop_.run(std::move(running));
+    return per_job(meter_.stop(), state.done);
+  }
+
+ private:
+  Subject subject_;
+  bool both_;
+  Connection admin_;
+  EventLoop loop_;
+  std::deque<Session> sessions_;
+  Meter meter_;
+};
+
+}  // namespace
+
+void complete_and_claim(Bench& bench) {
+  const std::int64_t jobs = bench.options.pick(12000, 4000);
+  Side both("bench_both", true);
+  if (bench.options.ours_only) {
+    std::vector<double> cpu;
+    for (int point = 0; point < bench.options.pick(40, 20); ++point)
+      cpu.push_back(both.measure(4, jobs).cpu_us);
+    bench.results.shown("server CPU per job, complete_and_claim alone", median(cpu), "us");
+    return;
+  }
+  Side apart("bench_apart", false);
+  both.measure(4, jobs / 4);
+  apart.measure(4, jobs / 4);
+  Pairs pairs;
+  for (const int clients : {1, 4}) {
+    const Pairs at = interleave(
+        bench.options.pick(8, 3), [&](int) { return both.measure(clients, jobs); },
+        [&](int) { return apart.measure(clients, jobs); });
+    pairs.ours.insert(pairs.ours.end(), at.ours.begin(), at.ours.end());
+    pairs.theirs.insert(pairs.theirs.end(), at.theirs.begin(), at.theirs.end());
+  }
+  bench.results.at_most(
+      "server CPU per job against complete and claim", pairs.ratio(&Sample::cpu_us), kLimit, "x",
+      fmt::format("{:.2f} us against {:.2f} us; median of {} pairs at 1 and 4 clients",
+                  pairs.our_median(&Sample::cpu_us), pairs.their_median(&Sample::cpu_us),
+                  pairs.ours.size()));
+  bench.results.shown(
+      "throughput against complete and claim", pairs.ratio(&Sample::per_second), "x",
+      fmt::format("{:.0f}/s against {:.0f}/s", pairs.our_median(&Sample::per_second),
+                  pairs.their_median(&Sample::per_second)));
+  bench.results.shown("WAL per job", pairs.our_median(&Sample::wal_bytes), "B",
+                      fmt::format("{:.0f} B apart", pairs.their_median(&Sample::wal_bytes)));
+}
+
+}  // namespace bench
