@@ -174,6 +174,7 @@ enum class LinkResult : std::uint8_t {
 enum class HeartbeatState : std::uint8_t { leased, cancelled, lost };
 
 class QueueLock;
+struct QueueWaits;
 
 class Dispatcher {
  public:
@@ -316,6 +317,8 @@ class Dispatcher {
 
   /* --- seeing (see.cpp) --- */
   bool see_job(Index database, QueueId queue, JobId id, ResidentRow* out) noexcept;
+  /* See waits.hpp; false: the slot is not this queue's. */
+  bool queue_waits(Index queue, QueueId id, QueueWaits* out) noexcept;
   /* Leases of one queue in the order of their deadlines, at most n; returns how many there are. */
   std::uint32_t see_leases(Index queue, QueueId id, LeaseRow* out, std::uint32_t n) noexcept;
 
@@ -397,6 +400,10 @@ class Dispatcher {
                          ClaimedJob* out, std::uint32_t n) noexcept;
   void fill_lease(const Queue& q, const Entry& e, Micros wall, Micros monotonic,
                   LeaseRow* out) const noexcept;
+  template <typename Visit>
+  bool walk_by_time(Index queue, QueueId id, TimeTree Queue::*tree, Visit visit) noexcept;
+  void count_delayed(Index queue, QueueId id, QueueWaits* out) noexcept;
+  void count_leased(Index queue, QueueId id, QueueWaits* out) noexcept;
   static void forget_later(Queue& q, Entry& e) noexcept;
   /* Entries of a queue that are due later, at most: half of its share or of what it holds, or
    * sleepers would keep out work that can run. */

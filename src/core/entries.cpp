@@ -208,6 +208,7 @@ void Dispatcher::make_waiting(Queue& q, Entry& e, Micros due, Micros now) noexce
     e.state = EntryState::delayed;
     insert_near_end(q.delayed, e);
     q.delayed_count++;
+    if (e.attempts > 0) q.retrying++;
     set_due_timer(q, due);
   }
 }
@@ -278,6 +279,7 @@ void Dispatcher::leave_tree(Queue& q, Entry& e) noexcept {
   } else if (e.state == EntryState::delayed) {
     q.delayed.erase(q.delayed.iterator_to(e));
     q.delayed_count--;
+    if (e.attempts > 0) q.retrying--;
   }
 }
 
@@ -305,6 +307,7 @@ void Dispatcher::promote_due(Queue& q, Micros now) noexcept {
     if (e.at > now) return;
     q.delayed.erase(q.delayed.begin());
     q.delayed_count--;
+    if (e.attempts > 0) q.retrying--;
     e.state = EntryState::ready;
     insert_near_end(q.ready, e);
     q.ready_count++;

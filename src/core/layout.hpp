@@ -158,6 +158,7 @@ struct alignas(kCacheLine) Queue {
   TimeTree leased;
   std::uint32_t ready_count;
   std::uint32_t delayed_count;
+  std::uint32_t retrying; /* of them: tried before */
   std::uint32_t leased_count;
   std::uint32_t pending_later; /* pending entries that will be delayed */
   std::uint32_t resident;      /* all entries; changes under kArenaLock */
@@ -165,6 +166,7 @@ struct alignas(kCacheLine) Queue {
   Index first_waiter;          /* wait link, see Waiter */
   Index last_waiter;
   std::uint32_t waiter_count;
+  Micros last_claim;   /* wall time at which somebody last asked for a job; 0: never */
   BoundedRanges dirty; /* job pages with committed rows that nobody has linked */
   QueueCounters counters;
   QueueLength length;

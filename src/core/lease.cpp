@@ -134,6 +134,7 @@ std::uint32_t Dispatcher::claim(QueueRef ref, WorkerRef worker, Micros lease, Cl
   const Database& database = arena_->databases[q.database];
   if (database.state != DatabaseState::open || q.options.paused) return 0;
   const Micros now = platform_->wall_now();
+  q.last_claim = now;
   promote_due(q, now);
   std::uint32_t taken = std::min(n, q.ready_count);
   if (taken > 0) {

@@ -156,6 +156,7 @@ Index Dispatcher::add_queue(Index database, QueueId id, std::string_view name,
     q.id = id;
     q.database = database;
     q.mode = mode;
+    q.last_claim = 0;
     q.chunk_active = 0;
     q.short_of_room = 0;
     q.pending_later = 0;

@@ -96,6 +96,10 @@ class Check {
       fault("queue {}: {} delayed, {} counted", i, delayed, q.delayed_count);
     if (leased != q.leased_count)
       fault("queue {}: {} leased, {} counted", i, leased, q.leased_count);
+    const auto retrying = std::count_if(q.delayed.begin(), q.delayed.end(),
+                                        [](const Entry& e) { return e.attempts > 0; });
+    if (retrying != q.retrying)
+      fault("queue {}: {} delayed after an attempt, {} counted", i, retrying, q.retrying);
     for (const Entry& e : q.ready)
       if (e.state != EntryState::ready)
         fault("entry {} is in ready with another state", index_of(e));

@@ -1,0 +1,72 @@
+-- Figures: the slots of the log, and why jobs wait.
+
+-- The slots of the log -------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION durable_work.log_slots(
+    OUT slot integer,
+    OUT state text,
+    OUT first_id bigint
+) RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 8
+AS 'MODULE_PATHNAME', 'durable_work_log_slots';
+REVOKE ALL ON FUNCTION durable_work.log_slots() FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.log_slots() IS
+'Which slots of the log are in use, out of shared memory; what the view segments shows.';
+
+-- Rows are appended, so the oldest are on the first pages and the newest on the last; a process keeps filling its own
+-- page up to 64 pages behind the end (src/store/tail_page.cpp), hence 65 of each. parked has its key.
+DO $make_segments$
+DECLARE
+    one_slot constant text := $one_slot$
+        SELECT %1$s AS slot, 'durable_work.job_%1$s'::pg_catalog.regclass AS jobs, 'durable_work.outcome_%1$s'::pg_catalog.regclass AS outcomes,
+            (SELECT pg_catalog.min(enqueued_at) FROM durable_work.job_%1$s WHERE ctid OPERATOR(pg_catalog.<) '(65,0)'::pg_catalog.tid) AS oldest,
+            (SELECT pg_catalog.max(enqueued_at) FROM durable_work.job_%1$s WHERE ctid OPERATOR(pg_catalog.>=) (
+                SELECT pg_catalog.format('(%%s,0)', GREATEST(pg_catalog.pg_relation_size('durable_work.job_%1$s'::pg_catalog.regclass)
+                    OPERATOR(pg_catalog./) pg_catalog.current_setting('block_size')::bigint OPERATOR(pg_catalog.-) 65, 0))::pg_catalog.tid)) AS newest
+        $one_slot$;
+    parked constant text := $parked$
+        SELECT 8, 'durable_work.parked'::pg_catalog.regclass, 'durable_work.parked_outcome'::pg_catalog.regclass,
+            (SELECT enqueued_at FROM durable_work.parked ORDER BY id LIMIT 1),
+            (SELECT enqueued_at FROM durable_work.parked ORDER BY id DESC LIMIT 1)
+        $parked$;
+BEGIN
+    EXECUTE pg_catalog.format($view$
+        CREATE VIEW durable_work.segments AS
+        SELECT CASE part.slot WHEN 8 THEN 'parked' ELSE part.slot::text END AS segment,
+               CASE part.slot WHEN 8 THEN 'parked' ELSE slot.state END AS state,
+               slot.first_id,
+               pg_catalog.pg_relation_size(part.jobs) OPERATOR(pg_catalog./) pg_catalog.current_setting('block_size')::bigint AS job_pages,
+               pg_catalog.pg_total_relation_size(part.jobs) AS job_bytes,
+               pg_catalog.pg_relation_size(part.outcomes) OPERATOR(pg_catalog./) pg_catalog.current_setting('block_size')::bigint AS outcome_pages,
+               pg_catalog.pg_total_relation_size(part.outcomes) AS outcome_bytes,
+               part.oldest AS oldest_enqueued_at,
+               part.newest AS newest_enqueued_at
+        FROM (%s) AS part (slot, jobs, outcomes, oldest, newest)
+        LEFT JOIN durable_work.log_slots() AS slot ON slot.slot OPERATOR(pg_catalog.=) part.slot
+        $view$,
+        (SELECT pg_catalog.string_agg(pg_catalog.format(one_slot, n), ' UNION ALL ' ORDER BY n) FROM pg_catalog.generate_series(0, 7) AS n)
+        OPERATOR(pg_catalog.||) ' UNION ALL ' OPERATOR(pg_catalog.||) parked);
+END
+$make_segments$;
+REVOKE ALL ON durable_work.segments FROM PUBLIC;
+COMMENT ON VIEW durable_work.segments IS
+'The slots of the log and the table of parked jobs: what is in use, and how large it is. It reads 130 pages of each slot at most. On a standby the state is not known.';
+COMMENT ON COLUMN durable_work.segments.segment IS '0 to 7, the number in job_<n> and outcome_<n>; or parked';
+COMMENT ON COLUMN durable_work.segments.state IS 'current (new jobs go there), in use, or not in use';
+COMMENT ON COLUMN durable_work.segments.first_id IS 'Jobs from this id on belong to it';
+COMMENT ON COLUMN durable_work.segments.job_pages IS 'Pages of the table itself';
+COMMENT ON COLUMN durable_work.segments.job_bytes IS 'With its indexes and what is stored out of line';
+COMMENT ON COLUMN durable_work.segments.outcome_bytes IS 'With indexes and what is stored out of line';
+COMMENT ON COLUMN durable_work.segments.oldest_enqueued_at IS 'On the first pages; jobs are kept there long after they are finished';
+COMMENT ON COLUMN durable_work.segments.newest_enqueued_at IS 'On the last pages';
+
+-- Why jobs wait --------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION durable_work.explain_waiting(queue text)
+RETURNS TABLE (reason text, jobs bigint, detail text)
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 5
+AS 'MODULE_PATHNAME', 'durable_work_explain_waiting';
+REVOKE ALL ON FUNCTION durable_work.explain_waiting(text) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.explain_waiting(text) IS
+'Why the jobs of a queue are not being worked on now: one row for each reason, how many jobs it holds back, and what to look at or do. From shared memory: the cost depends on the leases that are out, not on the backlog.
+Reasons: paused, no worker asks, workers are busy, workers are waking up (due jobs, by who is there to take them); due later, retry backoff; held by workers, lease ended, being decided (by open transactions); on disk, and due later, on disk; server is starting, standby; nothing waits. jobs is null where the number is not known yet. DW002 for an unknown queue.';

@@ -1,0 +1,102 @@
+/*
+ * Why jobs of a queue wait. Counters are read under one hold of the queue lock. What has to be
+ * counted entry by entry (leases, and delayed jobs whose time has come) is walked a chunk to a
+ * hold, so a claim beside it waits for one chunk at most; what moves meanwhile may be counted twice
+ * or not at all. Nothing is changed here, not even what has come due: whoever makes a job ready
+ * owes its waiters a wake.
+ */
+#include "core/waits.hpp"
+
+#include "core/queue_lock.hpp"
+
+#include <algorithm>
+
+namespace dw::core {
+
+/* Visits entries of one of the time trees until visit returns false; false if the queue is gone. */
+template <typename Visit>
+bool Dispatcher::walk_by_time(Index index, QueueId id, TimeTree Queue::*tree,
+                              Visit visit) noexcept {
+  Entry place{};
+  bool from_start = true;
+  for (;;) {
+    const QueueLock hold(*this, index);
+    Queue& q = queue(index);
+    if (q.id != id) return false;
+    TimeTree& entries = q.*tree;
+    auto at = from_start ? entries.begin() : entries.upper_bound(place);
+    for (std::uint32_t i = 0; i < kEntriesPerHold; i++, ++at) {
+      if (at == entries.end() || !visit(q, *at)) return true;
+      place.at = at->at;
+      place.priority = at->priority;
+      place.id = at->id;
+    }
+    from_start = false;
+  }
+}
+
+void Dispatcher::count_delayed(Index index, QueueId id, QueueWaits* out) noexcept {
+  const Micros now = platform_->wall_now();
+  std::uint32_t looked_at = 0;
+  walk_by_time(index, id, &Queue::delayed, [&](const Queue&, const Entry& e) noexcept {
+    const bool retry = e.attempts > 0;
+    if (e.at <= now) {
+      std::uint32_t& counted_as = retry ? out->retrying : out->later;
+      if (counted_as > 0) counted_as--;
+      out->ready++;
+      return true;
+    }
+    Micros& next = retry ? out->next_retry : out->next_due;
+    next = std::min(next, e.at);
+    looked_at++;
+    return looked_at < kEntriesPerHold && (out->next_retry == kNever || out->next_due == kNever);
+  });
+}
+
+void Dispatcher::count_leased(Index index, QueueId id, QueueWaits* out) noexcept {
+  const Micros wall = platform_->wall_now();
+  const Micros monotonic = platform_->monotonic_now();
+  walk_by_time(index, id, &Queue::leased, [&](const Queue& q, const Entry& e) noexcept {
+    if (e.state == EntryState::cancelled) return true;
+    if (e.state == EntryState::completing) {
+      out->deciding++;
+    } else if (e.state != EntryState::leased || e.worker == kNone || e.lapsed != 0) {
+      out->ending++;
+    } else {
+      if (out->held == 0) fill_lease(q, e, wall, monotonic, &out->first_to_end);
+      out->held++;
+    }
+    return true;
+  });
+}
+
+bool Dispatcher::queue_waits(Index index, QueueId id, QueueWaits* out) noexcept {
+  *out = QueueWaits{};
+  out->next_due = kNever;
+  out->next_retry = kNever;
+  {
+    const QueueLock hold(*this, index);
+    const Queue& q = queue(index);
+    if (q.state == QueueState::free || q.id != id) return false;
+    std::uint32_t tombstones = 0;
+    for (Index i = q.first_tombstone; i != kNone; i = entry(i).next_of_worker) tombstones++;
+    out->mode = q.mode;
+    out->paused = q.options.paused;
+    out->open = q.database != kNone && arena_->databases[q.database].state == DatabaseState::open;
+    out->ready = q.ready_count;
+    out->retrying = q.retrying;
+    out->later = q.delayed_count - q.retrying;
+    /* Entries that hang in no tree: a transaction is deciding or enqueuing them. */
+    out->deciding = q.resident - q.ready_count - q.delayed_count - q.leased_count - tombstones;
+    out->waiters = q.waiter_count;
+    out->last_claim = q.last_claim;
+    out->counted = q.length.known != 0;
+    const std::int64_t unfinished = q.length.before + q.length.since;
+    out->on_disk = std::max<std::int64_t>(0, unfinished - q.resident + tombstones);
+  }
+  count_delayed(index, id, out);
+  count_leased(index, id, out);
+  return true;
+}
+
+}  // namespace dw::core

@@ -1,0 +1,194 @@
+/*
+ * durable_work.explain_waiting(queue): one row for each reason why jobs of the queue are not being
+ * worked on now, with how many there are and what to do about it. The figures are the dispatcher's.
+ */
+#include "core/waits.hpp"
+
+#include "pg/headers.hpp"
+
+#include "durable_work/abi.h"
+#include "pg/datum.hpp"
+#include "runtime/session.hpp"
+#include "runtime/settings.hpp"
+#include "store/catalog.hpp"
+
+namespace {
+
+using namespace dw;
+
+/* With a claim as recent as this, somebody works on the queue. */
+constexpr int64 kRecently = 10 * USECS_PER_SEC;
+
+struct Report {
+  FunctionCallInfo fcinfo;
+  const store::QueueInfo* queue;
+  const core::QueueWaits* waits;
+  uint32 rows;
+};
+
+/* Without a number: it is not known. */
+void tell(Report* report, const char* reason, std::optional<int64> jobs, const char* detail) {
+  const Datum values[] = {CStringGetTextDatum(reason), Int64GetDatum(jobs.value_or(0)),
+                          CStringGetTextDatum(detail)};
+  const bool nulls[] = {false, !jobs.has_value(), false};
+  pg::put_row(report->fcinfo, values, nulls);
+  report->rows++;
+}
+
+const char* duration(int64 microseconds) {
+  const int64 seconds = microseconds / USECS_PER_SEC;
+  if (seconds < 120) return psprintf(INT64_FORMAT " s", seconds);
+  if (seconds < 2 * SECS_PER_HOUR) return psprintf(INT64_FORMAT " min", seconds / SECS_PER_MINUTE);
+  if (seconds < 2 * SECS_PER_DAY) return psprintf(INT64_FORMAT " h", seconds / SECS_PER_HOUR);
+  return psprintf(INT64_FORMAT " days", seconds / SECS_PER_DAY);
+}
+
+/* "at …, in 5 min" */
+const char* moment(TimestampTz at) {
+  const TimestampTz now = GetCurrentTimestamp();
+  /* Whole seconds; timestamptz_to_str answers in a buffer of its own. */
+  const char* const time = pstrdup(timestamptz_to_str(at - at % USECS_PER_SEC));
+  if (at > now) return psprintf("at %s, in %s", time, duration(at - now));
+  return psprintf("at %s, %s ago", time, duration(now - at));
+}
+
+void tell_ready(Report* report) {
+  const core::QueueWaits& waits = *report->waits;
+  const char* const name = report->queue->name;
+  if (waits.ready == 0) return;
+  if (waits.paused) {
+    tell(report, "paused", waits.ready,
+         psprintf("They are due, but the queue is paused. When the reason for the pause is gone: "
+                  "SELECT durable_work.resume_queue(%s);",
+                  quote_literal_cstr(name)));
+    return;
+  }
+  if (waits.waiters > 0) {
+    tell(report, "workers are waking up", waits.ready,
+         psprintf("They are due, and %u workers sleep in wait_for_work or claim and are being "
+                  "woken. If this stays, their connections hang: look for them in "
+                  "pg_stat_activity.",
+                  waits.waiters));
+    return;
+  }
+  if (waits.last_claim == 0) {
+    tell(report, "no worker asks", waits.ready,
+         "They are due, but nobody has claimed from this queue since the server started. Is a "
+         "worker running, for this database and with this queue's name?");
+    return;
+  }
+  if (GetCurrentTimestamp() - waits.last_claim > kRecently) {
+    tell(report, "no worker asks", waits.ready,
+         psprintf("They are due, but no worker is waiting, and the last claim was %s. Do the "
+                  "workers run, or are they all busy with what they hold?",
+                  moment(waits.last_claim)));
+    return;
+  }
+  tell(report, "workers are busy", waits.ready,
+       psprintf("They are due. The last claim was %s, and workers hold %u jobs: it takes more "
+                "workers, larger batches or faster handlers to get through sooner.",
+                moment(waits.last_claim), waits.held));
+}
+
+void tell_delayed(Report* report) {
+  const core::QueueWaits& waits = *report->waits;
+  const auto tell_next = [report](const char* reason, uint32 jobs, const char* why,
+                                  core::Micros next) {
+    if (jobs == 0) return;
+    const char* const when =
+        next == core::kNever ? "" : psprintf(" The next is due %s.", moment(next));
+    tell(report, reason, jobs,
+         psprintf("%s%s%s", why, when,
+                  report->waits->paused ? " The queue is paused, so it will not be handed out "
+                                          "then either."
+                                        : ""));
+  };
+  tell_next("due later", waits.later, "They were enqueued with a delay or deferred.",
+            waits.next_due);
+  tell_next("retry backoff", waits.retrying,
+            "An attempt failed or was rolled back, and they wait for the next one. explain_job and "
+            "history say why.",
+            waits.next_retry);
+}
+
+void tell_held(Report* report) {
+  const core::QueueWaits& waits = *report->waits;
+  if (waits.held > 0) {
+    const core::LeaseRow& first = waits.first_to_end;
+    tell(report, "held by workers", waits.held,
+         psprintf("The lease that ends first is that of worker \"%s\" on job " INT64_FORMAT
+                  ": claimed %s, it ends %s.",
+                  first.worker, first.id, moment(first.leased_at), moment(first.deadline)));
+  }
+  if (waits.ending > 0)
+    tell(report, "lease ended", waits.ending,
+         "Their leases are over, and the housekeeper is about to record that. If this stays, look "
+         "for the housekeeper in pg_stat_activity and in the server's log.");
+  if (waits.deciding > 0)
+    tell(report, "being decided", waits.deciding,
+         "Transactions that are open have enqueued, completed, failed, cancelled or changed them. "
+         "The oldest: SELECT pid, state, xact_start, query FROM pg_stat_activity WHERE xact_start "
+         "IS NOT NULL ORDER BY xact_start LIMIT 5;");
+}
+
+void tell_on_disk(Report* report) {
+  const core::QueueWaits& waits = *report->waits;
+  if (!waits.counted) {
+    tell(report, "on disk", std::nullopt,
+         "How many jobs are on disk only is being counted; ask again in a moment.");
+    return;
+  }
+  if (waits.on_disk == 0) return;
+  const char* const horizon = GetConfigOptionByName("durable_work.timer_horizon", nullptr, false);
+  if (waits.mode == core::LoadMode::live) {
+    tell(report, "due later, on disk", waits.on_disk,
+         psprintf("They are due later than durable_work.timer_horizon (%s), and are brought into "
+                  "memory when their time is near.",
+                  horizon));
+    return;
+  }
+  tell(report, "on disk", waits.on_disk,
+       psprintf("They are read into memory as room appears there: the backlog is deeper than the "
+                "queue's share of durable_work.max_resident_jobs (%u), or the server started a "
+                "moment ago. Some may be due later than durable_work.timer_horizon (%s).",
+                runtime::max_resident_jobs(), horizon));
+}
+
+void tell_all(Report* report) {
+  if (!report->waits->open) {
+    tell(report, "server is starting", std::nullopt,
+         "Claims return nothing until the housekeeper has raised the epoch. If this stays: is "
+         "there a durable_work housekeeper for this database in pg_stat_activity, and is "
+         "max_worker_processes high enough? The server's log says what is the matter.");
+  }
+  tell_ready(report);
+  tell_delayed(report);
+  tell_held(report);
+  tell_on_disk(report);
+  if (report->rows == 0)
+    tell(report, "nothing waits", 0, "Every job of the queue that was committed is finished.");
+}
+
+}  // namespace
+
+extern "C" Datum dw_explain_waiting_body(FunctionCallInfo fcinfo) {
+  runtime::require_preloaded();
+  const store::QueueInfo queue = store::require_queue(
+      pg::required_text(fcinfo, 0, "queue", 1, core::kQueueNameSize - 1), false);
+  pg::begin_set(fcinfo);
+  core::QueueWaits waits{};
+  Report report{fcinfo, &queue, &waits, 0};
+  if (RecoveryInProgress()) {
+    tell(&report, "standby", std::nullopt,
+         "This server is a standby: jobs are handed out by the primary. Ask there.");
+  } else if (runtime::database() == core::kNone || queue.slot.queue == core::kNone ||
+             !runtime::dispatcher().queue_waits(queue.slot.queue, queue.id, &waits)) {
+    tell(&report, "server is starting", std::nullopt,
+         "The queue is not known in memory yet: the server started or the queue was made a moment "
+         "ago. If this stays, the housekeeper of this database does not run, or there are more "
+         "queues than can be kept; the server's log says which.");
+  } else {
+    tell_all(&report);
+  }
+  return pg::end_set(fcinfo);
+}
