@@ -28,7 +28,10 @@ STANDARD = [
     ("0A000", "`PREPARE TRANSACTION` after a durable_work call that did something", "Commit in one phase."),
     ("22004", "null where none is allowed", "The message names the argument."),
     ("22023", "bad argument", "The message names the argument and the range; nothing was stored."),
-    ("25001", "`wait_for_work` inside a transaction block", "Call it in autocommit."),
+    ("23505", "the idempotency key is taken, and `on_duplicate` is error", "Treat it as the answer that the job is there."),
+    ("25000", "inside a worker of a parallel query", "Do not mark functions that call durable_work as PARALLEL SAFE."),
+    ("25001", "a call that sleeps, or must be a transaction of its own, inside a transaction block or under REPEATABLE READ",
+     "Call it in autocommit."),
     ("25006", "read-only transaction, or a standby", "Call it on the primary, in a transaction that may write."),
     ("40001", "an idempotency key, `mark_handled` or `fence` met a newer commit than a REPEATABLE READ snapshot shows",
      "Run the transaction again."),
@@ -143,6 +146,50 @@ def split_comment(routine):
     return texts, arguments, errors
 
 
+def outcomes_of(top, routine):
+    """[(SQLSTATE, [arguments and situations])] that the contract test has seen of a function."""
+    path = top / "test/contract/expected" / f"{routine['name']}.txt"
+    names = [part.removeprefix("INOUT ").removeprefix("IN ").split(" ")[0] for part in split_top_level(routine["arguments"])
+             if not part.startswith("OUT ")]
+    given, contexts, ours = {}, {}, False
+    for line in path.read_text().splitlines() if path.exists() else []:
+        heading = re.match(r"# \w+(?:\(([^)]*)\))?: ", line)
+        if heading:
+            ours = set((heading.group(1) or "").split(", ")) - {""} <= set(names)
+            continue
+        code = re.search(r" \| ([0-9A-Z]{5})( at PREPARE TRANSACTION)?$", line)
+        if not ours or not code:
+            continue
+        argument, value, *_, where, _ = line.split(" | ")
+        what = f"`{argument}`" if argument != "-" else "" if re.match("-|required arguments|whatever is", value) else f"“{value}”"
+        if code.group(2):
+            contexts.setdefault(code.group(1), {})["at `PREPARE TRANSACTION`"] = None
+        elif where in ("otherwise", "everywhere"):
+            given.setdefault(code.group(1), {})[what] = None
+        else:
+            contexts.setdefault(code.group(1), {})[where] = what
+    # What is refused everywhere is not told again for a context that has a line of its own.
+    return [(code, [what for what in given.get(code, {}) if what]
+             + [where for where, what in contexts.get(code, {}).items() if not what or what not in given.get(code, {})])
+            for code in sorted(given.keys() | contexts.keys())]
+
+
+def render_outcomes(top, routine, out):
+    outcomes = outcomes_of(top, routine)
+    if not outcomes:
+        return
+    shown = "; ".join(f"`{code}`" + (f" ({', '.join(when)})" if when else "") for code, when in outcomes)
+    out += [f"**SQLSTATEs** seen in [every case tried](../test/contract/expected/{routine['name']}.txt): {shown}.", ""]
+
+
+def check_codes(top, routines):
+    known = {code for code, *_ in STANDARD} | set(ADVICE)
+    for routine in routines:
+        for code, _ in outcomes_of(top, routine):
+            if code not in known:
+                sys.exit(f"{routine['name']} raises {code}: say in STANDARD of scripts/lib/reference.py what it means and what to do")
+
+
 def cell(text):
     return (text or "").replace("|", "\\|").replace("\n", " ")
 
@@ -155,7 +202,7 @@ def sentence(text):
     return text if text[-1] in ".?!:" else text + "."
 
 
-def render_routine(routine, types, out):
+def render_routine(top, routine, types, out):
     texts, arguments, errors = split_comment(routine)
     out += [f"### {routine['name']}", "", "```", signature(routine, types), "```", ""]
     row_type = row_type_of(routine, types)
@@ -172,6 +219,7 @@ def render_routine(routine, types, out):
         out.append("")
     for error in errors:
         out += [f"**Errors.** {error}", ""]
+    render_outcomes(top, routine, out)
 
 
 def render_errors(top, out):
@@ -226,6 +274,7 @@ def main():
     by_symbol = {}
     for routine in catalog["routines"]:
         by_symbol.setdefault(routine["symbol"], []).append(routine)
+    check_codes(top, catalog["routines"])
     out = ["# Reference", "",
            f"Made by `scripts/reference` from the comments in `sql/` (`\\df+ durable_work.*` shows the same), for version {catalog['version']}. "
            "How to use it all: [the guide](guide/queue.md).", "",
@@ -241,7 +290,7 @@ def main():
             if wanted != section:
                 section = wanted
                 out += [f"## {INTRODUCTION.get(section, section.capitalize())}", ""]
-            render_routine(routine, types, out)
+            render_routine(top, routine, types, out)
     for symbol in sorted(by_symbol):
         internal += by_symbol[symbol]
     out += ["## Views", ""]

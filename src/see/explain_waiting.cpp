@@ -17,7 +17,7 @@ namespace {
 using namespace dw;
 
 /* With a claim as recent as this, somebody works on the queue. */
-constexpr int64 kRecently = 10 * USECS_PER_SEC;
+constexpr int64 kRecently = 60 * USECS_PER_SEC;
 
 struct Report {
   FunctionCallInfo fcinfo;

@@ -47,7 +47,10 @@ class State:
                    FROM durable_work.live_leases())"""
         if connection.value("SELECT to_regprocedure('durable_work.explain_waiting(text)') IS NOT NULL"):
             held = f"""json_build_array({held}, (SELECT json_agg(json_build_array(queue.name, reason, jobs) ORDER BY queue.name, reason)
-                       FROM durable_work.queue, durable_work.explain_waiting(queue.name)))"""
+                       FROM durable_work.queue CROSS JOIN LATERAL (
+                           -- How long ago the last claim was is no matter here.
+                           SELECT replace(reason, 'no worker asks', 'workers are busy') AS reason, jobs
+                           FROM durable_work.explain_waiting(queue.name)) AS waiting))"""
         self.stored_query = f"SELECT json_object(ARRAY[{stored}])"
         self.held_query = f"SELECT {held}"
 
@@ -185,6 +188,8 @@ class Run:
     def try_routine(self, routine, contexts_now, outcomes):
         if routine.volatility == "volatile" and not routine.is_procedure and not routine.is_trigger and routine.parallel != "unsafe":
             self.complaints[routine.name].append(f"{routine.label} is volatile and parallel {routine.parallel}")
+        if self.standby not in contexts_now:
+            self.rebuild()
         for place, case in enumerate(routine.cases()):
             for context in contexts_now:
                 known = outcomes.setdefault((routine, place), (case, {}))[1]

@@ -119,9 +119,10 @@ BY_NAME = {
     ("lease_token", "bigint"): [("another job's token", "@other_token@"), ("the next token", "@token@ + 1")],
     ("lease_tokens", "bigint[]"): [("another job's token", "'{@other_token@}'"), ("one token twice", "'{@token@,@token@}'")],
     ("max_payload", "text"): [("'1 parsec'", "'1 parsec'"), ("'-1 MB'", "'-1 MB'")],
-    ("queue", "text"): [("unknown", "'nowhere'"), ("an empty queue", "'contract_other'"), ("an at_most_once queue", "'contract_once'")],
+    ("queue", "text"): [("unknown", "'nowhere'"), ("an empty queue", "'contract_other'"), ("an at_most_once queue", "'contract_once'"),
+                        ("a queue with durable claims", "'contract_durable'"), ("a full queue", "'contract_full'")],
     ("queues", "text[]"): [("unknown", "'{nowhere}'"), ("one of two unknown", "'{contract,nowhere}'"), ("one twice", "'{contract,contract}'"),
-               ("an at_most_once queue", "'{contract_once}'"),
+               ("an at_most_once queue", "'{contract_once}'"), ("a queue with durable claims", "'{contract_durable}'"),
                ("65 queues", "array_fill('contract'::text, '{65}')")],
 }
 for name in ("dead_letter_queue", "to_queue"):
@@ -140,6 +141,9 @@ TOGETHER = [
     ("nothing to change", {"queue": "'contract'", "lease": "NULL", "dead_letter_queue": "NULL"}),
     ("dead letters into itself", {"queue": "'contract'", "dead_letter_queue": "'contract'"}),
     ("dead letters of a new queue into itself", {"queue": "'contract_new'", "dead_letter_queue": "'contract_new'", "overflow": "'reject'"}),
+    ("a resource seen with a higher token", {"resource": "'used'", "lease_token": "@token@"}),
+    ("handled before", {"handler": "'used'", "key": "'used'"}),
+    ("a key taken by another payload", {"idempotency_keys": "'{taken}'"}),
     ("both", {"available_at": "now()", "delay": "'1 min'"}),
     ("same key, same payload", {"idempotency_key": "'taken'", "payload": "'{\"name\": \"waiting\"}'"}),
     ("same key, same payload, replace", {"idempotency_key": "'taken'", "payload": "'{\"name\": \"waiting\"}'", "on_duplicate": "'replace'"}),
