@@ -144,7 +144,8 @@ std::uint32_t Dispatcher::claim(QueueRef ref, WorkerRef worker, Micros lease, Cl
     taken = hand_out(q, worker, now, span, first, out, taken);
     if (taken == kWorkerGone) return kWorkerGone;
     const Micros deadline = later(platform_->monotonic_now(), span);
-    if (request != nullptr && taken > 0) note_block(*request, worker, out[0].token, taken, deadline);
+    if (request != nullptr && taken > 0)
+      note_block(*request, worker, out[0].token, taken, deadline);
     set_deadline_timer(q, deadline);
   }
   if (q.mode == LoadMode::loading && q.ready_count < kLowWater) hold.wake_housekeeper(q.database);

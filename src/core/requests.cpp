@@ -230,7 +230,8 @@ bool Dispatcher::see_claimed(LeaseRef lease, ClaimedJob* out) noexcept {
   Entry* e = lock_ref(lease.ref, &index);
   if (e == nullptr) return false;
   const QueueLock hold(*this, index, QueueLock::Adopt{});
-  if (e->state != EntryState::leased || e->token != lease.token || e->lapsed != Lapse::none) return false;
+  if (e->state != EntryState::leased || e->token != lease.token || e->lapsed != Lapse::none)
+    return false;
   const Micros monotonic = platform_->monotonic_now();
   if (e->at <= monotonic) return false; /* run out, and about to be taken back */
   const Micros wall = platform_->wall_now();

@@ -60,7 +60,7 @@ void Dispatcher::count_leased(Index index, QueueId id, QueueWaits* out) noexcept
     if (e.state == EntryState::cancelled) return true;
     if (e.state == EntryState::completing) {
       out->deciding++;
-    } else if (e.state != EntryState::leased || e.worker == kNone || e.lapsed != 0) {
+    } else if (e.state != EntryState::leased || e.worker == kNone || e.lapsed != Lapse::none) {
       out->ending++;
     } else {
       if (out->held == 0) fill_lease(q, e, wall, monotonic, &out->first_to_end);

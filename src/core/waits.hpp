@@ -17,7 +17,7 @@ struct QueueWaits {
   std::uint32_t retrying; /* due later, after an attempt */
   std::uint32_t held;     /* by workers */
   std::uint32_t deciding; /* in the hands of transactions that are open */
-  std::uint32_t ending;   /* lease over: the sweep is about to record it */
+  std::uint32_t ending;   /* lease over, or overdue: the sweep is about to record it */
   std::uint32_t waiters;  /* sleeping workers */
   std::int64_t on_disk;   /* unfinished and not in memory */
   Micros next_due;        /* wall; kNever: none of them is among the first due */

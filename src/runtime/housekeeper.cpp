@@ -2,10 +2,10 @@
  * The housekeeper: one background worker for each database with the extension.
  *
  * It makes jobs resident that are only on disk (core/loader.hpp), counts them (core/census.hpp),
- * finds those that have expired (core/expiry_walk.hpp), ends leases that ran out (core/sweeper.hpp),
- * wakes waiters of jobs that come due, raises the
- * epoch, follows the table of queues and summarises block ranges. Each is a phase of short
- * transactions; a failing one pauses while the others go on.
+ * finds those that have expired (core/expiry_walk.hpp), ends leases that ran out
+ * (core/sweeper.hpp), wakes waiters of jobs that come due, raises the epoch, follows the table of
+ * queues and summarises block ranges. Each is a phase of short transactions; a failing one pauses
+ * while the others go on.
  *
  * Timers: before it looks for the next deadline and due time it sets the plan in shared memory to
  * "never", so that whoever sets a timer from then on wakes it; after looking it writes down what it

@@ -121,9 +121,10 @@ void tell_held(Report* report) {
                   first.worker, first.id, moment(first.leased_at), moment(first.deadline)));
   }
   if (waits.ending > 0)
-    tell(report, "lease ended", waits.ending,
-         "Their leases are over, and the housekeeper is about to record that. If this stays, look "
-         "for the housekeeper in pg_stat_activity and in the server's log.");
+    tell(report, "waiting for the sweep", waits.ending,
+         "Their leases are over, or they may not be claimed any more, and the housekeeper is about "
+         "to record that. If this stays, look for the housekeeper in pg_stat_activity and in the "
+         "server's log.");
   if (waits.deciding > 0)
     tell(report, "being decided", waits.deciding,
          "Transactions that are open have enqueued, completed, failed, cancelled or changed them. "
