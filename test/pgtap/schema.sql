@@ -1,14 +1,14 @@
 -- The public objects are exactly those of the reference, with their columns, arguments and defaults; each is
 -- commented, and nobody but the owner may use any of them.
 BEGIN;
-SELECT plan(45);
+SELECT plan(46);
 
 SELECT has_schema('durable_work');
 SELECT is((SELECT nspname::text FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace WHERE extname = 'durable_work'), 'durable_work', 'the extension lives there');
 SELECT is((SELECT extrelocatable FROM pg_extension WHERE extname = 'durable_work'), false, 'the extension cannot be moved');
 SELECT is((SELECT superuser FROM pg_available_extension_versions WHERE name = 'durable_work' AND installed), true, 'and only a superuser creates it');
 
-SELECT views_are('durable_work', ARRAY['queues', 'inbox', 'leases', 'dead_letters', 'attempts']);
+SELECT views_are('durable_work', ARRAY['queues', 'inbox', 'leases', 'dead_letters', 'attempts', 'segments']);
 SELECT tables_are('durable_work', ARRAY['topic', 'queue', 'epoch', 'parked', 'parked_outcome', 'idempotency', 'dead_letter', 'handled', 'fence_token']
     || ARRAY(SELECT 'job_' || n FROM generate_series(0, 7) n) || ARRAY(SELECT 'outcome_' || n FROM generate_series(0, 7) n));
 SELECT has_sequence('durable_work', 'job_id_seq', 'job ids have a sequence');
@@ -33,6 +33,9 @@ SELECT results_eq($$SELECT pg_temp.columns_of('dead_letters')$$, ARRAY['job_id b
     'attempts integer', 'reason text', 'enqueued_at timestamp with time zone', 'dead_at timestamp with time zone', 'history jsonb'], 'columns of dead_letters');
 SELECT results_eq($$SELECT pg_temp.columns_of('attempts')$$, ARRAY['job_id bigint', 'queue text', 'attempt integer', 'worker text', 'outcome text',
     'at timestamp with time zone', 'error jsonb'], 'columns of attempts');
+SELECT results_eq($$SELECT pg_temp.columns_of('segments')$$, ARRAY['segment text', 'state text', 'first_id bigint', 'job_pages bigint',
+    'job_bytes bigint', 'outcome_pages bigint', 'outcome_bytes bigint', 'oldest_enqueued_at timestamp with time zone',
+    'newest_enqueued_at timestamp with time zone'], 'columns of segments');
 
 -- Functions: name, arguments with names and defaults, result.
 CREATE TEMP TABLE wanted (name text, arguments text, result text);
@@ -42,7 +45,7 @@ INSERT INTO wanted VALUES
 ('drop_queue', 'queue text, force boolean DEFAULT false', 'void'),
 ('pause_queue', 'queue text', 'void'),
 ('resume_queue', 'queue text', 'void'),
-('enqueue', 'queue text, payload jsonb, partition_key text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, priority integer DEFAULT 4, available_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, headers jsonb DEFAULT NULL::jsonb', NULL),
+('enqueue', 'queue text, payload jsonb, partition_key text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, priority integer DEFAULT 4, available_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, headers jsonb DEFAULT NULL::jsonb, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone', NULL),
 ('enqueue_many', 'queue text, payloads jsonb[], partition_keys text[] DEFAULT NULL::text[], idempotency_keys text[] DEFAULT NULL::text[], priorities integer[] DEFAULT NULL::integer[], available_ats timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], headers jsonb[] DEFAULT NULL::jsonb[]', NULL),
 ('cancel', 'job_id bigint, queue text DEFAULT NULL::text', 'boolean'),
 ('claim', 'queue text, worker text, max_jobs integer DEFAULT 25, lease interval DEFAULT NULL::interval, wait interval DEFAULT ''00:00:00''::interval, request_id text DEFAULT NULL::text, instance bigint DEFAULT NULL::bigint', NULL),
@@ -58,6 +61,7 @@ INSERT INTO wanted VALUES
 ('defer', 'job_id bigint, lease_token bigint, until timestamp with time zone', 'void'),
 ('reject', 'job_id bigint, lease_token bigint, reason text', 'void'),
 ('extend_lease', 'job_id bigint, lease_token bigint, lease interval DEFAULT NULL::interval', 'timestamp with time zone'),
+('explain_waiting', 'queue text', 'TABLE(reason text, jobs bigint, detail text)'),
 ('heartbeat', 'worker text, lease interval DEFAULT NULL::interval, instance bigint DEFAULT NULL::bigint', 'TABLE(job_id bigint, queue text, lease_expires_at timestamp with time zone, state text)'),
 ('wait_for_work', 'IN queues text[], IN timeout interval', NULL),
 ('mark_handled', 'handler text, key text, dedupe_window interval DEFAULT ''7 days''::interval', 'boolean'),
@@ -76,7 +80,7 @@ SELECT set_eq('SELECT name, arguments FROM found WHERE name IN (SELECT name FROM
 SELECT is_empty($$SELECT name, f.result, w.result FROM found f JOIN wanted w USING (name, arguments) WHERE w.result IS NOT NULL AND f.result IS DISTINCT FROM w.result$$,
     'what they return');
 SELECT set_eq('SELECT DISTINCT name FROM found', $$SELECT name FROM wanted
-    UNION VALUES ('inbox_insert'), ('job_state'), ('live_leases'), ('outcome_members'), ('attach_database'), ('library_version'), ('rows_arrived')$$,
+    UNION VALUES ('inbox_insert'), ('job_state'), ('live_leases'), ('log_slots'), ('outcome_members'), ('attach_database'), ('library_version'), ('rows_arrived')$$,
     'there is no other function');
 -- Columns of what comes back, whether they are OUT arguments or those of a row type.
 CREATE FUNCTION pg_temp.result_of(wanted text) RETURNS SETOF text LANGUAGE sql AS $$
