@@ -30,7 +30,7 @@ void Dispatcher::fill_decided(const Queue& q, const Entry& e, Decided* out) cons
   out->offset = e.offset;
   out->segment = e.segment;
   out->before = e.state;
-  out->due = e.at;
+  out->due = e.at_once != 0 ? kAlways : e.at;
   out->attempts = e.attempts;
   out->max_attempts =
       e.max_attempts != 0 ? e.max_attempts : static_cast<std::uint16_t>(q.options.max_attempts);
@@ -70,7 +70,7 @@ Verdict Dispatcher::begin_waiting(QueueLock& hold, Queue& q, Entry& e, Decided* 
   e.token = token;
   out->token = token;
   leave_tree(q, e);
-  e.state = EntryState::completing;
+  begin_deciding(q, e);
   return Verdict::ok;
 }
 
@@ -144,7 +144,8 @@ Verdict Dispatcher::add_placeholder(Index database, QueueId queue_id, JobId id,
   return Verdict::ok;
 }
 
-bool Dispatcher::fill_placeholder(EntryRef ref, const JobRow& row, Decided* out) noexcept {
+bool Dispatcher::fill_placeholder(EntryRef ref, const JobRow& row, bool waits,
+                                  Decided* out) noexcept {
   Index index = kNone;
   Entry* e = lock_ref(ref, &index);
   if (e == nullptr) return false;
@@ -152,8 +153,14 @@ bool Dispatcher::fill_placeholder(EntryRef ref, const JobRow& row, Decided* out)
   if (e->state != EntryState::busy) return false;
   take_row(*e, row);
   e->state = EntryState::delayed;
+  e->at_once = row.due == kAlways ? 1 : 0;
   fill_decided(queue(index), *e, out);
-  e->state = EntryState::completing;
+  if (waits) {
+    begin_deciding(queue(index), *e);
+  } else {
+    e->state = EntryState::completing;
+    out->before = EntryState::free;
+  }
   return true;
 }
 
@@ -217,8 +224,10 @@ void Dispatcher::commit_decision(EntryRef ref, Token token, Decision decision, O
   QueueLock hold(*this, index, QueueLock::Adopt{});
   if (e->state != EntryState::completing || e->token != token) return;
   Queue& q = queue(index);
+  end_deciding(q, *e);
   if (decision == Decision::cancel_held && e->worker != kNone) {
     e->state = EntryState::cancelled;
+    q.cancelled++;
     q.counters.cancelled++;
     count_ended(hold, q, e->id, token);
     return;
@@ -257,6 +266,7 @@ void Dispatcher::abort_decision(EntryRef ref, Token token, EntryState before) no
   QueueLock hold(*this, index, QueueLock::Adopt{});
   if (e->state != EntryState::completing || e->token != token) return;
   Queue& q = queue(index);
+  end_deciding(q, *e);
   if (before == EntryState::leased) {
     /* Past its deadline it is simply swept next. */
     e->state = EntryState::leased;
@@ -267,7 +277,7 @@ void Dispatcher::abort_decision(EntryRef ref, Token token, EntryState before) no
     finish_entry(*e);
     return;
   }
-  give_back(hold, q, *e, e->at);
+  give_back(hold, q, *e, e->at_once != 0 ? kAlways : e->at);
 }
 
 }  // namespace dw::core

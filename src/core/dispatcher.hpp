@@ -31,6 +31,8 @@ struct JobRow {
   std::uint16_t max_attempts; /* 0: the queue's */
   std::uint16_t attempts;
   std::uint32_t expires_at; /* see expiry_seconds(); 0: never */
+  bool has_room;            /* room for it was reserved in its queue */
+  Micros enqueued_at;       /* wall, as far as it is known; 0: not */
 };
 
 struct WorkerRef {
@@ -149,12 +151,30 @@ struct QueueFigures {
   QueueId id;
   LoadMode mode;
   bool paused;
+  bool counted; /* unfinished is known */
   std::uint32_t ready;
-  std::uint32_t delayed;
+  std::uint32_t delayed; /* with those that an open transaction is deciding */
   std::uint32_t leased;
   std::uint32_t resident;
   std::uint32_t waiters;
+  std::int64_t unfinished;
+  Micros oldest_due; /* wall; kNever: nothing is ready */
   QueueCounters counters;
+};
+
+enum class Room : std::uint8_t {
+  granted,
+  exchanged, /* for a job that goes */
+  unlimited, /* the queue takes any number */
+  full,
+  counting, /* its jobs are being counted */
+  no_queue, /* the slot is not this queue's any more */
+};
+/* What a refusal tells. */
+struct RoomFigures {
+  std::int64_t unfinished;
+  std::int64_t reserved;
+  std::int64_t max_length;
 };
 
 /* A loading queue asks for more before it runs dry. */
@@ -225,6 +245,14 @@ class Dispatcher {
   /* --- how many there are (length.cpp) --- */
   /* Unfinished jobs of the queue; false while they are being counted. */
   bool length_of(Index queue, std::int64_t* unfinished) const noexcept;
+  /* Room for n more jobs in a queue of limited length, until they are published or the room is
+   * released. */
+  Room reserve_room(QueueRef queue, std::uint32_t n, RoomFigures* figures) noexcept;
+  void release_room(QueueRef queue, std::uint32_t n) noexcept;
+  /* Room for one more job; when the queue is full, in exchange for the ready job with the lowest
+   * id, else for the delayed one that is due first, which the caller's transaction decides from
+   * here on. */
+  Room exchange_room(QueueRef queue, RoomFigures* figures, Decided* out) noexcept;
   /* Every id given so far is below; 0: none was since the server started. */
   [[nodiscard]] JobId next_job_id(Index database) const noexcept;
 
@@ -297,7 +325,7 @@ class Dispatcher {
   Verdict add_placeholder(Index database, QueueId queue, JobId id, EntryRef* out) noexcept;
   /* The log says it waits: the placeholder becomes an entry that the caller's transaction is
    * deciding. */
-  bool fill_placeholder(EntryRef ref, const JobRow& row, Decided* out) noexcept;
+  bool fill_placeholder(EntryRef ref, const JobRow& row, bool waits, Decided* out) noexcept;
   void drop_placeholder(EntryRef ref) noexcept;
   void commit_decision(EntryRef ref, Token token, Decision decision, OutcomeKind outcome,
                        Micros due) noexcept;
@@ -343,6 +371,13 @@ class Dispatcher {
   void count_enqueued(QueueLock& hold, Queue& q, JobId id) noexcept;
   void count_ended(QueueLock& hold, Queue& q, JobId id, Token token) noexcept;
   void disturb_count(QueueLock& hold, Queue& q) noexcept;
+  static Micros oldest_due(const Queue& q) noexcept;
+  static Entry* oldest_waiting(Queue& q) noexcept;
+  /* The first of a priority among the ready. */
+  static ReadyTree::const_iterator first_of(const Queue& q, std::uint8_t priority) noexcept;
+  /* A waiting job that a transaction decides from here on, and its end. */
+  static void begin_deciding(Queue& q, Entry& e) noexcept;
+  static void end_deciding(Queue& q, Entry& e) noexcept;
 
   /* Guaranteed entries of each queue: half of the arena in equal parts, at least 16. Under
    * kArenaLock. */

@@ -73,6 +73,9 @@ Entry* Dispatcher::allocate(Index queue_index) noexcept {
   e.refunds = 0;
   e.lapsed = Lapse::none;
   e.later = 0;
+  e.deciding = 0;
+  e.leaving = 0;
+  e.at_once = 0;
   e.recorded = 0;
   e.expires_at = 0;
   return &e;
@@ -199,7 +202,9 @@ void Dispatcher::make_waiting(Queue& q, Entry& e, Micros due, Micros now) noexce
     make_overdue(q, e, Lapse::expired);
     return;
   }
-  e.at = due;
+  /* What is due at once stays so when the clock is set back; since when it waits is for showing. */
+  e.at = due != kAlways ? due : e.at_once != 0 && e.at > 0 && e.at < now ? e.at : now;
+  e.at_once = due == kAlways ? 1 : 0;
   if (due <= now) {
     e.state = EntryState::ready;
     insert_near_end(q.ready, e);
@@ -272,6 +277,7 @@ void Dispatcher::leave_tree(Queue& q, Entry& e) noexcept {
   if (is_in_leased(e)) {
     q.leased.erase(q.leased.iterator_to(e));
     q.leased_count--;
+    if (e.state == EntryState::cancelled) q.cancelled--;
     if (e.worker != kNone) drop_lease_link(e);
   } else if (e.state == EntryState::ready) {
     q.ready.erase(q.ready.iterator_to(e));

@@ -75,12 +75,15 @@ struct Entry : TreeHook {
   std::uint16_t attempts;
   std::uint16_t max_attempts; /* 0: the queue's */
   std::uint8_t priority;
-  std::uint8_t refunds;     /* claiming statements that failed in a row */
-  Lapse lapsed;             /* leased, but void: the sweep takes it at once and its token is stale;
-                               overdue: why */
-  std::uint8_t later;       /* pending, and due later: counted in Queue.pending_later */
-  std::uint16_t recorded;   /* attempts that the log knows of; only then may the entry go */
-  std::uint32_t expires_at; /* see expiry_seconds(); 0: never */
+  std::uint8_t refunds;      /* claiming statements that failed in a row */
+  Lapse lapsed;              /* leased, but void: the sweep takes it at once and its token is stale;
+                                overdue: why */
+  std::uint8_t later : 1;    /* pending, and due later: counted in Queue.pending_later */
+  std::uint8_t deciding : 1; /* it waited, and an open transaction decides it: counted likewise */
+  std::uint8_t leaving : 1;  /* that transaction drops it for a new one: QueueLength.leaving */
+  std::uint8_t at_once : 1;  /* waiting, enqueued without a due time; at says since when */
+  std::uint16_t recorded;    /* attempts that the log knows of; only then may the entry go */
+  std::uint32_t expires_at;  /* see expiry_seconds(); 0: never */
 };
 static_assert(sizeof(Entry) == 104, "an entry and its share of the hash stay within 128 bytes");
 
@@ -161,6 +164,8 @@ struct alignas(kCacheLine) Queue {
   std::uint32_t retrying; /* of them: tried before */
   std::uint32_t leased_count;
   std::uint32_t pending_later; /* pending entries that will be delayed */
+  std::uint32_t deciding;      /* entries taken out of ready and delayed by open transactions */
+  std::uint32_t cancelled;     /* entries among the leased that are only kept to tell the holder */
   std::uint32_t resident;      /* all entries; changes under kArenaLock */
   Index first_tombstone;       /* chained by next_of_worker */
   Index first_waiter;          /* wait link, see Waiter */

@@ -36,4 +36,98 @@ void Dispatcher::disturb_count(QueueLock& hold, Queue& q) noexcept {
   hold.wake_housekeeper(q.database);
 }
 
+/*
+ * Unfinished jobs and those of open transactions together never exceed the limit, so no commit has
+ * to be refused. A job that such a transaction drops for one of its own counts once, see leaving.
+ */
+Room Dispatcher::reserve_room(QueueRef ref, std::uint32_t n, RoomFigures* figures) noexcept {
+  const QueueLock hold(*this, ref.queue);
+  Queue& q = queue(ref.queue);
+  if (q.incarnation != ref.incarnation || q.state == QueueState::free) return Room::no_queue;
+  if (q.options.max_length == 0) return Room::unlimited;
+  if (q.length.known == 0) return Room::counting;
+  *figures = RoomFigures{q.length.before + q.length.since, q.length.reserved, q.options.max_length};
+  if (figures->unfinished - q.length.leaving + q.length.reserved + n > q.options.max_length)
+    return Room::full;
+  q.length.reserved += n;
+  return Room::granted;
+}
+
+void Dispatcher::release_room(QueueRef ref, std::uint32_t n) noexcept {
+  if (ref.queue == kNone || n == 0) return;
+  const QueueLock hold(*this, ref.queue);
+  Queue& q = queue(ref.queue);
+  if (q.incarnation == ref.incarnation) q.length.reserved -= n;
+}
+
+void Dispatcher::begin_deciding(Queue& q, Entry& e) noexcept {
+  e.state = EntryState::completing;
+  e.deciding = 1;
+  q.deciding++;
+}
+
+void Dispatcher::end_deciding(Queue& q, Entry& e) noexcept {
+  if (e.deciding != 0) q.deciding--;
+  if (e.leaving != 0) q.length.leaving--;
+  e.deciding = 0;
+  e.leaving = 0;
+}
+
+ReadyTree::const_iterator Dispatcher::first_of(const Queue& q, std::uint8_t priority) noexcept {
+  struct ByPriority {
+    bool operator()(std::uint8_t a, const Entry& e) const noexcept { return a < e.priority; }
+    bool operator()(const Entry& e, std::uint8_t a) const noexcept { return e.priority < a; }
+  };
+  return q.ready.lower_bound(priority, ByPriority{});
+}
+
+Entry* Dispatcher::oldest_waiting(Queue& q) noexcept {
+  const Entry* oldest = nullptr;
+  for (std::uint8_t priority = 0; priority <= kLowestPriority; priority++) {
+    const auto first = first_of(q, priority);
+    if (first == q.ready.end() || first->priority != priority) continue;
+    if (oldest == nullptr || first->id < oldest->id) oldest = &*first;
+  }
+  if (oldest != nullptr) return const_cast<Entry*>(oldest);
+  return q.delayed.empty() ? nullptr : &*q.delayed.begin();
+}
+
+/*
+ * Its end is counted when the transaction commits, in one lock hold with leaving; until then
+ * leaving makes up for the room that its successor holds. A transaction that rolls back gives the
+ * job back before the room.
+ */
+Room Dispatcher::exchange_room(QueueRef ref, RoomFigures* figures, Decided* out) noexcept {
+  const Room room = reserve_room(ref, 1, figures);
+  if (room != Room::full) return room;
+  QueueLock hold(*this, ref.queue);
+  Queue& q = queue(ref.queue);
+  if (q.incarnation != ref.incarnation || q.state == QueueState::free) return Room::no_queue;
+  if (q.length.known == 0) return Room::counting;
+  promote_due(q, platform_->wall_now());
+  Entry* const oldest = oldest_waiting(q);
+  if (oldest == nullptr) return Room::full;
+  fill_decided(q, *oldest, out);
+  if (begin_waiting(hold, q, *oldest, out) != Verdict::ok) return Room::counting;
+  oldest->leaving = 1;
+  q.length.leaving++;
+  q.length.reserved++;
+  return Room::exchanged;
+}
+
+/*
+ * Ready jobs lie by priority and id, so the one that is due longest is mostly the first of its
+ * priority; a retried job in front of it became due later. The first few of each are looked at.
+ */
+Micros Dispatcher::oldest_due(const Queue& q) noexcept {
+  constexpr int kLooks = 64;
+  Micros oldest = kNever;
+  for (std::uint8_t priority = 0; priority <= kLowestPriority; priority++) {
+    auto e = first_of(q, priority);
+    for (int i = 0; i < kLooks && e != q.ready.end() && e->priority == priority; i++, ++e)
+      oldest = e->at < oldest ? e->at : oldest;
+  }
+  return oldest;
+}
+
 }  // namespace dw::core

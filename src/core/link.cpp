@@ -66,7 +66,8 @@ void Dispatcher::link_pending(QueueRef ref, const JobRow* const* rows, EntryRef*
 
 void Dispatcher::publish(Index database, QueueId id, QueueRef ref, const JobRow* const* rows,
                          const EntryRef* refs, std::uint32_t n) noexcept {
-  if (!queue_matches(ref)) {
+  const bool same_slot = queue_matches(ref);
+  if (!same_slot) {
     /* The queue was dropped, or its slot is not made yet: the housekeeper sorts it out from the
      * tables. */
     ref.queue = find_queue(database, id);
@@ -86,10 +87,12 @@ void Dispatcher::publish(Index database, QueueId id, QueueRef ref, const JobRow*
   if (q.incarnation != ref.incarnation) return;
   const Micros now = platform_->wall_now();
   const std::uint32_t ready_before = q.ready_count;
+  std::uint32_t had_room = 0;
   bool marked = false;
   for (std::uint32_t i = 0; i < n; i++) {
     const JobRow& row = *rows[i];
     count_enqueued(hold, q, row.id);
+    had_room += same_slot && row.has_room ? 1 : 0;
     if (refs[i].entry != kNone) {
       Entry& e = entry(refs[i].entry);
       if (e.incarnation == refs[i].incarnation && e.state == EntryState::pending) {
@@ -106,6 +109,7 @@ void Dispatcher::publish(Index database, QueueId id, QueueRef ref, const JobRow*
     }
   }
   q.counters.enqueued += n;
+  q.length.reserved -= had_room;
   /* A queue without room is loaded when it runs dry, not at each commit. */
   if (marked && (q.mode != LoadMode::loading || q.short_of_room == 0 || q.ready_count < kLowWater))
     hold.wake_housekeeper(database);
@@ -149,6 +153,10 @@ LinkResult Dispatcher::link_loaded(Index queue_index, const JobRow& row, Micros 
     release_entry(*e);
     return state_of(queue_index, row.id) == EntryState::busy ? LinkResult::busy
                                                              : LinkResult::resident;
+  }
+  if (row.due == kAlways && row.enqueued_at != 0) {
+    e->at_once = 1;
+    e->at = row.enqueued_at;
   }
   make_waiting(q, *e, row.due, now);
   return LinkResult::linked;

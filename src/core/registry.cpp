@@ -160,6 +160,8 @@ Index Dispatcher::add_queue(Index database, QueueId id, std::string_view name,
     q.chunk_active = 0;
     q.short_of_room = 0;
     q.pending_later = 0;
+    q.deciding = 0;
+    q.cancelled = 0;
     const std::size_t length = std::min(name.size(), kQueueNameSize - 1);
     std::memcpy(q.name, name.data(), length);
     q.name[length] = '\0';
@@ -254,9 +256,18 @@ void Dispatcher::queue_figures(Index index, QueueFigures* out) const noexcept {
   for (auto e = q.delayed.begin(); e != q.delayed.end() && e->at <= now && due < kEntriesPerHold;
        ++e)
     due++;
-  *out = QueueFigures{
-      q.id,           q.mode,     q.options.paused, q.ready_count + due, q.delayed_count - due,
-      q.leased_count, q.resident, q.waiter_count,   q.counters};
+  *out = QueueFigures{q.id,
+                      q.mode,
+                      q.options.paused,
+                      q.length.known != 0,
+                      q.ready_count + due,
+                      q.delayed_count - due + q.deciding,
+                      q.leased_count - q.cancelled,
+                      q.resident,
+                      q.waiter_count,
+                      q.length.before + q.length.since,
+                      oldest_due(q),
+                      q.counters};
 }
 
 }  // namespace dw::core

@@ -46,7 +46,7 @@ bool Dispatcher::see_job(Index database, QueueId queue_id, JobId id, ResidentRow
         e->lapsed != Lapse::none ? wall : wall_of(e->at, wall, platform_->monotonic_now());
     std::memcpy(out->worker, arena_->workers[e->worker].name, kWorkerNameSize);
   } else {
-    out->due = e->at;
+    out->due = e->at_once != 0 ? kAlways : e->at;
   }
   return e->state != EntryState::busy;
 }

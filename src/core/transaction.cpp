@@ -53,6 +53,32 @@ void Transaction::note_enqueue(std::int32_t level, QueueRef queue, const JobRow&
   jobs_.push_back(NewJob{row, EntryRef{kNone, 0}, queue, level});
 }
 
+Room Transaction::reserve_room(std::int32_t level, QueueRef queue, std::uint32_t n,
+                               RoomFigures* figures, std::size_t* action) noexcept {
+  const Room room = dispatcher_->reserve_room(queue, n, figures);
+  if (room != Room::granted) return room;
+  *action = actions_.size();
+  Action& noted = add(level, ActionKind::room);
+  noted.queue = queue;
+  noted.number = n;
+  return room;
+}
+
+std::size_t Transaction::begin_room(std::int32_t level, QueueRef queue) noexcept {
+  Action& noted = add(level, ActionKind::room);
+  noted.queue = queue;
+  noted.number = 0;
+  return actions_.size() - 1;
+}
+
+Room Transaction::exchange_room(std::int32_t level, std::size_t room, RoomFigures* figures,
+                                Decided* out, std::size_t* action) noexcept {
+  const Room answer = dispatcher_->exchange_room(actions_[room].queue, figures, out);
+  if (answer == Room::granted || answer == Room::exchanged) actions_[room].number++;
+  if (answer == Room::exchanged) note_decision(level, *out, Verdict::ok, action);
+  return answer;
+}
+
 bool Transaction::enqueued_here(JobId id) const noexcept {
   return std::any_of(jobs_.rbegin(), jobs_.rend(),
                      [id](const NewJob& job) { return job.row.id == id; });
@@ -166,8 +192,7 @@ Verdict Transaction::add_placeholder(std::int32_t level, QueueId queue, JobId id
 bool Transaction::fill_placeholder(std::size_t index, const JobRow& row, bool waits,
                                    Decided* out) noexcept {
   Action& action = actions_[index];
-  if (!dispatcher_->fill_placeholder(action.ref, row, out)) return false;
-  if (!waits) out->before = EntryState::free;
+  if (!dispatcher_->fill_placeholder(action.ref, row, waits, out)) return false;
   action.kind = ActionKind::decide;
   action.token = out->token;
   action.before = out->before;
@@ -228,6 +253,7 @@ bool Transaction::pre_commit(QueueId* gone) noexcept {
   const Database& database = dispatcher_->arena().databases[database_];
   for (NewJob& job : jobs_) {
     if (dispatcher_->queue_matches(job.queue)) continue;
+    job.row.has_room = false;
     const Index found = dispatcher_->find_queue(database_, job.row.queue);
     if (found != kNone) {
       job.queue = dispatcher_->queue_ref(found);
@@ -259,6 +285,9 @@ void Transaction::apply(const Action& action) noexcept {
       break;
     case ActionKind::request:
       dispatcher_->settle_request(action.request);
+      break;
+    case ActionKind::room:
+      undo(action); /* what was not used */
       break;
     case ActionKind::decide:
       if (!action.settled) {
@@ -341,6 +370,9 @@ void Transaction::undo(const Action& action) noexcept {
     case ActionKind::placeholder:
       if (action.ref.entry != kNone) dispatcher_->drop_placeholder(action.ref);
       break;
+    case ActionKind::room:
+      dispatcher_->release_room(action.queue, static_cast<std::uint32_t>(action.number));
+      break;
     case ActionKind::queue_created:
       if (action.queue.queue != kNone) dispatcher_->remove_queue(action.queue);
       break;
@@ -354,16 +386,35 @@ void Transaction::undo(const Action& action) noexcept {
   }
 }
 
-void Transaction::undo_jobs(std::size_t first) noexcept {
-  for_each_run(first, [this](const NewJob& head, const JobRow* const*, EntryRef* refs,
-                             std::uint32_t n) noexcept {
-    dispatcher_->unlink_pending(head.queue, refs, n);
-  });
+void Transaction::unlink_jobs() noexcept {
+  for_each_run(
+      0, [this](const NewJob& head, const JobRow* const*, EntryRef* refs,
+                std::uint32_t n) noexcept { dispatcher_->unlink_pending(head.queue, refs, n); });
 }
 
+void Transaction::release_room(std::size_t first) noexcept {
+  while (first < jobs_.size()) {
+    const QueueRef queue = jobs_[first].queue;
+    std::uint32_t n = 0;
+    for (; first < jobs_.size() && jobs_[first].queue.queue == queue.queue &&
+           jobs_[first].queue.incarnation == queue.incarnation;
+         first++)
+      n += jobs_[first].row.has_room ? 1 : 0;
+    dispatcher_->release_room(queue, n);
+  }
+}
+
+/* Room is given back last: a job that was dropped in exchange for it is there again by then, so
+ * nobody takes the place of both. */
 void Transaction::abort() noexcept {
-  undo_jobs(0);
-  for (auto action = actions_.rbegin(); action != actions_.rend(); ++action) undo(*action);
+  unlink_jobs();
+  for (auto action = actions_.rbegin(); action != actions_.rend(); ++action) {
+    if (action->kind != ActionKind::room) undo(*action);
+  }
+  for (const Action& action : actions_) {
+    if (action.kind == ActionKind::room) undo(action);
+  }
+  release_room(0);
   clear();
 }
 
@@ -378,12 +429,20 @@ void Transaction::sub_commit(std::int32_t level) noexcept {
 }
 
 void Transaction::sub_abort(std::int32_t level) noexcept {
-  while (!jobs_.empty() && jobs_.back().level >= level) jobs_.pop_back();
-  while (!actions_.empty() && actions_.back().level >= level) {
-    undo(actions_.back());
-    actions_.pop_back();
+  std::size_t first = actions_.size();
+  while (first > 0 && actions_[first - 1].level >= level) first--;
+  for (std::size_t i = actions_.size(); i > first; i--) {
+    if (actions_[i - 1].kind != ActionKind::room) undo(actions_[i - 1]);
   }
   while (!pages_.empty() && pages_.back().level >= level) pages_.pop_back();
+  for (std::size_t i = first; i < actions_.size(); i++) {
+    if (actions_[i].kind == ActionKind::room) undo(actions_[i]);
+  }
+  actions_.erase(actions_.begin() + static_cast<std::ptrdiff_t>(first), actions_.end());
+  std::size_t first_job = jobs_.size();
+  while (first_job > 0 && jobs_[first_job - 1].level >= level) first_job--;
+  release_room(first_job);
+  jobs_.erase(jobs_.begin() + static_cast<std::ptrdiff_t>(first_job), jobs_.end());
 }
 
 void Transaction::clear() noexcept {

@@ -23,6 +23,7 @@ enum class ActionKind : std::uint8_t {
   request, /* a claim that may be repeated */
   decide,
   placeholder, /* a job on disk that is about to be decided */
+  room,        /* reserved in a queue for jobs that are not written yet */
   queue_created,
   queue_changed,
   queue_dropped,
@@ -56,6 +57,16 @@ class Transaction {
 
   /* --- enqueue --- */
   void note_enqueue(std::int32_t level, QueueRef queue, const JobRow& row) noexcept;
+  /* Room for n jobs that are about to be written. On granted it is given back unless use_room()
+   * says that they were noted, each with has_room set. */
+  Room reserve_room(std::int32_t level, QueueRef queue, std::uint32_t n, RoomFigures* figures,
+                    std::size_t* action) noexcept;
+  void use_room(std::size_t action) noexcept { actions_[action].number = 0; }
+  /* The same for one job more, in a room that begin_room() made. On exchanged this transaction
+   * decides the job that goes, as after begin_change(). */
+  std::size_t begin_room(std::int32_t level, QueueRef queue) noexcept;
+  Room exchange_room(std::int32_t level, std::size_t room, RoomFigures* figures, Decided* out,
+                     std::size_t* action) noexcept;
   /* True if this transaction enqueued the job itself. */
   [[nodiscard]] bool enqueued_here(JobId id) const noexcept;
 
@@ -140,7 +151,7 @@ class Transaction {
     RequestRef request;
     Token token;
     Micros due;
-    std::int64_t number; /* queue id, or epoch */
+    std::int64_t number; /* queue id, epoch, or jobs that have room */
     std::size_t options; /* queue_*: its options are the one before this; 0: none */
     DatabaseOid oid;
   };
@@ -160,7 +171,8 @@ class Transaction {
   Verdict note_decision(std::int32_t level, const Decided& decided, Verdict verdict,
                         std::size_t* action) noexcept;
   void undo(const Action& action) noexcept;
-  void undo_jobs(std::size_t first) noexcept;
+  void unlink_jobs() noexcept;
+  void release_room(std::size_t first) noexcept;
   void apply(const Action& action) noexcept;
   void apply_options(const Action& action) noexcept;
   template <typename Each>

@@ -1,13 +1,15 @@
 // From checked arguments to a row of the log.
 //
-// Order: room for the intent in process memory, id, idempotency key, row, intent. Whatever fails on
-// the way fails the statement, and the transaction takes back what was written.
+// Order: room for the intent in process memory, id, idempotency key, room in the queue, row,
+// intent. So a duplicate takes no room. Whatever fails on the way fails the statement, and the
+// transaction takes back what was written.
 #include "produce/submit.hpp"
 
 #include "core/hash.hpp"
 #include "core/transaction.hpp"
 #include "pg/datum.hpp"
 #include "pg/memory.hpp"
+#include "produce/room.hpp"
 #include "runtime/session.hpp"
 #include "store/idempotency.hpp"
 
@@ -113,13 +115,18 @@ store::NewJob new_job(const Target& target, const JobArguments& arguments, core:
   return job;
 }
 
-void append(const Target& target, const store::NewJob* jobs, int n) {
+void append(Target target, const store::NewJob* jobs, int n) {
+  const TakenRoom room = take_room(&target, n);
   core::JobRow one;
   core::JobRow* const rows = n == 1 ? &one : pg::allocate<core::JobRow>(static_cast<Size>(n));
   store::insert_jobs(jobs, n, rows);
   core::Transaction& transaction = runtime::transaction();
   const int level = runtime::level();
-  for (int i = 0; i < n; i++) transaction.note_enqueue(level, target.slot, rows[i]);
+  for (int i = 0; i < n; i++) {
+    rows[i].has_room = room.taken;
+    transaction.note_enqueue(level, target.slot, rows[i]);
+  }
+  if (room.taken) transaction.use_room(room.action);
   if (rows != &one) pfree(rows);
 }
 

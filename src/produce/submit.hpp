@@ -47,8 +47,9 @@ void check_payload(const Target& target, Datum payload);
 store::NewJob new_job(const Target& target, const JobArguments& arguments, core::JobId id,
                       TimestampTz now);
 
-// Writes the rows and notes them for the end of the transaction, which has room for them.
-void append(const Target& target, const store::NewJob* jobs, int n);
+// Takes room for the rows in the queue, writes them and notes them for the end of the transaction,
+// which has room for them and one action more.
+void append(Target target, const store::NewJob* jobs, int n);
 
 struct Submitted {
   core::JobId job_id;

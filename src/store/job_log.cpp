@@ -129,6 +129,8 @@ void fill_row(const NewJob& job, uint8 segment, const ItemPointerData& place, co
   row->max_attempts = static_cast<uint16>(job.max_attempts);
   row->attempts = 0;
   row->expires_at = job.has_expires_at ? core::expiry_seconds(job.expires_at) : 0;
+  row->has_room = false;
+  row->enqueued_at = job.enqueued_at;
 }
 
 // --- segments -----------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ Value value_at(const char* place) {
 }
 
 /* Where the never-null columns of a job lie, and where the others begin. */
+constexpr int kEnqueuedAtPlace = 8;
 constexpr int kTopicPlace = 16;
 constexpr int kKeyHashPlace = 20;
 constexpr int kPriorityPlace = 24;
@@ -100,6 +101,8 @@ void decode_job(const HeapTupleData& row, uint8 segment, core::StoredJob* job) {
   job->row.priority = static_cast<uint8>(Max(0, Min(priority, core::kLowestPriority)));
   job->row.max_attempts = static_cast<uint16>(Max(max_attempts, 0));
   job->row.attempts = 0;
+  job->row.has_room = false;
+  job->row.enqueued_at = value_at<int64>(data + kEnqueuedAtPlace);
   job->topic = value_at<int32>(data + kTopicPlace);
   job->expires_at = expires_at;
 }

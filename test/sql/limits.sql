@@ -1,4 +1,4 @@
--- Limits of what a queue takes: sizes of payloads and headers.
+-- Limits of what a queue takes: sizes of payloads and headers, number of jobs; and the figures of a queue.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS durable_work;
 RESET client_min_messages;
@@ -59,3 +59,110 @@ ALTER SYSTEM SET durable_work.max_headers = 0;
 ALTER SYSTEM SET durable_work.max_headers = '65 MB';
 
 SELECT durable_work.drop_queue('limits_small', force => true);
+
+-- Number of jobs: max_length --------------------------------------------------------------------------------------------
+SELECT durable_work.create_queue('limits_full', max_length => 3);
+CREATE FUNCTION pg_temp.figures() RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT format('%s ready, %s delayed, %s processing, %s spilled: %s; %s dead', ready, delayed, processing, spilled, unfinished, dead_letter)
+    FROM durable_work.queue_stats WHERE queue = 'limits_full' $$;
+SELECT pg_temp.figures();
+SELECT count(*) FROM durable_work.enqueue_many('limits_full', '{1, 2}', idempotency_keys => '{one, NULL}');
+SELECT inserted FROM durable_work.enqueue('limits_full', '3', delay => '1 h');
+SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_full', '4')$$);
+SELECT pg_temp.refusal($$SELECT durable_work.enqueue_many('limits_full', '{4, 5}')$$);
+SELECT pg_temp.refusal($$INSERT INTO durable_work.inbox (queue, payload) VALUES ('limits_full', '4')$$);
+COPY durable_work.inbox (queue, payload) FROM stdin;
+limits_full	4
+\.
+SELECT pg_temp.figures();
+-- a duplicate takes no room, and a new key that finds none is not taken
+SELECT inserted FROM durable_work.enqueue('limits_full', '1', idempotency_key => 'one');
+SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_full', '4', idempotency_key => 'four')$$);
+
+-- a job in work counts, and makes room when its end commits
+SELECT job_id AS job, lease_token AS token FROM durable_work.claim('limits_full', 'limits', 1) \gset
+SELECT pg_temp.figures();
+SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_full', '4')$$) ~ '^DW005' AS full;
+BEGIN;
+SELECT durable_work.complete(:job, :token);
+SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_full', '4')$$) ~ '^DW005' AS full;
+COMMIT;
+SELECT pg_temp.figures();
+SELECT inserted FROM durable_work.enqueue('limits_full', '4', idempotency_key => 'four');
+
+-- a cancelled job, a dead letter and a failed attempt
+SELECT job_id AS job, lease_token AS token FROM durable_work.claim('limits_full', 'limits', 1) \gset
+SELECT durable_work.fail(:job, :token, retry_in => '1 h');
+SELECT pg_temp.figures();
+SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_full', '5')$$) ~ '^DW005' AS full;
+SELECT durable_work.cancel(:job);
+SELECT job_id AS job, lease_token AS token FROM durable_work.claim('limits_full', 'limits', 1) \gset
+SELECT durable_work.reject(:job, :token, 'no');
+SELECT pg_temp.figures();
+SELECT count(*) FROM durable_work.enqueue_many('limits_full', '{5, 6}');
+SELECT job_id AS job, lease_token AS token FROM durable_work.claim('limits_full', 'limits', 1) \gset
+SELECT durable_work.cancel(:job);
+SELECT pg_temp.figures();
+
+-- what an open transaction enqueues counts at once, and not any more when it is taken back
+BEGIN;
+SELECT inserted FROM durable_work.enqueue('limits_full', '7');
+SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_full', '8')$$);
+ROLLBACK;
+BEGIN;
+SAVEPOINT a;
+SELECT inserted FROM durable_work.enqueue('limits_full', '7');
+ROLLBACK TO a;
+SELECT inserted FROM durable_work.enqueue('limits_full', '7');
+SAVEPOINT b;
+SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_full', '8')$$) ~ '^DW005' AS full;
+RELEASE b;
+ROLLBACK TO a;
+SAVEPOINT c;
+SELECT inserted FROM durable_work.enqueue('limits_full', '7');
+RELEASE c;
+SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_full', '8')$$) ~ '^DW005' AS full;
+COMMIT;
+SELECT pg_temp.figures();
+-- a statement that fails after it has taken room gives it back
+SELECT job_id AS job, lease_token AS token FROM durable_work.claim('limits_full', 'limits', 1) \gset
+SELECT durable_work.complete(:job, :token);
+SELECT pg_temp.refusal($$SELECT 1 / (job_id - job_id) FROM durable_work.enqueue('limits_full', '8')$$);
+SELECT inserted FROM durable_work.enqueue('limits_full', '8');
+
+-- the limit changes when the change commits; what is there stays
+SELECT durable_work.alter_queue('limits_full', max_length => 2);
+SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_full', '9')$$);
+SELECT durable_work.alter_queue('limits_full', max_length => 4);
+SELECT inserted FROM durable_work.enqueue('limits_full', '9');
+SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_full', '10')$$) ~ '^DW005' AS full;
+SELECT durable_work.alter_queue('limits_full', max_length => 0);
+SELECT count(*) FROM durable_work.enqueue_many('limits_full', '{10, 11, 12}');
+SELECT durable_work.alter_queue('limits_full', max_length => 8);
+SELECT inserted FROM durable_work.enqueue('limits_full', '13');
+SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_full', '14')$$) ~ '^DW005' AS full;
+SELECT pg_temp.figures();
+
+-- a queue that is made and filled in one transaction
+BEGIN;
+SELECT durable_work.create_queue('limits_new', max_length => 2);
+SELECT count(*) FROM durable_work.enqueue_many('limits_new', '{1, 2}');
+SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_new', '3')$$) ~ '^DW005' AS full;
+COMMIT;
+SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_new', '3')$$) ~ '^DW005' AS full;
+SELECT unfinished FROM durable_work.queue_stats WHERE queue = 'limits_new';
+
+-- dead letters of another queue are not refused
+SELECT durable_work.create_queue('limits_source', dead_letter_queue => 'limits_new');
+SELECT inserted FROM durable_work.enqueue('limits_source', '1');
+SELECT job_id AS job, lease_token AS token FROM durable_work.claim('limits_source', 'limits', 1) \gset
+SELECT durable_work.reject(:job, :token, 'no');
+SELECT unfinished FROM durable_work.queue_stats WHERE queue = 'limits_new';
+
+-- figures since the server started
+SELECT enqueued, claimed, completed, failed, expired, dead_lettered, cancelled, oldest_due_age BETWEEN '0' AND '5 min' AS age
+FROM durable_work.queue_stats WHERE queue = 'limits_full';
+SELECT oldest_due_age FROM durable_work.queue_stats WHERE queue = 'limits_source';
+
+SELECT durable_work.drop_queue('limits_full', force => true), durable_work.drop_queue('limits_source', force => true);
+SELECT durable_work.drop_queue('limits_new', force => true);

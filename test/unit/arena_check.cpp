@@ -162,6 +162,9 @@ class Check {
   void check_entries() {
     std::vector<std::uint32_t> residents(kMostQueues);
     std::vector<std::uint32_t> pending_later(kMostQueues);
+    std::vector<std::uint32_t> deciding(kMostQueues);
+    std::vector<std::uint32_t> cancelled(kMostQueues);
+    std::vector<std::int64_t> leaving(kMostQueues);
     for (Index i = 0; i < arena_.capacity; i++) {
       const Entry& e = arena_.entries[i];
       const bool is_free = e.state == EntryState::free;
@@ -182,11 +185,27 @@ class Check {
         fault("entry {} of state {} has no worker", i, static_cast<int>(e.state));
       if (!is_free) residents[e.queue]++;
       if (e.state == EntryState::pending && e.later != 0) pending_later[e.queue]++;
+      if (is_free) continue;
+      if (e.state != EntryState::completing && (e.deciding != 0 || e.leaving != 0))
+        fault("entry {} of state {} is marked as being decided", i, static_cast<int>(e.state));
+      deciding[e.queue] += e.deciding;
+      leaving[e.queue] += e.leaving;
+      cancelled[e.queue] += e.state == EntryState::cancelled ? 1 : 0;
     }
     for (Index i = 0; i < kMostQueues; i++) {
       if (residents[i] != arena_.queues[i].resident)
         fault("queue {}: {} entries, {} counted resident", i, residents[i],
               arena_.queues[i].resident);
+      const Queue& q = arena_.queues[i];
+      if (q.state != QueueState::free &&
+          (q.deciding != deciding[i] || q.cancelled != cancelled[i] ||
+           q.length.leaving != leaving[i]))
+        fault(
+            "queue {}: {} being decided, {} leaving, {} cancelled under their holders; counted {}, "
+            "{}, {}",
+            i, deciding[i], leaving[i], cancelled[i], q.deciding, q.length.leaving, q.cancelled);
+      if (q.state != QueueState::free && q.length.reserved < 0)
+        fault("queue {}: less than no room is reserved", i);
       if (arena_.queues[i].state != QueueState::free &&
           pending_later[i] != arena_.queues[i].pending_later)
         fault("queue {}: {} entries are pending and due later, {} are counted", i, pending_later[i],

@@ -278,7 +278,7 @@ TEST_F(Cancel, APlaceholderOfAnUnknownQueueIsRefused) {
 TEST_F(Cancel, AFilledPlaceholderThatCommitsIsGone) {
   EntryRef busy{};
   d().add_placeholder(database_, 1, 5, &busy);
-  ASSERT_TRUE(d().fill_placeholder(busy, row_of(1, 5), &decided_));
+  ASSERT_TRUE(d().fill_placeholder(busy, row_of(1, 5), true, &decided_));
   commit(Decision::finish);
   EXPECT_EQ(figures(1).resident, 0U);
 }
@@ -288,7 +288,7 @@ TEST_F(Cancel, AFilledPlaceholderThatRollsBackWaits) {
   d().add_placeholder(database_, 1, 5, &busy);
   JobRow row = row_of(1, 5);
   row.attempts = 3;
-  ASSERT_TRUE(d().fill_placeholder(busy, row, &decided_));
+  ASSERT_TRUE(d().fill_placeholder(busy, row, true, &decided_));
   abort();
   EXPECT_EQ(claim_one(1).attempt, 4);
 }

@@ -97,7 +97,7 @@ TEST_F(Incarnation, ADroppedPlaceholderHitsNoSuccessor) {
   ASSERT_EQ(successor.entry, old.entry);
   d().drop_placeholder(old);
   Decided decided{};
-  EXPECT_FALSE(d().fill_placeholder(old, row_of(1, 1), &decided));
+  EXPECT_FALSE(d().fill_placeholder(old, row_of(1, 1), true, &decided));
   EXPECT_EQ(state_of(2), EntryState::busy);
 }
 

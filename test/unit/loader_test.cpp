@@ -507,7 +507,7 @@ TEST_F(Load, APlaceholderThatDecidesKeepsItsJobFromBeingLoaded) {
   EntryRef busy{};
   d().add_placeholder(database_, 1, 1, &busy);
   Decided decided{};
-  ASSERT_TRUE(d().fill_placeholder(busy, row, &decided));
+  ASSERT_TRUE(d().fill_placeholder(busy, row, true, &decided));
   load();
   EXPECT_TRUE(claim(1).empty());
   log_outcome(OutcomeKind::cancelled, row, 0);

@@ -71,6 +71,7 @@ void World::begin(int session) {
   Session& self = s(session);
   self.xids = {log_.begin()};
   self.number++;
+  self.rooms.clear();
   self.stage = Stage::open;
   note("begin", "session {}", session);
 }
@@ -81,6 +82,13 @@ void World::enqueue(int session) {
   if (queue == 0) return;
   const std::uint64_t jobs = chance(10) ? 1 + draw(12) : 1;
   self.transaction.reserve(jobs);
+  const Index slot = slot_index(queue);
+  std::size_t room = 0;
+  if (settings_.max_length != 0) {
+    /* Without a slot it waits for one. */
+    if (slot == kNone || !take_room(session, d().queue_ref(slot), jobs, &room)) return;
+    if (statement_fails(session)) return;
+  }
   for (std::uint64_t i = 0; i < jobs; i++) {
     JobRow row = row_of(queue, next_id_++);
     give_job_id(row.id);
@@ -95,6 +103,7 @@ void World::enqueue(int session) {
                          static_cast<Micros>(draw(static_cast<std::uint64_t>(settings_.horizon))));
     row.segment = static_cast<std::uint8_t>(row.id / 150 % kSegments);
     if (row.due > platform().wall + settings_.horizon) row.segment = kParkedSegment;
+    row.has_room = settings_.max_length != 0;
     log_.insert_job(self.xid(), self.writer, queue, &row);
     std::uint32_t& tail = d().arena().databases[database_].tail_block[row.segment];
     tail = std::max(tail, row.block);
@@ -114,6 +123,55 @@ void World::enqueue(int session) {
     note("enqueue", "session {} job {} of queue {} on page {}:{}, level {}", session, row.id, queue,
          row.segment, row.block, self.level());
   }
+  if (settings_.max_length != 0) self.transaction.use_room(room);
+}
+
+bool World::take_room(int session, QueueRef slot, std::uint64_t jobs, std::size_t* room) {
+  Session& self = s(session);
+  self.rooms.push_back(slot);
+  if (settings_.drop_oldest) {
+    *room = self.transaction.begin_room(self.level(), slot);
+    return exchange_room(session, jobs, *room);
+  }
+  RoomFigures figures{};
+  const Room answer = self.transaction.reserve_room(
+      self.level(), slot, static_cast<std::uint32_t>(jobs), &figures, room);
+  if (answer == Room::unlimited) throw Violation("a limit was forgotten");
+  note(answer == Room::full ? "queue full" : "room", "session {}: {} of {}, {} reserved", session,
+       figures.unfinished, figures.max_length, figures.reserved);
+  return answer == Room::granted;
+}
+
+bool World::exchange_room(int session, std::uint64_t jobs, std::size_t room) {
+  Session& self = s(session);
+  for (std::uint64_t i = 0; i < jobs; i++) {
+    RoomFigures figures{};
+    Decided decided{};
+    std::size_t action = 0;
+    self.transaction.reserve(2);
+    const Room answer =
+        self.transaction.exchange_room(self.level(), room, &figures, &decided, &action);
+    if (answer == Room::unlimited) throw Violation("a limit was forgotten");
+    if (answer == Room::exchanged) {
+      const JobKey key{decided.queue_id, decided.id};
+      note("dropped for a new one", "session {} job {} of queue {}", session, key.id, key.queue);
+      ModelJob& job = reference_.job(key);
+      if (job.flux == kNobody && !job.gone && (job.held || job.decider != kNobody || job.finished))
+        throw Violation("a job was dropped that somebody has");
+      job.decider = session;
+      self.effects.push_back(Effect{EffectKind::decided, self.level(), key, decided.token, false,
+                                    Decision::retry, OutcomeKind::claimed, 0, decided.attempts,
+                                    false});
+      note_outcome(session, decided, action, Decision::finish, OutcomeKind::dead_lettered,
+                   decided.attempts, 0);
+    } else if (answer != Room::granted) {
+      if (answer == Room::full) note("queue full", "session {}", session);
+      /* The error takes back what was dropped so far. */
+      fail_statement(session);
+      return false;
+    }
+  }
+  return true;
 }
 
 std::uint32_t World::pop(int session, Index queue, Micros lease, ClaimedJob* jobs, std::uint32_t n,

@@ -89,11 +89,27 @@ TEST(Model, NoJobIsLostRepeatedOrHeldTwice) {
     RecordProperty(std::string(what), std::to_string(count));
   if (only != 0 || runs < kRuns || steps < kSteps) return;
   /* A run that reaches nothing proves nothing. */
-  for (const char* what :
-       {"quarantine", "statement failed", "placeholder filled", "placeholder dropped", "expires",
-        "overdue", "killed", "listed again", "waited for", "forgotten", "store failed", "restart",
-        "reload", "savepoint rolled back", "queue created", "queue dropped", "queue gone",
-        "queue removed late"})
+  for (const char* what : {"quarantine",
+                           "statement failed",
+                           "placeholder filled",
+                           "placeholder dropped",
+                           "expires",
+                           "overdue",
+                           "killed",
+                           "listed again",
+                           "waited for",
+                           "forgotten",
+                           "store failed",
+                           "restart",
+                           "reload",
+                           "savepoint rolled back",
+                           "queue created",
+                           "queue dropped",
+                           "queue gone",
+                           "queue removed late",
+                           "queue full",
+                           "length checked",
+                           "dropped for a new one"})
     EXPECT_GT(happened[what], 50U) << what;
   std::uint64_t operations = 0;
   for (const char* what : kOperations) operations += happened[what];

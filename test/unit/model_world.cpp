@@ -27,6 +27,9 @@ World::World(std::uint64_t seed, bool traced) : engine_(seed * 7919 + 1), traced
   settings_.backoff = static_cast<Micros>(draw(3)) * kSecond;
   settings_.horizon = chance(50) ? 4 * kSecond : 40 * kSecond;
   settings_.backlog = chance(30) ? static_cast<int>(draw(500)) : 0;
+  settings_.max_length = chance(40) ? static_cast<int>(1 + draw(40)) : 0;
+  if (settings_.max_length != 0) settings_.backlog = 0;
+  settings_.drop_oldest = chance(50);
   settings_.errors = chance(60);
   settings_.restarts = chance(30);
   settings_.queues_come_and_go = chance(60);
@@ -67,11 +70,11 @@ std::string World::description() const {
   return fmt::format(
       "{} entries, {} rows a page, {} sessions, {} queues, {} attempts, lease {} s, backoff {} s, "
       "horizon {} s, "
-      "backlog {}, errors {}, restarts {}, queues come and go {}",
+      "backlog {}, at most {}, drop oldest {}, errors {}, restarts {}, queues come and go {}",
       settings_.entries, settings_.rows_a_page, settings_.sessions, settings_.queues,
       settings_.most_attempts, settings_.lease / kSecond, settings_.backoff / kSecond,
-      settings_.horizon / kSecond, settings_.backlog, settings_.errors, settings_.restarts,
-      settings_.queues_come_and_go);
+      settings_.horizon / kSecond, settings_.backlog, settings_.max_length, settings_.drop_oldest,
+      settings_.errors, settings_.restarts, settings_.queues_come_and_go);
 }
 
 void World::start_server() {
@@ -146,6 +149,7 @@ void World::step() {
   if (!violation_.empty()) throw Violation(violation_);
   ask_about_unknown();
   check_lengths();
+  check_rooms();
   if (steps_ % 8 == 0) check_residents();
   if (steps_ % 64 == 0) check_all();
 }
@@ -212,6 +216,28 @@ void World::count() {
     while (census_->step(chance(50) ? 0 : kMinute) && chance(60)) {
     }
   });
+}
+
+/* Never more jobs than a queue takes, whenever somebody looks; and room that nobody uses comes
+ * back.
+ */
+void World::check_rooms() {
+  if (settings_.max_length == 0) return;
+  for (const auto& [queue, unfinished] : reference_.unfinished) {
+    if (unfinished > settings_.max_length && !queues_.at(queue).gone)
+      throw Violation(fmt::format("queue {} has {} unfinished jobs", queue, unfinished));
+  }
+  for (const Queue* const q : slots()) {
+    const auto index = static_cast<Index>(q - d().arena().queues);
+    bool used = false;
+    for (const Session& session : sessions_) {
+      for (const QueueRef ref : session.rooms)
+        used = used || (session.stage != Stage::idle && ref.queue == index);
+    }
+    if (!used && q->length.reserved != 0)
+      throw Violation(
+          fmt::format("queue {}: room for {} jobs was not given back", q->id, q->length.reserved));
+  }
 }
 
 /* Exact whenever it is known and no commit is between its record and its callback. */

@@ -56,6 +56,8 @@ class World {
     Micros backoff;
     Micros horizon;
     int backlog;
+    int max_length; /* 0: none */
+    bool drop_oldest;
     bool errors;
     bool restarts;
     bool queues_come_and_go;
@@ -83,6 +85,8 @@ class World {
     std::vector<Xid> xids;    /* one for each level */
     std::uint32_t number = 0; /* of its transaction */
     std::vector<Effect> effects;
+    /* Slots that it took room in since it began. */
+    std::vector<QueueRef> rooms;
     bool cancels = false; /* what it began last on a job that is not leased: cancel or reschedule */
     /* A change that has placed its placeholder and not yet read the log. */
     bool has_placeholder = false;
@@ -127,6 +131,7 @@ class World {
   void count();
   void give_job_id(JobId id);
   void check_lengths();
+  void check_rooms();
   void sweep();
   void walk();
   void replace_housekeeper();
@@ -164,6 +169,8 @@ class World {
   void act_open(int session);
   void begin(int session);
   void enqueue(int session);
+  bool take_room(int session, QueueRef slot, std::uint64_t jobs, std::size_t* room);
+  bool exchange_room(int session, std::uint64_t jobs, std::size_t room);
   void claim(int session, QueueId queue, std::uint32_t n);
   std::uint32_t pop(int session, Index queue, Micros lease, ClaimedJob* jobs, std::uint32_t n,
                     bool remembered);

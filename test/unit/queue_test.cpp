@@ -148,7 +148,7 @@ TEST_F(Removal, MakesEveryLateCallHarmless) {
   EntryRef refused{};
   d().link_pending(gone_, &pointer, &refused, 1);
   EXPECT_EQ(refused.entry, kNone);
-  EXPECT_FALSE(d().fill_placeholder(busy, pending_row, &completing));
+  EXPECT_FALSE(d().fill_placeholder(busy, pending_row, true, &completing));
   d().remove_queue(gone_);
 
   EXPECT_EQ(figures(2).ready, 64U);
