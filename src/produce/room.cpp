@@ -23,12 +23,27 @@ const char* name_of(const Target& target) {
   return queue != nullptr ? queue->name : "";
 }
 
+// What the dispatcher goes by, read without the lock; 0: any number.
+int64 limit_of(core::QueueRef slot) {
+  core::Queue& queue = runtime::dispatcher().arena().queues[slot.queue];
+  return std::atomic_ref<std::int64_t>(queue.options.max_length).load(std::memory_order_relaxed);
+}
+
+bool drops_oldest(core::QueueRef slot) {
+  core::Queue& queue = runtime::dispatcher().arena().queues[slot.queue];
+  return std::atomic_ref<bool>(queue.options.drop_oldest).load(std::memory_order_relaxed);
+}
+
 [[noreturn]] void raise_full(const Target& target, int n, const core::RoomFigures& figures) {
-  pg::raise(
-      DW_QUEUE_FULL, psprintf("queue \"%s\" is full", name_of(target)),
+  const char* const detail =
       psprintf("It takes " INT64_FORMAT " unfinished jobs and has " INT64_FORMAT
-               "; open transactions add " INT64_FORMAT ", this call would add %d.",
-               figures.max_length, figures.unfinished, figures.reserved, n),
+               "; open transactions add " INT64_FORMAT ", this call would add %d.%s",
+               figures.max_length, figures.unfinished, figures.reserved, n,
+               drops_oldest(target.slot) && n <= figures.max_length
+                   ? " No job that waits in memory can go for it."
+                   : "");
+  pg::raise(
+      DW_QUEUE_FULL, psprintf("queue \"%s\" is full", name_of(target)), detail,
       "Try again when jobs have finished, or raise max_length with durable_work.alter_queue.");
 }
 
@@ -39,17 +54,6 @@ const char* name_of(const Target& target) {
                "server; the call waited %ld seconds.",
                kLongestWait / 1000),
       "Try again in a moment.");
-}
-
-// What the dispatcher goes by, read without the lock; 0: any number.
-int64 limit_of(core::QueueRef slot) {
-  core::Queue& queue = runtime::dispatcher().arena().queues[slot.queue];
-  return std::atomic_ref<std::int64_t>(queue.options.max_length).load(std::memory_order_relaxed);
-}
-
-bool drops_oldest(core::QueueRef slot) {
-  core::Queue& queue = runtime::dispatcher().arena().queues[slot.queue];
-  return std::atomic_ref<bool>(queue.options.drop_oldest).load(std::memory_order_relaxed);
 }
 
 void find_slot(Target* target) {

@@ -159,10 +159,46 @@ SELECT job_id AS job, lease_token AS token FROM durable_work.claim('limits_sourc
 SELECT durable_work.reject(:job, :token, 'no');
 SELECT unfinished FROM durable_work.queue_stats WHERE queue = 'limits_new';
 
+-- overflow => 'drop_oldest': the oldest waiting job goes -------------------------------------------------------------------
+SELECT durable_work.create_queue('limits_ring', max_length => 3, overflow => 'drop_oldest', dead_letter_queue => 'limits_source');
+CREATE FUNCTION pg_temp.ring() RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT format('%s %s', payload, status) FROM durable_work.inbox WHERE queue = 'limits_ring' ORDER BY id $$;
+SELECT count(*) FROM durable_work.enqueue_many('limits_ring', '{1, 2, 3}', priorities => '{9, 0, 5}');
+SELECT inserted FROM durable_work.enqueue('limits_ring', '4', delay => '10 min');
+SELECT pg_temp.ring();
+SELECT payload, attempts, reason, history - 'at' FROM (SELECT payload, attempts, reason, history->0 AS history FROM durable_work.dead_letters WHERE queue = 'limits_ring') AS dead;
+SELECT payload, headers->'dead_letter'->>'reason' AS reason FROM durable_work.inbox WHERE queue = 'limits_source' AND payload = '1' AND headers IS NOT NULL;
+SELECT ready, delayed + spilled AS later, processing, unfinished, dead_letter, dead_lettered FROM durable_work.queue_stats WHERE queue = 'limits_ring';
+-- a job in work stays, the ready ones go first, then the delayed one
+SELECT payload FROM durable_work.claim('limits_ring', 'limits', 1);
+SELECT inserted FROM durable_work.enqueue('limits_ring', '5', delay => '1 min');
+SELECT pg_temp.ring();
+-- nothing changes when the transaction is taken back
+BEGIN;
+SELECT count(*) FROM durable_work.enqueue_many('limits_ring', '{6, 7}');
+ROLLBACK;
+SELECT pg_temp.ring();
+SELECT unfinished FROM durable_work.queue_stats WHERE queue = 'limits_ring';
+BEGIN;
+SAVEPOINT a;
+SELECT inserted FROM durable_work.enqueue('limits_ring', '6');
+ROLLBACK TO a;
+SELECT inserted FROM durable_work.enqueue('limits_ring', '7');
+COMMIT;
+SELECT pg_temp.ring();
+-- what an open transaction enqueued does not go, and what it holds cannot
+BEGIN;
+SELECT inserted FROM durable_work.enqueue('limits_ring', '8');
+SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_ring', '9')$$);
+COMMIT;
+SELECT pg_temp.refusal($$SELECT durable_work.enqueue_many('limits_ring', '{1, 2, 3, 4}')$$);
+SELECT pg_temp.ring();
+
 -- figures since the server started
 SELECT enqueued, claimed, completed, failed, expired, dead_lettered, cancelled, oldest_due_age BETWEEN '0' AND '5 min' AS age
 FROM durable_work.queue_stats WHERE queue = 'limits_full';
-SELECT oldest_due_age FROM durable_work.queue_stats WHERE queue = 'limits_source';
+SELECT bool_and((oldest_due_age IS NULL) = (ready = 0)) AS age_of_ready FROM durable_work.queue_stats;
 
-SELECT durable_work.drop_queue('limits_full', force => true), durable_work.drop_queue('limits_source', force => true);
+SELECT durable_work.drop_queue('limits_ring', force => true), durable_work.drop_queue('limits_full', force => true);
+SELECT durable_work.drop_queue('limits_source', force => true);
 SELECT durable_work.drop_queue('limits_new', force => true);
