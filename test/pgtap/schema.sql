@@ -1,14 +1,14 @@
 -- The public objects are exactly those of the reference, with their columns, arguments and defaults; each is
 -- commented, and nobody but the owner may use any of them.
 BEGIN;
-SELECT plan(46);
+SELECT plan(47);
 
 SELECT has_schema('durable_work');
 SELECT is((SELECT nspname::text FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace WHERE extname = 'durable_work'), 'durable_work', 'the extension lives there');
 SELECT is((SELECT extrelocatable FROM pg_extension WHERE extname = 'durable_work'), false, 'the extension cannot be moved');
 SELECT is((SELECT superuser FROM pg_available_extension_versions WHERE name = 'durable_work' AND installed), true, 'and only a superuser creates it');
 
-SELECT views_are('durable_work', ARRAY['queues', 'inbox', 'leases', 'dead_letters', 'attempts', 'segments']);
+SELECT views_are('durable_work', ARRAY['queues', 'inbox', 'leases', 'dead_letters', 'attempts', 'segments', 'queue_stats']);
 SELECT tables_are('durable_work', ARRAY['topic', 'queue', 'epoch', 'parked', 'parked_outcome', 'idempotency', 'dead_letter', 'handled', 'fence_token']
     || ARRAY(SELECT 'job_' || n FROM generate_series(0, 7) n) || ARRAY(SELECT 'outcome_' || n FROM generate_series(0, 7) n));
 SELECT has_sequence('durable_work', 'job_id_seq', 'job ids have a sequence');
@@ -27,6 +27,10 @@ SELECT results_eq($$SELECT pg_temp.columns_of('inbox')$$, ARRAY['id bigint', 'qu
     'payload jsonb', 'headers jsonb', 'idempotency_key text', 'status text', 'available_at timestamp with time zone', 'created_at timestamp with time zone',
     'expires_at timestamp with time zone', 'completed_at timestamp with time zone', 'result jsonb', 'claimed_by text', 'lease_expires_at timestamp with time zone',
     'lease_generation bigint', 'attempts integer', 'max_attempts integer', 'last_error jsonb'], 'columns of inbox');
+SELECT results_eq($$SELECT pg_temp.columns_of('queue_stats')$$, ARRAY['queue text', 'ready bigint', 'delayed bigint', 'processing bigint', 'spilled bigint',
+    'dead_letter bigint', 'oldest_due_age interval', 'enqueued bigint', 'claimed bigint', 'completed bigint', 'failed bigint', 'expired bigint',
+    'dead_lettered bigint', 'cancelled bigint', 'unfinished bigint'],
+    'columns of queue_stats');
 SELECT results_eq($$SELECT pg_temp.columns_of('leases')$$, ARRAY['queue text', 'job_id bigint', 'worker text', 'lease_token bigint', 'attempt integer',
     'leased_at timestamp with time zone', 'lease_expires_at timestamp with time zone'], 'columns of leases');
 SELECT results_eq($$SELECT pg_temp.columns_of('dead_letters')$$, ARRAY['job_id bigint', 'queue text', 'partition_key text', 'payload jsonb', 'headers jsonb',
@@ -80,7 +84,7 @@ SELECT set_eq('SELECT name, arguments FROM found WHERE name IN (SELECT name FROM
 SELECT is_empty($$SELECT name, f.result, w.result FROM found f JOIN wanted w USING (name, arguments) WHERE w.result IS NOT NULL AND f.result IS DISTINCT FROM w.result$$,
     'what they return');
 SELECT set_eq('SELECT DISTINCT name FROM found', $$SELECT name FROM wanted
-    UNION VALUES ('inbox_insert'), ('job_state'), ('live_leases'), ('log_slots'), ('outcome_members'), ('attach_database'), ('library_version'), ('rows_arrived')$$,
+    UNION VALUES ('inbox_insert'), ('job_state'), ('live_leases'), ('queue_figures'), ('log_slots'), ('outcome_members'), ('attach_database'), ('library_version'), ('rows_arrived')$$,
     'there is no other function');
 -- Columns of what comes back, whether they are OUT arguments or those of a row type.
 CREATE FUNCTION pg_temp.result_of(wanted text) RETURNS SETOF text LANGUAGE sql AS $$
