@@ -91,8 +91,10 @@ bool Dispatcher::queue_waits(Index index, QueueId id, QueueWaits* out) noexcept 
     out->waiters = q.waiter_count;
     out->last_claim = q.last_claim;
     out->counted = q.length.known != 0;
+    const std::int64_t in_memory =
+        std::int64_t{q.ready_count} + q.delayed_count + q.deciding + q.leased_count - q.cancelled;
     const std::int64_t unfinished = q.length.before + q.length.since;
-    out->on_disk = std::max<std::int64_t>(0, unfinished - q.resident + tombstones);
+    out->on_disk = std::max<std::int64_t>(0, unfinished - in_memory);
   }
   count_delayed(index, id, out);
   count_leased(index, id, out);
