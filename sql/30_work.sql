@@ -222,6 +222,17 @@ REVOKE ALL ON FUNCTION durable_work.heartbeat(text, interval, bigint) FROM PUBLI
 COMMENT ON FUNCTION durable_work.heartbeat(text, interval, bigint) IS
 'Extends every lease that was taken with this worker name and instance (null: without one), as extend_lease does, and lists them by job_id. state: leased; cancelled: the job was cancelled, stop working on it; lost: the lease ran out. A job that is missing from the list is not held any more.';
 
+CREATE FUNCTION durable_work.set_progress(
+    job_id bigint,
+    lease_token bigint,
+    progress jsonb
+) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'durable_work_set_progress';
+REVOKE ALL ON FUNCTION durable_work.set_progress(bigint, bigint, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.set_progress(bigint, bigint, jsonb) IS
+'Says how far the job is; shown by the view leases and by explain_job at once, whatever becomes of the calling transaction. In memory only: at most 1000 bytes as jsonb, gone when the lease ends, and when more jobs report than there are places for (one for each 64 jobs that fit into memory, 16 to 1024) the one that was written longest ago. Raises DW001 when the lease is stale.';
+
 CREATE PROCEDURE durable_work.wait_for_work(
     queues text[],
     timeout interval
@@ -232,6 +243,19 @@ REVOKE ALL ON PROCEDURE durable_work.wait_for_work(text[], interval) FROM PUBLIC
 COMMENT ON PROCEDURE durable_work.wait_for_work(text[], interval) IS
 'Sleeps until one of the queues (1 to 64) has a due job, or for the timeout (at most durable_work.max_wait). It holds no snapshot meanwhile, and does not poll. Claim after it; there may be nothing left, if another worker was quicker.
 CALL it as a statement of its own: inside of a transaction block it raises 25001.';
+
+CREATE PROCEDURE durable_work.wait_for_job(
+    job_id bigint,
+    timeout interval,
+    INOUT status text DEFAULT NULL,
+    INOUT result jsonb DEFAULT NULL
+)
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'durable_work_wait_for_job';
+REVOKE ALL ON PROCEDURE durable_work.wait_for_job(bigint, interval, text, jsonb) FROM PUBLIC;
+COMMENT ON PROCEDURE durable_work.wait_for_job(bigint, interval, text, jsonb) IS
+'Sleeps until the job has ended, or for the timeout (at most durable_work.max_wait), and returns its status then and, if it was completed with one, its result. An ended job is completed, dead_letter or cancelled; pending and processing mean that the time was over. It holds no snapshot meanwhile, and does not poll. Leave status and result out, or give null for them.
+CALL it as a statement of its own: inside of a transaction block it raises 25001. Raises DW002 for an unknown job, also when its queue is dropped meanwhile.';
 
 CREATE FUNCTION durable_work.mark_handled(
     handler text,

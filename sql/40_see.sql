@@ -48,7 +48,8 @@ CREATE FUNCTION durable_work.live_leases(
     OUT lease_token bigint,
     OUT attempt integer,
     OUT leased_at timestamptz,
-    OUT lease_expires_at timestamptz
+    OUT lease_expires_at timestamptz,
+    OUT progress jsonb
 ) RETURNS SETOF record
 LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1000
 AS 'MODULE_PATHNAME', 'durable_work_live_leases';
@@ -141,10 +142,12 @@ WHERE tgrelid OPERATOR(pg_catalog.=) 'durable_work.inbox'::pg_catalog.regclass
 -- Leases, attempts, dead letters ---------------------------------------------------------------------------------------
 
 CREATE VIEW durable_work.leases AS
-SELECT lease.queue, lease.job_id, lease.worker, lease.lease_token, lease.attempt, lease.leased_at, lease.lease_expires_at
+SELECT lease.queue, lease.job_id, lease.worker, lease.lease_token, lease.attempt, lease.leased_at, lease.lease_expires_at,
+       lease.progress
 FROM durable_work.live_leases() AS lease;
 REVOKE ALL ON durable_work.leases FROM PUBLIC;
 COMMENT ON VIEW durable_work.leases IS 'Jobs that workers hold now, from shared memory; empty on a standby';
+COMMENT ON COLUMN durable_work.leases.progress IS 'What its worker has told by set_progress, as long as it is remembered';
 
 -- A completion does not store the number of its attempt: it is that of the claim, where claims are recorded, else one more
 -- than the highest that failed since the job was last redriven. A job that was moved to parked took its outcomes along.
@@ -234,7 +237,8 @@ RETURNS TABLE (
     max_attempts integer,
     next_action text,
     next_at timestamptz,
-    reason text
+    reason text,
+    progress jsonb
 )
 LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1
 AS 'MODULE_PATHNAME', 'durable_work_explain_job';

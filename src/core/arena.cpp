@@ -25,6 +25,12 @@ std::uint32_t request_count(std::uint32_t entries) noexcept {
   return requests;
 }
 
+std::uint32_t progress_slots(std::uint32_t entries) noexcept {
+  std::uint32_t slots = 16;
+  while (slots < entries / 64 && slots < 1024) slots *= 2;
+  return slots;
+}
+
 void create_queue_slot(Queue& queue) noexcept {
   new (&queue) Queue();
   queue.state = QueueState::free;
@@ -51,6 +57,22 @@ void create_requests(Arena* arena, char* place, std::uint32_t count) noexcept {
   arena->request_mask = count - 1;
 }
 
+/* As many buckets as slots. */
+void create_progress(Arena* arena, char* place, std::uint32_t count) noexcept {
+  arena->progress = reinterpret_cast<Progress*>(place);
+  arena->progress_buckets = reinterpret_cast<Index*>(place + padded(sizeof(Progress) * count));
+  for (std::uint32_t i = 0; i < count; i++) {
+    Progress* slot = new (&arena->progress[i]) Progress();
+    slot->worker = kNone;
+    slot->next_in_bucket = i + 1 < count ? i + 1 : kNone;
+    arena->progress_buckets[i] = kNone;
+  }
+  arena->first_free_progress = 0;
+  arena->oldest_progress = kNone;
+  arena->newest_progress = kNone;
+  arena->progress_mask = count - 1;
+}
+
 }  // namespace
 
 std::size_t arena_size(std::uint32_t entries, std::uint32_t waiters) noexcept {
@@ -58,7 +80,9 @@ std::size_t arena_size(std::uint32_t entries, std::uint32_t waiters) noexcept {
          padded(sizeof(Index) * std::size_t{bucket_count(entries)}) +
          padded(sizeof(Waiter) * std::size_t{waiters}) +
          padded(sizeof(Request) * std::size_t{request_count(entries)}) +
-         padded(sizeof(Index) * std::size_t{request_count(entries)});
+         padded(sizeof(Index) * std::size_t{request_count(entries)}) +
+         padded(sizeof(Progress) * std::size_t{progress_slots(entries)}) +
+         padded(sizeof(Index) * std::size_t{progress_slots(entries)});
 }
 
 Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters) noexcept {
@@ -73,6 +97,9 @@ Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters) 
   arena->waiters = reinterpret_cast<Waiter*>(place);
   place += padded(sizeof(Waiter) * std::size_t{waiters});
   create_requests(arena, place, request_count(entries));
+  place += padded(sizeof(Request) * request_count(entries)) +
+           padded(sizeof(Index) * request_count(entries));
+  create_progress(arena, place, progress_slots(entries));
 
   arena->capacity = entries;
   arena->bucket_mask = buckets - 1;
@@ -89,6 +116,7 @@ Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters) 
   for (std::uint32_t i = 0; i < waiters; i++) {
     Waiter* waiter = new (&arena->waiters[i]) Waiter();
     for (WaitLink& link : waiter->links) link.queue = kNone;
+    waiter->awaits_in = kNone;
   }
   for (Queue& queue : arena->queues) create_queue_slot(queue);
   for (Worker& worker : arena->workers) {
@@ -100,6 +128,7 @@ Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters) 
     database.state = DatabaseState::free;
     database.outcome_pages.clear();
     for (JobId& first : database.first_id) first = kNever;
+    for (Index& list : database.awaiting) list = kNone;
   }
   return arena;
 }

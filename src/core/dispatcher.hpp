@@ -130,6 +130,7 @@ struct LeaseRow {
   QueueId queue;
   std::uint16_t attempt;
   EntryState state;
+  Index holder; /* for see_progress() */
   char worker[kWorkerNameSize];
 };
 
@@ -144,6 +145,7 @@ struct ResidentRow {
   std::uint8_t segment; /* of the row it is known by */
   bool paused;
   Lapse lapsed; /* why it is about to end */
+  Index holder; /* for see_progress(); kNone: none */
   char worker[kWorkerNameSize];
 };
 
@@ -343,6 +345,24 @@ class Dispatcher {
   /* Wakes one waiter of each queue of the database that has due work; true if it did. */
   bool wake_idle(Index database) noexcept;
 
+  /* --- progress (progress.cpp) --- */
+  /* Remembers at most kMostProgressBytes for as long as the lease is held and the place is not
+   * needed for another; ok, stale or not_resident. */
+  Verdict set_progress(Index database, JobId id, Token token, const void* bytes,
+                       std::uint16_t length) noexcept;
+  /* The number of bytes; 0 when there is nothing. */
+  std::uint16_t see_progress(Index holder, Token token, void* out) const noexcept;
+
+  /* --- waiting for the end of a job (await.cpp) --- */
+  /* To be called before the log is read: from here the job's end sets awaited_ended() and wakes. */
+  void await_begin(Index waiter, Index database, JobId id) noexcept;
+  /* Before the log is read again. */
+  void await_again(Index waiter) noexcept;
+  [[nodiscard]] bool awaited_ended(Index waiter) const noexcept;
+  /* Does nothing for one that does not wait. */
+  void await_end(Index waiter) noexcept;
+  void wake_awaiting(Index database, JobId id) const noexcept;
+
   /* --- seeing (see.cpp) --- */
   bool see_job(Index database, QueueId queue, JobId id, ResidentRow* out) noexcept;
   /* See waits.hpp; false: the slot is not this queue's. */
@@ -420,6 +440,20 @@ class Dispatcher {
   /* Takes waiters off the queue's list, to be woken after the lock is let go. */
   std::uint32_t take_waiters(Index queue, Index* out, std::uint32_t n) noexcept;
   void unlink_wait(Index waiter, std::uint32_t k) noexcept;
+  static bool is_held(const Entry& e, Token token) noexcept;
+  [[nodiscard]] Index* progress_bucket(Token token) const noexcept;
+  [[nodiscard]] Index find_progress(Index worker, Token token) const noexcept;
+  void unlink_progress(Index slot) noexcept;
+  void append_progress(Index slot) noexcept;
+  void free_progress(Index slot) noexcept;
+  void write_progress(Index worker, Token token, const void* bytes, std::uint16_t length) noexcept;
+  void forget_progress(Index worker, Token token) noexcept;
+  [[nodiscard]] Index* awaiting_list(Index database, JobId id) const noexcept;
+  void note_end(QueueLock& hold, const Queue& q, JobId id) const noexcept;
+  std::uint32_t take_awaiting(Index database, Index list, JobId id, Index* out,
+                              std::uint32_t n) const noexcept;
+  void wake_list(Index database, Index list, JobId id) const noexcept;
+  void wake_all_awaiting(Index database) const noexcept;
   static void close_job_ids(Database* slot) noexcept;
   void set_deadline_timer(const Queue& q, Micros deadline) noexcept;
   void set_due_timer(const Queue& q, Micros due) noexcept;

@@ -291,6 +291,7 @@ void Dispatcher::leave_tree(Queue& q, Entry& e) noexcept {
 
 void Dispatcher::drop_lease_link(Entry& e) noexcept {
   leave_request(e.worker, e.token);
+  forget_progress(e.worker, e.token);
   const LeafLock leaf(*platform_, kWorkersLock);
   Worker& worker = arena_->workers[e.worker];
   if (e.previous_of_worker != kNone) {

@@ -10,6 +10,8 @@
  *   kArenaLock         free list, room accounting, database slots, queue slots' coming and going
  *   kWorkersLock       worker slots and the lists of leases that hang on them
  *   kRequestsLock      requests, their hash and lists, and the head of each worker's list of them
+ *   kAwaitingLock      the lists of processes that wait for the end of a job
+ *   kProgressLock      slots of progress, their hash and order
  *   kFirstStripeLock…  one for each stripe of the hash from job id to entry
  *   kFirstQueueLock…   one for each queue slot: the slot's fields, its trees, and every field of
  * its entries A process holds at most one queue lock. The others are leaves: they may be taken
@@ -40,13 +42,16 @@ constexpr std::uint32_t kMostQueues = 1024;
 constexpr std::uint32_t kMostWorkers = 4096;
 constexpr std::uint32_t kMostWaitedQueues = 64;
 constexpr std::uint32_t kHashStripes = 128;
+constexpr std::uint32_t kAwaitingLists = 64; /* as many as the mask has bits */
 constexpr std::size_t kWorkerNameSize = 128; /* bytes, with the final zero */
 constexpr std::size_t kQueueNameSize = 128;
 
 constexpr std::uint32_t kArenaLock = 0;
 constexpr std::uint32_t kWorkersLock = 1;
 constexpr std::uint32_t kRequestsLock = 2;
-constexpr std::uint32_t kFirstStripeLock = 3;
+constexpr std::uint32_t kAwaitingLock = 3;
+constexpr std::uint32_t kProgressLock = 4;
+constexpr std::uint32_t kFirstStripeLock = 5;
 constexpr std::uint32_t kFirstQueueLock = kFirstStripeLock + kHashStripes;
 constexpr std::uint32_t kLockCount = kFirstQueueLock + kMostQueues;
 
@@ -189,6 +194,8 @@ struct Worker {
   /* Its requests that leases are held of. Changes under kRequestsLock; whoever ends a lease looks
    * without it whether there is any. */
   std::atomic<Index> first_request;
+  /* Its leases with a slot of progress. Likewise, under kProgressLock. */
+  std::atomic<std::uint32_t> progress_count;
   char name[kWorkerNameSize]; /* empty: never used */
 };
 
@@ -211,6 +218,18 @@ struct Request {
 };
 constexpr std::int32_t kSettled = -1; /* Request.process: the transaction has committed */
 
+/* What a worker last said about a job that it holds. See progress.cpp. */
+constexpr std::uint16_t kMostProgressBytes = 1000;
+struct Progress {
+  Token token;          /* of the lease */
+  Index worker;         /* kNone: free */
+  Index next_in_bucket; /* in a free one the free list */
+  Index older;
+  Index newer;
+  std::uint16_t length;
+  unsigned char bytes[kMostProgressBytes];
+};
+
 /* A backend that sleeps until one of some queues has a job. Link k of waiter w has the number w *
  * kMost + k. */
 struct WaitLink {
@@ -224,7 +243,11 @@ struct Waiter {
    */
   std::atomic<std::uint64_t> woken_by;
   std::uint32_t link_count; /* the owner's own */
-  std::uint32_t unused;
+  /* See await.cpp. */
+  std::atomic<std::uint32_t> ended; /* the job that it waits for may have ended */
+  JobId awaited;
+  Index awaits_in; /* database slot; kNone: it waits for no job */
+  Index next_awaiting;
   WaitLink links[kMostWaitedQueues];
 };
 
@@ -261,6 +284,10 @@ struct alignas(kCacheLine) Database {
    * none does. See expiry_walk.hpp. */
   std::atomic<Micros> next_expiry;
 
+  /* Who waits for the end of which job, see await.cpp. The mask is read at every end of a job. */
+  alignas(kCacheLine) std::atomic<std::uint64_t> awaited;
+  Index awaiting[kAwaitingLists];
+
   /* Written by every claim or every enqueue: each on a line of its own. */
   alignas(kCacheLine) std::atomic<std::uint64_t> counter; /* of the tokens of this epoch */
   /* See job_ids.cpp. */
@@ -287,6 +314,11 @@ struct Arena {
   Index last_finished_request;
   std::uint32_t request_capacity;
   std::uint32_t request_mask;
+  /* Under kProgressLock. */
+  alignas(kCacheLine) Index first_free_progress;
+  Index oldest_progress;
+  Index newest_progress;
+  std::uint32_t progress_mask;
   Database databases[kMostDatabases];
   Queue queues[kMostQueues];
   Worker workers[kMostWorkers];
@@ -296,6 +328,8 @@ struct Arena {
   Waiter* waiters;
   Request* requests;
   Index* request_buckets;
+  Progress* progress;
+  Index* progress_buckets;
 };
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);

@@ -230,6 +230,13 @@ void Dispatcher::expire_claim(EntryRef ref, Token token) noexcept {
   make_overdue(q, *e, Lapse::expired);
 }
 
+/* A job whose completion is not committed yet is still its worker's: an abort gives it back with
+ * the deadline it has then. */
+bool Dispatcher::is_held(const Entry& e, Token token) noexcept {
+  if (e.token != token || e.lapsed != Lapse::none) return false;
+  return e.state == EntryState::leased || (e.state == EntryState::completing && e.worker != kNone);
+}
+
 Micros Dispatcher::extend(Index database, JobId id, Token token, Micros lease,
                           Verdict* verdict) noexcept {
   Index index = kNone;
@@ -242,11 +249,7 @@ Micros Dispatcher::extend(Index database, JobId id, Token token, Micros lease,
   *verdict = Verdict::stale;
   if (e->token != token || e->lapsed != Lapse::none) return 0;
   if (e->state == EntryState::cancelled) *verdict = Verdict::cancelled;
-  /* A job whose completion is not committed yet is still this worker's: an abort gives it back with
-   * this deadline. */
-  const bool held =
-      e->state == EntryState::leased || (e->state == EntryState::completing && e->worker != kNone);
-  if (!held) return 0;
+  if (!is_held(*e, token)) return 0;
   Queue& q = queue(index);
   const Micros span = lease > 0 ? lease : q.options.lease;
   q.leased.erase(q.leased.iterator_to(*e));

@@ -22,6 +22,7 @@ void Dispatcher::count_enqueued(QueueLock& hold, Queue& q, JobId id) noexcept {
 }
 
 void Dispatcher::count_ended(QueueLock& hold, Queue& q, JobId id, Token token) noexcept {
+  note_end(hold, q, id);
   if (id >= q.length.from_id || token >= q.length.from_token) {
     q.length.since--;
   } else {

@@ -25,6 +25,7 @@ class QueueLock {
     for (std::uint32_t i = 0; i < waiter_count_; i++)
       dispatcher_.platform().wake_waiter(waiters_[i]);
     if (database_ != kNone) dispatcher_.platform().wake_housekeeper(database_);
+    if (ended_in_ != kNone) dispatcher_.wake_awaiting(ended_in_, ended_);
   }
 
   static constexpr std::uint32_t kMostWakes = 64;
@@ -32,11 +33,18 @@ class QueueLock {
   [[nodiscard]] std::uint32_t waiter_room() const noexcept { return kMostWakes - waiter_count_; }
   void add_waiters(std::uint32_t n) noexcept { waiter_count_ += n; }
   void wake_housekeeper(Index database) noexcept { database_ = database; }
+  /* At most one job a hold. */
+  void wake_awaiting(Index database, JobId ended) noexcept {
+    ended_in_ = database;
+    ended_ = ended;
+  }
 
  private:
   const Dispatcher& dispatcher_;
   std::uint32_t number_;
   Index database_;
+  Index ended_in_ = kNone;
+  JobId ended_ = 0;
   std::uint32_t waiter_count_ = 0;
   Index waiters_[kMostWakes];
 };

@@ -239,6 +239,8 @@ void Dispatcher::remove_queue(QueueRef ref) noexcept {
     hold.add_waiters(taken);
     more_waiters = taken > 0;
   }
+  /* Of its jobs nobody says any more that they end. */
+  wake_all_awaiting(queue(index).database);
   const LeafLock leaf(*platform_, kArenaLock);
   Queue& q = queue(index);
   q.state = QueueState::free;

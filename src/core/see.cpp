@@ -23,6 +23,7 @@ void Dispatcher::fill_lease(const Queue& q, const Entry& e, Micros wall, Micros 
   out->queue = q.id;
   out->attempt = e.attempts;
   out->state = e.state;
+  out->holder = e.worker;
   std::memcpy(out->worker, arena_->workers[e.worker].name, kWorkerNameSize);
 }
 
@@ -41,6 +42,7 @@ bool Dispatcher::see_job(Index database, QueueId queue_id, JobId id, ResidentRow
   out->paused = q.options.paused;
   out->lapsed = e->lapsed;
   out->leased_at = e->leased_at;
+  out->holder = e->worker;
   if (e->worker != kNone) {
     out->deadline =
         e->lapsed != Lapse::none ? wall : wall_of(e->at, wall, platform_->monotonic_now());

@@ -46,6 +46,7 @@ WorkerMemory last_worker;
 /* The last waiter that was woken must not take the wake with it. */
 void leave_waiting(int, Datum) {
   const auto self = static_cast<core::Index>(pg::my_proc_number());
+  dispatcher().await_end(self);
   dispatcher().wait_end(self);
   dispatcher().pass_wake_on(self);
 }

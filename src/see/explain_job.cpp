@@ -12,6 +12,7 @@
 #include "see/detail.hpp"
 #include "see/job_arguments.hpp"
 #include "see/job_state.hpp"
+#include "see/progress.hpp"
 
 namespace {
 
@@ -82,6 +83,10 @@ void put(FunctionCallInfo fcinfo, const store::JobTuple& job, const store::Queue
   heed_expiry(job, due, &state, &next);
   const char* const reason = reason_of(state, job.segment, snapshot);
   const int32 most = job.max_attempts != 0 ? job.max_attempts : queue.options.max_attempts;
+  Datum progress = 0;
+  const bool has_progress =
+      state.status == see::Status::processing && state.resident.found &&
+      see::read_progress(state.resident.row.holder, state.resident.row.token, &progress);
   const auto text = [](const char* value) {
     return value != nullptr ? CStringGetTextDatum(value) : Datum{0};
   };
@@ -94,10 +99,19 @@ void put(FunctionCallInfo fcinfo, const store::JobTuple& job, const store::Queue
                           Int32GetDatum(most),
                           CStringGetTextDatum(next.action),
                           TimestampTzGetDatum(next.at),
-                          text(reason)};
-  const bool nulls[] = {
-      false, false, false,        state.worker == nullptr, state.lease_expires_at == 0, false,
-      false, false, next.at == 0, reason == nullptr};
+                          text(reason),
+                          progress};
+  const bool nulls[] = {false,
+                        false,
+                        false,
+                        state.worker == nullptr,
+                        state.lease_expires_at == 0,
+                        false,
+                        false,
+                        false,
+                        next.at == 0,
+                        reason == nullptr,
+                        !has_progress};
   pg::put_row(fcinfo, values, nulls);
 }
 

@@ -28,13 +28,18 @@ store::QueueInfo require_job(FunctionCallInfo fcinfo, store::JobTuple* job) {
   store::QueueInfo wanted{};
   if (named) wanted = store::require_queue(*name, false);
 
+  const store::QueueInfo queue = require_job(id, job);
+  if (named && queue.id != wanted.id)
+    pg::raise(DW_UNKNOWN_OBJECT,
+              psprintf("job " INT64_FORMAT " is not in queue \"%s\"", id, wanted.name),
+              psprintf("It is in queue \"%s\".", queue.name));
+  return queue;
+}
+
+store::QueueInfo require_job(core::JobId id, store::JobTuple* job) {
   if (!store::find_job(id, job)) raise_unknown_job(id);
   const store::QueueInfo* const queue = store::find_queue_by_topic(job->topic);
   if (queue == nullptr) raise_unknown_job(id); /* its queue was dropped */
-  if (named && queue->id != wanted.id)
-    pg::raise(DW_UNKNOWN_OBJECT,
-              psprintf("job " INT64_FORMAT " is not in queue \"%s\"", id, wanted.name),
-              psprintf("It is in queue \"%s\".", queue->name));
   return *queue;
 }
 

@@ -15,5 +15,7 @@ namespace dw::see {
  * null. Raises DW002 when there is no such job, no such queue, or the queue does not see the job.
  */
 store::QueueInfo require_job(FunctionCallInfo fcinfo, store::JobTuple* job);
+/* The same for a job in whatever queue. */
+store::QueueInfo require_job(core::JobId id, store::JobTuple* job);
 
 }  // namespace dw::see

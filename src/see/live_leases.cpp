@@ -10,6 +10,7 @@
 #include "pg/datum.hpp"
 #include "pg/memory.hpp"
 #include "runtime/session.hpp"
+#include "see/progress.hpp"
 #include "store/catalog.hpp"
 
 namespace {
@@ -19,14 +20,17 @@ using namespace dw;
 constexpr uint32 kRoomAtFirst = 256;
 
 void put_lease(FunctionCallInfo fcinfo, Datum queue, const core::LeaseRow& lease) {
+  Datum progress = 0;
+  const bool has_progress = see::read_progress(lease.holder, lease.token, &progress);
   const Datum values[] = {queue,
                           Int64GetDatum(lease.id),
                           CStringGetTextDatum(lease.worker),
                           Int64GetDatum(lease.token),
                           Int32GetDatum(lease.attempt),
                           TimestampTzGetDatum(lease.leased_at),
-                          TimestampTzGetDatum(lease.deadline)};
-  const bool nulls[std::size(values)] = {};
+                          TimestampTzGetDatum(lease.deadline),
+                          progress};
+  const bool nulls[] = {false, false, false, false, false, false, false, !has_progress};
   pg::put_row(fcinfo, values, nulls);
 }
 

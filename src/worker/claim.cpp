@@ -16,10 +16,10 @@
 #include "durable_work/abi.h"
 #include "pg/datum.hpp"
 #include "runtime/session.hpp"
+#include "runtime/waiting.hpp"
 #include "store/catalog.hpp"
 #include "worker/claiming.hpp"
 #include "worker/lease_check.hpp"
-#include "worker/waiting.hpp"
 
 namespace dw::worker {
 
@@ -51,21 +51,21 @@ int64 wait_argument(FunctionCallInfo fcinfo) {
 }
 
 // The queues as they are now: one may have been dropped and made again.
-WaitedQueues queues_to_wait_for(const ClaimSources& sources) {
-  WaitedQueues queues{};
+runtime::WaitedQueues queues_to_wait_for(const ClaimSources& sources) {
+  runtime::WaitedQueues queues{};
   for (int i = 0; i < sources.count; i++)
-    add_waited(&queues, store::require_queue(sources.names[i]).id);
+    runtime::add_waited(&queues, store::require_queue(sources.names[i]).id);
   return queues;
 }
 
 void wait_and_hand_out(const ClaimSources& sources, const ClaimWish& wish,
                        const ClaimOutput& output, int64 wait) {
   const TimestampTz end = GetCurrentTimestamp() + wait;
-  prepare_to_sleep();
-  Slept slept = Slept::not_ready;
-  while (slept != Slept::over) {
-    WaitedQueues queues = queues_to_wait_for(sources);
-    slept = sleep_for_work(&queues, end);
+  runtime::prepare_to_sleep();
+  runtime::Slept slept = runtime::Slept::not_ready;
+  while (slept != runtime::Slept::over) {
+    runtime::WaitedQueues queues = queues_to_wait_for(sources);
+    slept = runtime::sleep_for_work(&queues, end);
     /* Tells of queues that were dropped meanwhile. */
     AcceptInvalidationMessages();
     CHECK_FOR_INTERRUPTS();

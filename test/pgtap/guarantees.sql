@@ -1,5 +1,5 @@
 -- The guarantees, as far as one session can see them. Claims are transactions of their own, so this file commits.
-SELECT plan(34);
+SELECT plan(35);
 
 CREATE TABLE held (job_id bigint, token bigint, n text, attempt int);
 CREATE PROCEDURE take(from_queue text, jobs int DEFAULT 1, held_for interval DEFAULT NULL) LANGUAGE plpgsql AS $$
@@ -97,5 +97,6 @@ SELECT lives_ok($$SELECT durable_work.create_queue(queue => 'named', lease => '1
     SELECT durable_work.bucket(partition_key => 'p', buckets => 10);
     SELECT durable_work.drop_queue(queue => 'named', force => true)$$, 'every function takes its arguments by name, as plain literals');
 SELECT throws_ok($$SELECT durable_work.complete(job_id => 1000000, lease_token => 1, result => '{}')$$, 'DW001', NULL, 'also those that need a lease');
+SELECT throws_ok($$SELECT durable_work.set_progress(job_id => 1000000, lease_token => 1, progress => '{}')$$, 'DW001', NULL, 'and set_progress');
 
 SELECT * FROM finish();

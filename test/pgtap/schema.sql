@@ -32,7 +32,7 @@ SELECT results_eq($$SELECT pg_temp.columns_of('queue_stats')$$, ARRAY['queue tex
     'dead_lettered bigint', 'cancelled bigint', 'unfinished bigint'],
     'columns of queue_stats');
 SELECT results_eq($$SELECT pg_temp.columns_of('leases')$$, ARRAY['queue text', 'job_id bigint', 'worker text', 'lease_token bigint', 'attempt integer',
-    'leased_at timestamp with time zone', 'lease_expires_at timestamp with time zone'], 'columns of leases');
+    'leased_at timestamp with time zone', 'lease_expires_at timestamp with time zone', 'progress jsonb'], 'columns of leases');
 SELECT results_eq($$SELECT pg_temp.columns_of('dead_letters')$$, ARRAY['job_id bigint', 'queue text', 'partition_key text', 'payload jsonb', 'headers jsonb',
     'attempts integer', 'reason text', 'enqueued_at timestamp with time zone', 'dead_at timestamp with time zone', 'history jsonb'], 'columns of dead_letters');
 SELECT results_eq($$SELECT pg_temp.columns_of('attempts')$$, ARRAY['job_id bigint', 'queue text', 'attempt integer', 'worker text', 'outcome text',
@@ -67,10 +67,12 @@ INSERT INTO wanted VALUES
 ('extend_lease', 'job_id bigint, lease_token bigint, lease interval DEFAULT NULL::interval', 'timestamp with time zone'),
 ('explain_waiting', 'queue text', 'TABLE(reason text, jobs bigint, detail text)'),
 ('heartbeat', 'worker text, lease interval DEFAULT NULL::interval, instance bigint DEFAULT NULL::bigint', 'TABLE(job_id bigint, queue text, lease_expires_at timestamp with time zone, state text)'),
+('set_progress', 'job_id bigint, lease_token bigint, progress jsonb', 'void'),
 ('wait_for_work', 'IN queues text[], IN timeout interval', NULL),
+('wait_for_job', 'IN job_id bigint, IN timeout interval, INOUT status text DEFAULT NULL::text, INOUT result jsonb DEFAULT NULL::jsonb', NULL),
 ('mark_handled', 'handler text, key text, dedupe_window interval DEFAULT ''7 days''::interval', 'boolean'),
 ('fence', 'resource text, lease_token bigint', 'void'),
-('explain_job', 'job_id bigint, queue text DEFAULT NULL::text', 'TABLE(job_id bigint, queue text, status text, claimed_by text, lease_expires_at timestamp with time zone, attempts integer, max_attempts integer, next_action text, next_at timestamp with time zone, reason text)'),
+('explain_job', 'job_id bigint, queue text DEFAULT NULL::text', 'TABLE(job_id bigint, queue text, status text, claimed_by text, lease_expires_at timestamp with time zone, attempts integer, max_attempts integer, next_action text, next_at timestamp with time zone, reason text, progress jsonb)'),
 ('history', 'job_id bigint, queue text DEFAULT NULL::text', 'TABLE(at timestamp with time zone, event text, attempt integer, worker text, lease_token bigint, detail jsonb)'),
 ('bucket', 'partition_key text, buckets integer DEFAULT 360', 'integer');
 -- Only the arguments that go in, as a caller writes them.

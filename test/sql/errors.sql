@@ -17,7 +17,7 @@ BEGIN
     FOREACH line IN ARRAY string_to_array(btrim(calls, E'\n'), E'\n') LOOP
         INSERT INTO tried (function, arguments, expected, got)
         SELECT function, part[2], part[1],
-               pg_temp.state(CASE WHEN function = 'wait_for_work' THEN 'CALL' ELSE 'SELECT' END || ' durable_work.' || function || '(' || part[2] || ')')
+               pg_temp.state(CASE WHEN function IN ('wait_for_work', 'wait_for_job') THEN 'CALL' ELSE 'SELECT' END || ' durable_work.' || function || '(' || part[2] || ')')
         FROM regexp_matches(line, '^(\S+)\s+(.*)$') AS part;
     END LOOP;
     RETURN QUERY SELECT t.arguments, t.expected, t.got FROM tried t WHERE t.function = refuse.function AND t.expected <> t.got ORDER BY place;
@@ -349,6 +349,18 @@ SELECT outcome FROM durable_work.fail_many(ARRAY[:held, :waiting, :done, 9223372
 SELECT count(*) FROM durable_work.complete_many('{}', '{}');
 SELECT count(*) FROM durable_work.fail_many('{}', '{}');
 SELECT count(*) FROM durable_work.enqueue_many('errors', '{}');
+-- set_progress refuses what the others refuse that take a lease.
+SELECT format($calls$
+22004 NULL, 1, '1'
+22004 %1$s, NULL, '1'
+22004 %1$s, %2$s, NULL
+22023 0, 1, '1'
+22023 %1$s, 0, '1'
+22023 %1$s, %2$s, to_jsonb(repeat('x', 1001))
+DW001 %1$s, %2$s + 1, '1'
+DW001 9223372036854775807, 1, '1'
+$calls$, :held, :token) AS calls \gset
+SELECT * FROM pg_temp.refuse('set_progress', :'calls');
 SELECT * FROM pg_temp.refuse('heartbeat', $$
 22004 NULL
 22023 ''
@@ -361,10 +373,21 @@ SELECT * FROM pg_temp.refuse('heartbeat', $$
 $$);
 SELECT count(*) FROM durable_work.heartbeat('nobody');
 -- wait_for_work is refused in a block before anything else, and this file calls it in a function.
+SELECT * FROM pg_temp.refuse('wait_for_job', $$
+25001 1, '1 s'
+25001 NULL, '1 s'
+25001 1000000000, NULL
+$$);
 SELECT * FROM pg_temp.refuse('wait_for_work', $$
 25001 '{errors}', '1 s'
 $$);
 \set VERBOSITY sqlstate
+CALL durable_work.wait_for_job(NULL, '1 s');
+CALL durable_work.wait_for_job(1000000000, '1 s');
+CALL durable_work.wait_for_job(0, '1 s');
+CALL durable_work.wait_for_job(:done, NULL);
+CALL durable_work.wait_for_job(:done, '-1 s');
+CALL durable_work.wait_for_job(:done, '61 s');
 CALL durable_work.wait_for_work(NULL, '1 s');
 CALL durable_work.wait_for_work('{}', '1 s');
 CALL durable_work.wait_for_work('{NULL}', '1 s');

@@ -51,7 +51,7 @@ my @refused = (
     q{SELECT durable_work.fail_many('{1}', '{1}')}, q{SELECT durable_work.release(1, 1)},
     q{SELECT durable_work.defer(1, 1, now())}, q{SELECT durable_work.reject(1, 1, 'no')},
     q{SELECT durable_work.extend_lease(1, 1)}, q{SELECT durable_work.heartbeat('w')},
-    q{CALL durable_work.wait_for_work('{q}', '1 s')}, q{SELECT durable_work.mark_handled('h', 'k')},
+    q{SELECT durable_work.set_progress(1, 1, '{}')}, q{CALL durable_work.wait_for_job(1, '1 s')}, q{CALL durable_work.wait_for_work('{q}', '1 s')}, q{SELECT durable_work.mark_handled('h', 'k')},
     q{SELECT durable_work.fence('r', 1)},
 );
 is(state_of($new, 'postgres', $_), '25006', "refused on a standby: $_") for @refused;

@@ -51,6 +51,19 @@ TEST_F(Sweep, MakesADeadLetterOfTheLastAttempt) {
   EXPECT_EQ(figures(1).counters.dead_lettered, 1U);
 }
 
+TEST_F(Sweep, WakesWhoWaitsForTheJobWhenItIsADeadLetterAndNotBefore) {
+  claim_new(1);
+  d().await_begin(3, database_, 1);
+  expire();
+  sweep();
+  EXPECT_FALSE(d().awaited_ended(3));
+  claim_one(1);
+  expire();
+  sweep();
+  EXPECT_TRUE(d().awaited_ended(3));
+  d().await_end(3);
+}
+
 TEST_F(Sweep, FollowsTheMonotonicClockOnly) {
   claim_new(1);
   platform().wall += 86400 * kSecond;
