@@ -32,9 +32,9 @@ void Dispatcher::fill_decided(const Queue& q, const Entry& e, Decided* out) cons
   out->before = e.state;
   out->due = e.at_once != 0 ? kAlways : e.at;
   out->attempts = e.attempts;
-  out->max_attempts =
-      e.max_attempts != 0 ? e.max_attempts : static_cast<std::uint16_t>(q.options.max_attempts);
+  out->max_attempts = static_cast<std::uint16_t>(most_attempts(q.options, e.max_attempts));
   out->expires_at = e.expires_at;
+  out->claim_is_recorded = e.worker != kNone && e.recorded >= e.attempts;
   out->options = q.options;
   out->worker_name[0] = '\0';
   /* The slot cannot go to another name while a lease hangs on it. */

@@ -31,6 +31,7 @@ struct JobRow {
   std::uint16_t max_attempts; /* 0: the queue's */
   std::uint16_t attempts;
   std::uint32_t expires_at; /* see expiry_seconds(); 0: never */
+  bool claim_is_open;       /* a claim of it is recorded, and not what became of that */
   bool has_room;            /* room for it was reserved in its queue */
   Micros enqueued_at;       /* wall, as far as it is known; 0: not */
 };
@@ -98,6 +99,7 @@ enum class Verdict : std::uint8_t {
   not_resident,  /* no entry: only the log knows */
   no_room,       /* no entry could be had for a placeholder */
   not_open,      /* the epoch is not raised yet: there are no tokens to decide it under */
+  used_up,       /* the lease can be extended no further */
 };
 
 /* What an accepted decision tells its caller, read under the lock. */
@@ -117,6 +119,7 @@ struct Decided {
   std::uint16_t attempts;
   std::uint16_t max_attempts; /* the effective one */
   std::uint32_t expires_at;   /* see expiry_seconds(); 0: never */
+  bool claim_is_recorded;     /* the log knows of the attempt under way */
   QueueOptions options;
   char worker_name[kWorkerNameSize]; /* empty: none */
 };
@@ -290,9 +293,13 @@ class Dispatcher {
   /* A claimed row is not what its entry says: forget the entry, load the queue's pages of that
    * segment again. */
   void quarantine(EntryRef ref, Token token) noexcept;
+  /* The claim is recorded in the log, and committed. */
+  void record_claim(EntryRef ref, Token token) noexcept;
   /* A claimed row expired within the second that its entry does not know of: it was not handed out,
    * and becomes a dead letter. */
   void expire_claim(EntryRef ref, Token token) noexcept;
+  /* Returns the new end, as wall time. Never further than the queue's max_runtime allows;
+   * used_up: not one moment further. */
   Micros extend(Index database, JobId id, Token token, Micros lease, Verdict* verdict) noexcept;
   /* Leases of a worker, at most n; the number there are. */
   std::uint32_t worker_leases(Index worker, EntryRef* out, std::uint32_t n) noexcept;
@@ -424,7 +431,8 @@ class Dispatcher {
   /* Back to the ready or delayed tree; wakes a waiter if it is ready. */
   void give_back(QueueLock& hold, Queue& q, Entry& e, Micros due) noexcept;
   void lapse(Queue& q, Entry& e, Lapse reason) noexcept;
-  void charge_attempt(QueueLock& hold, Queue& q, Entry& e, std::int32_t most) noexcept;
+  [[nodiscard]] static Micros extended(const Queue& q, const Entry& e, Micros wanted) noexcept;
+  void charge_attempt(QueueLock& hold, Queue& q, Entry& e, Lapse at_the_end) noexcept;
   void leave_tree(Queue& q, Entry& e) noexcept;
   void promote_due(Queue& q, Micros now) noexcept;
   void drop_lease_link(Entry& e) noexcept;

@@ -65,7 +65,7 @@ struct Entry : TreeHook {
   Token token;      /* last token given, 0 for none */
   Micros at;        /* pending, ready, delayed: due (wall); leased, cancelled: deadline (monotonic);
                        overdue: kAlways, later after a failed sweep (monotonic) */
-  Micros leased_at; /* wall time of the last claim */
+  Micros leased_at; /* monotonic time of the last claim */
   Index next_in_stripe; /* hash chain; in a free entry the free list */
   Index worker;         /* worker slot of the lease, kNone when not leased */
   Index next_of_worker;

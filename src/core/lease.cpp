@@ -86,9 +86,14 @@ std::uint32_t Dispatcher::hand_out(Queue& q, WorkerRef worker, Micros now, Micro
       make_overdue(q, e, Lapse::expired);
       continue;
     }
+    if (q.options.at_most_once && e.attempts > 0) {
+      /* Handed out before, when the queue was of another kind. */
+      make_overdue(q, e, Lapse::attempts_exhausted);
+      continue;
+    }
     e.state = EntryState::leased;
     e.token = first + given;
-    e.leased_at = now;
+    e.leased_at = monotonic;
     e.lapsed = Lapse::none;
     if (e.attempts < kMostAttempts) e.attempts++;
     e.worker = worker.worker;
@@ -140,7 +145,8 @@ std::uint32_t Dispatcher::claim(QueueRef ref, WorkerRef worker, Micros lease, Cl
   if (taken > 0) {
     const Token first = draw_tokens(hold, q.database, taken);
     if (first == 0) return 0;
-    const Micros span = lease > 0 ? lease : q.options.lease;
+    Micros span = lease > 0 ? lease : q.options.lease;
+    if (q.options.max_runtime > 0) span = std::min(span, q.options.max_runtime);
     taken = hand_out(q, worker, now, span, first, out, taken);
     if (taken == kWorkerGone) return kWorkerGone;
     const Micros deadline = later(platform_->monotonic_now(), span);
@@ -165,7 +171,7 @@ void Dispatcher::refund_claim(EntryRef ref, Token token) noexcept {
   if (e->refunds >= std::min(most, 255)) {
     /* So many failed statements in a row are a property of the job, not of the statement. */
     e->refunds = 0;
-    charge_attempt(hold, q, *e, most);
+    charge_attempt(hold, q, *e, Lapse::claim_rolled_back);
     return;
   }
   leave_tree(q, *e);
@@ -181,13 +187,14 @@ void Dispatcher::roll_back_claim(EntryRef ref, Token token) noexcept {
   QueueLock hold(*this, index, QueueLock::Adopt{});
   if (e->state != EntryState::leased || e->token != token || e->lapsed != Lapse::none) return;
   Queue& q = queue(index);
-  charge_attempt(hold, q, *e, e->max_attempts != 0 ? e->max_attempts : q.options.max_attempts);
+  charge_attempt(hold, q, *e,
+                 q.options.at_most_once ? Lapse::outcome_unknown : Lapse::claim_rolled_back);
 }
 
 /* The attempt counts though nothing was recorded: backoff, or the end of the attempts. */
-void Dispatcher::charge_attempt(QueueLock& hold, Queue& q, Entry& e, std::int32_t most) noexcept {
-  if (e.attempts >= most) {
-    lapse(q, e, Lapse::claim_rolled_back);
+void Dispatcher::charge_attempt(QueueLock& hold, Queue& q, Entry& e, Lapse at_the_end) noexcept {
+  if (e.attempts >= most_attempts(q.options, e.max_attempts)) {
+    lapse(q, e, at_the_end);
     return;
   }
   leave_tree(q, e);
@@ -217,6 +224,14 @@ void Dispatcher::quarantine(EntryRef ref, Token token) noexcept {
   finish_entry(*e);
 }
 
+void Dispatcher::record_claim(EntryRef ref, Token token) noexcept {
+  Index index = kNone;
+  Entry* e = lock_ref(ref, &index);
+  if (e == nullptr) return;
+  const QueueLock hold(*this, index, QueueLock::Adopt{});
+  if (e->worker != kNone && e->token == token) e->recorded = e->attempts;
+}
+
 void Dispatcher::expire_claim(EntryRef ref, Token token) noexcept {
   Index index = kNone;
   Entry* e = lock_ref(ref, &index);
@@ -237,6 +252,13 @@ bool Dispatcher::is_held(const Entry& e, Token token) noexcept {
   return e.state == EntryState::leased || (e.state == EntryState::completing && e.worker != kNone);
 }
 
+/* Under the queue lock: when a lease ends that is to end at `wanted`. What it has it keeps. */
+Micros Dispatcher::extended(const Queue& q, const Entry& e, Micros wanted) noexcept {
+  if (q.options.max_runtime == 0) return wanted;
+  const Micros end = later(e.leased_at, q.options.max_runtime);
+  return wanted <= end ? wanted : std::max(end, e.at);
+}
+
 Micros Dispatcher::extend(Index database, JobId id, Token token, Micros lease,
                           Verdict* verdict) noexcept {
   Index index = kNone;
@@ -251,13 +273,19 @@ Micros Dispatcher::extend(Index database, JobId id, Token token, Micros lease,
   if (e->state == EntryState::cancelled) *verdict = Verdict::cancelled;
   if (!is_held(*e, token)) return 0;
   Queue& q = queue(index);
-  const Micros span = lease > 0 ? lease : q.options.lease;
+  const Micros monotonic = platform_->monotonic_now();
+  const Micros wanted = later(monotonic, lease > 0 ? lease : q.options.lease);
+  const Micros deadline = extended(q, *e, wanted);
+  if (deadline < wanted && deadline == e->at) {
+    *verdict = Verdict::used_up;
+    return 0;
+  }
   q.leased.erase(q.leased.iterator_to(*e));
-  e->at = later(platform_->monotonic_now(), span);
+  e->at = deadline;
   insert_near_end(q.leased, *e);
   set_deadline_timer(q, e->at);
   *verdict = Verdict::ok;
-  return later(platform_->wall_now(), span);
+  return deadline == kNever ? kNever : later(platform_->wall_now(), deadline - monotonic);
 }
 
 std::uint32_t Dispatcher::worker_leases(Index worker, EntryRef* out, std::uint32_t n) noexcept {
@@ -287,7 +315,7 @@ bool Dispatcher::heartbeat(EntryRef ref, Index worker, Micros lease, LeaseRow* o
   } else {
     *state = HeartbeatState::leased;
     q.leased.erase(q.leased.iterator_to(*e));
-    e->at = later(monotonic, lease > 0 ? lease : q.options.lease);
+    e->at = extended(q, *e, later(monotonic, lease > 0 ? lease : q.options.lease));
     insert_near_end(q.leased, *e);
     set_deadline_timer(q, e->at);
   }

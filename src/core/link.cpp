@@ -158,7 +158,14 @@ LinkResult Dispatcher::link_loaded(Index queue_index, const JobRow& row, Micros 
     e->at_once = 1;
     e->at = row.enqueued_at;
   }
-  make_waiting(q, *e, row.due, now);
+  const bool used_up = e->attempts >= most_attempts(q.options, e->max_attempts);
+  if (row.claim_is_open && (q.options.at_most_once || used_up)) {
+    /* Its lease ended with the server, and nobody can tell any more what was done under it. */
+    make_overdue(q, *e,
+                 q.options.at_most_once ? Lapse::outcome_unknown : Lapse::attempts_exhausted);
+  } else {
+    make_waiting(q, *e, row.due, now);
+  }
   return LinkResult::linked;
 }
 

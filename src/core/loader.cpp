@@ -265,6 +265,7 @@ void Loader::link_rows(QueueLoad& load, std::uint8_t segment, std::uint32_t bloc
     job.row.queue = load.id;
     job.row.expires_at = expiry_seconds(job.expires_at);
     known_.apply(load.id, segment, job.row.id, &job.row.attempts, &job.row.due);
+    job.row.claim_is_open = known_.last_claim(load.id, segment, job.row.id).open;
   }
   {
     QueueLock hold(*dispatcher_, load.ref.queue);
@@ -278,7 +279,7 @@ void Loader::link_rows(QueueLoad& load, std::uint8_t segment, std::uint32_t bloc
       if (known_.finished(load.id, segment, job.row.id)) continue;
       /* What has expired is linked whatever its due time, to become a dead letter. */
       const Micros expires = expiry_time(job.row.expires_at);
-      const bool sleeps = job.row.due > now && expires > now;
+      const bool sleeps = job.row.due > now && expires > now && !job.row.claim_is_open;
       if (sleeps && job.row.due - now > horizon_) {
         look_again = std::min({look_again, job.row.due - horizon_ / 2, expires});
         continue;
@@ -401,6 +402,7 @@ Micros Loader::link_parked(Micros now) {
       job.row.queue = load.id;
       job.row.expires_at = expiry_seconds(job.expires_at);
       known_.apply(load.id, kParkedSegment, job.row.id, &job.row.attempts, &job.row.due);
+      job.row.claim_is_open = known_.last_claim(load.id, kParkedSegment, job.row.id).open;
       if (known_.finished(load.id, kParkedSegment, job.row.id)) continue;
       QueueLock hold(*dispatcher_, load.ref.queue);
       Queue& q = dispatcher_->queue(load.ref.queue);

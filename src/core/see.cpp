@@ -18,7 +18,7 @@ void Dispatcher::fill_lease(const Queue& q, const Entry& e, Micros wall, Micros 
                             LeaseRow* out) const noexcept {
   out->id = e.id;
   out->token = e.token;
-  out->leased_at = e.leased_at;
+  out->leased_at = wall_of(e.leased_at, wall, monotonic);
   out->deadline = e.lapsed != Lapse::none ? wall : wall_of(e.at, wall, monotonic);
   out->queue = q.id;
   out->attempt = e.attempts;
@@ -41,11 +41,11 @@ bool Dispatcher::see_job(Index database, QueueId queue_id, JobId id, ResidentRow
   out->segment = e->segment;
   out->paused = q.options.paused;
   out->lapsed = e->lapsed;
-  out->leased_at = e->leased_at;
   out->holder = e->worker;
   if (e->worker != kNone) {
-    out->deadline =
-        e->lapsed != Lapse::none ? wall : wall_of(e->at, wall, platform_->monotonic_now());
+    const Micros monotonic = platform_->monotonic_now();
+    out->leased_at = wall_of(e->leased_at, wall, monotonic);
+    out->deadline = e->lapsed != Lapse::none ? wall : wall_of(e->at, wall, monotonic);
     std::memcpy(out->worker, arena_->workers[e->worker].name, kWorkerNameSize);
   } else {
     out->due = e->at_once != 0 ? kAlways : e->at;

@@ -62,7 +62,6 @@ bool Sweeper::take(QueueLock& hold, Queue& q, Entry& e) {
   } else {
     std::memcpy(expiry.worker, dispatcher_->arena().workers[e.worker].name, kWorkerNameSize);
   }
-  const std::int32_t most = e.max_attempts != 0 ? e.max_attempts : q.options.max_attempts;
   expiry.id = e.id;
   expiry.token = e.token;
   expiry.queue = q.id;
@@ -70,8 +69,11 @@ bool Sweeper::take(QueueLock& hold, Queue& q, Entry& e) {
   expiry.block = e.block;
   expiry.offset = e.offset;
   expiry.attempt = e.attempts;
-  expiry.reason = e.lapsed != Lapse::none ? e.lapsed : Lapse::lease_expired;
-  const bool dead = ends_job(expiry.reason) || e.attempts >= most;
+  expiry.reason = e.lapsed != Lapse::none  ? e.lapsed
+                  : q.options.at_most_once ? Lapse::outcome_unknown
+                                           : Lapse::lease_expired;
+  const bool dead =
+      ends_job(expiry.reason) || e.attempts >= most_attempts(q.options, e.max_attempts);
   expiry.outcome = dead ? OutcomeKind::dead_lettered : OutcomeKind::attempt_failed;
   expiries_.push_back(expiry);
   refs_.push_back(EntryRef{dispatcher_->index_of(e), e.incarnation});

@@ -106,6 +106,12 @@ void Transaction::quarantine(EntryRef ref, Token token) noexcept {
   /* The claim's action stays; its reference is stale now and does nothing. */
 }
 
+void Transaction::note_claim_row(std::size_t claim, std::uint8_t segment,
+                                 std::uint32_t block) noexcept {
+  actions_[claim].settled = true;
+  note_outcome_row(claim, segment, block);
+}
+
 void Transaction::expire_claim(EntryRef ref, Token token) noexcept {
   dispatcher_->expire_claim(ref, token);
 }
@@ -281,6 +287,8 @@ void Transaction::apply_options(const Action& action) noexcept {
 void Transaction::apply(const Action& action) noexcept {
   switch (action.kind) {
     case ActionKind::claim:
+      if (action.settled) dispatcher_->record_claim(action.ref, action.token);
+      break;
     case ActionKind::placeholder:
       break;
     case ActionKind::request:

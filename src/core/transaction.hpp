@@ -80,6 +80,8 @@ class Transaction {
   void delivered(std::size_t first) noexcept;
   /* Quarantines a job whose row is not what its entry says. */
   void quarantine(EntryRef ref, Token token) noexcept;
+  /* Where the record of a claim went. claim: its action, counted from size() before the claim. */
+  void note_claim_row(std::size_t claim, std::uint8_t segment, std::uint32_t block) noexcept;
   /* Takes back a job whose row says that it has expired. */
   void expire_claim(EntryRef ref, Token token) noexcept;
 

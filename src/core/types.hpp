@@ -65,6 +65,12 @@ struct QueueOptions {
   friend bool operator==(const QueueOptions&, const QueueOptions&) = default;
 };
 
+/* Attempts that a job gets; of_job 0: the queue's. */
+constexpr std::int32_t most_attempts(const QueueOptions& options, std::uint16_t of_job) noexcept {
+  if (options.at_most_once) return 1;
+  return of_job != 0 ? of_job : options.max_attempts;
+}
+
 /*
  * States of a resident job. Each names its next ones.
  *
@@ -101,13 +107,18 @@ enum class EntryState : std::uint8_t {
 /* Why the sweep ends a lease or a wait. On a lease, anything but none makes it void. */
 enum class Lapse : std::uint8_t {
   none,
-  lease_expired,     /* its deadline passed */
-  claim_rolled_back, /* the transaction that claimed it rolled back, and no attempt is left */
-  expired,           /* expires_at passed while it waited */
+  lease_expired,      /* its deadline passed */
+  claim_rolled_back,  /* the transaction that claimed it rolled back, and no attempt is left */
+  expired,            /* expires_at passed while it waited */
+  outcome_unknown,    /* it was to be handed out once, and nobody told what became of it */
+  attempts_exhausted, /* the server stopped during the last attempt */
 };
 
 /* There is no next attempt, whatever attempts are left. */
-constexpr bool ends_job(Lapse reason) noexcept { return reason == Lapse::expired; }
+constexpr bool ends_job(Lapse reason) noexcept {
+  return reason == Lapse::expired || reason == Lapse::outcome_unknown ||
+         reason == Lapse::attempts_exhausted;
+}
 
 /* As failures and dead letters give it. */
 constexpr const char* reason_of(Lapse reason) noexcept {
@@ -116,6 +127,10 @@ constexpr const char* reason_of(Lapse reason) noexcept {
       return "claim rolled back";
     case Lapse::expired:
       return "expired";
+    case Lapse::outcome_unknown:
+      return "outcome unknown";
+    case Lapse::attempts_exhausted:
+      return "attempts exhausted";
     case Lapse::none:
     case Lapse::lease_expired:
       break;

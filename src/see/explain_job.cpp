@@ -82,7 +82,8 @@ void put(FunctionCallInfo fcinfo, const store::JobTuple& job, const store::Queue
   Next next = next_of(state, is_own, queue.options.paused, due);
   heed_expiry(job, due, &state, &next);
   const char* const reason = reason_of(state, job.segment, snapshot);
-  const int32 most = job.max_attempts != 0 ? job.max_attempts : queue.options.max_attempts;
+  const int32 most =
+      core::most_attempts(queue.options, static_cast<std::uint16_t>(job.max_attempts));
   Datum progress = 0;
   const bool has_progress =
       state.status == see::Status::processing && state.resident.found &&

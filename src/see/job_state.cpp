@@ -54,6 +54,10 @@ const char* reason_of_end(core::Lapse lapsed) {
       return "its claim was rolled back";
     case core::Lapse::expired:
       return "expires_at has passed";
+    case core::Lapse::outcome_unknown:
+      return "nobody knows what became of its only attempt";
+    case core::Lapse::attempts_exhausted:
+      return "its attempts are used up";
     case core::Lapse::none:
     case core::Lapse::lease_expired:
       break;

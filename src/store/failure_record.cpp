@@ -21,7 +21,7 @@ struct History {
 void collect(const FoundOutcome& outcome, void* arg) {
   auto* const history = static_cast<History*>(arg);
   if (outcome.kind != core::OutcomeKind::attempt_failed &&
-      outcome.kind != core::OutcomeKind::rescheduled)
+      outcome.kind != core::OutcomeKind::rescheduled && outcome.kind != core::OutcomeKind::claimed)
     return;
   if (history->count == history->room) {
     history->room *= 2;
@@ -39,12 +39,32 @@ int by_time(const void* a, const void* b) {
   return 0;
 }
 
+const char* event_of(core::OutcomeKind kind) {
+  switch (kind) {
+    case core::OutcomeKind::rescheduled:
+      return "rescheduled";
+    case core::OutcomeKind::claimed:
+      return "claimed";
+    default:
+      return "attempt_failed";
+  }
+}
+
+// What became of the claim is told as well: by the end of its attempt, which has the same token.
+bool is_told(const History& history, const FoundOutcome& claim, core::Token ending) {
+  if (claim.token == ending) return true;
+  for (int i = 0; i < history.count; i++) {
+    const FoundOutcome& other = history.outcomes[i];
+    if (other.token == claim.token && other.kind != core::OutcomeKind::claimed) return true;
+  }
+  return false;
+}
+
 Datum history_element(const FoundOutcome& outcome) {
   JsonBuilder json;
   json.begin_object();
   json.time("at", outcome.at);
-  json.text("event",
-            outcome.kind == core::OutcomeKind::rescheduled ? "rescheduled" : "attempt_failed");
+  json.text("event", event_of(outcome.kind));
   json.integer("attempt", outcome.attempt);
   if (outcome.has_detail) json.members_of(outcome.detail);
   json.end_object();
@@ -53,13 +73,18 @@ Datum history_element(const FoundOutcome& outcome) {
 
 }  // namespace
 
-Datum failure_history(core::JobId id, core::QueueId queue, uint8 segment, Datum last) {
+Datum failure_history(core::JobId id, core::QueueId queue, uint8 segment, core::Token ending,
+                      Datum last) {
   History history{pg::allocate<FoundOutcome>(16), 0, 16};
   find_outcomes(id, queue, segment, nullptr, collect, &history);
   qsort(history.outcomes, static_cast<Size>(history.count), sizeof(FoundOutcome), by_time);
   JsonBuilder json;
   json.begin_array();
-  for (int i = 0; i < history.count; i++) json.element(history_element(history.outcomes[i]));
+  for (int i = 0; i < history.count; i++) {
+    const FoundOutcome& outcome = history.outcomes[i];
+    if (outcome.kind == core::OutcomeKind::claimed && is_told(history, outcome, ending)) continue;
+    json.element(history_element(outcome));
+  }
   json.element(last);
   json.end_array();
   return json.datum();

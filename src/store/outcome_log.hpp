@@ -46,8 +46,9 @@ bool find_final_outcome(core::JobId id, core::QueueId queue, uint8 segment, Snap
                         FoundOutcome* out);
 
 /* Failed attempts, deferrals and the like as a jsonb array in order of time, for dead letters. Adds
- * `last`, an object, at the end. */
-Datum failure_history(core::JobId id, core::QueueId queue, uint8 segment, Datum last);
+ * `last`, an object, at the end; what it tells has the token `ending`. */
+Datum failure_history(core::JobId id, core::QueueId queue, uint8 segment, core::Token ending,
+                      Datum last);
 
 /* Detail object of a failed attempt: {"worker": …, "error": …, "reason": …}. Any part may be
  * absent. */

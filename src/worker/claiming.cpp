@@ -8,6 +8,7 @@
 #include "runtime/session.hpp"
 #include "store/catalog.hpp"
 #include "store/job_log.hpp"
+#include "worker/claim_record.hpp"
 #include "worker/claiming.hpp"
 
 namespace dw::worker {
@@ -21,6 +22,7 @@ struct Source {
   core::QueueId id;
   core::QueueRef slot;
   bool strict;
+  bool recorded;  // each claim is written to the log
   std::string_view name;
 };
 
@@ -81,9 +83,9 @@ void put_job(const ClaimOutput& output, Datum queue_name, const core::ClaimedJob
   tuplestore_putvalues(output.rows, output.description, values + first, nulls + first);
 }
 
-// Puts the rows of popped jobs out; returns how many there were.
-uint32 put_jobs(const Source& source, const core::ClaimedJob* jobs, uint32 n,
-                const ClaimOutput& output) {
+// Puts the rows of popped jobs out; returns how many there were. Those that are not handed out
+// after all lose their token.
+uint32 put_jobs(const Source& source, core::ClaimedJob* jobs, uint32 n, const ClaimOutput& output) {
   auto* const rows = pg::allocate<store::JobTuple>(n);
   auto* const found = pg::allocate<bool>(n);
   store::read_jobs(jobs, static_cast<int>(n), rows, found);
@@ -94,6 +96,7 @@ uint32 put_jobs(const Source& source, const core::ClaimedJob* jobs, uint32 n,
     if (found[i] && rows[i].has_expires_at && rows[i].expires_at <= now) {
       /* The dispatcher knows whole seconds only. */
       runtime::transaction().expire_claim(jobs[i].ref, jobs[i].token);
+      jobs[i].token = 0;
     } else if (found[i]) {
       put_job(output, name, jobs[i], rows[i]);
       out++;
@@ -102,6 +105,7 @@ uint32 put_jobs(const Source& source, const core::ClaimedJob* jobs, uint32 n,
       pg::report(LOG, DW_INTERNAL_ERROR,
                  psprintf("row of job " INT64_FORMAT " was not where it was expected", jobs[i].id),
                  "The pages of its queue are read again.");
+      jobs[i].token = 0;
     }
   }
   return out;
@@ -119,12 +123,16 @@ uint32 claim_from(const Source& source, const ClaimWish& wish, uint32 most, Reme
   const uint32 taken = pop(source, wish, remembered, jobs, n);
   if (taken == 0) return 0;
   if (source.strict) flush_commits();
-  return put_jobs(source, jobs, taken, output);
+  const std::size_t first = runtime::transaction().size() - taken;
+  const uint32 out = put_jobs(source, jobs, taken, output);
+  if (source.recorded) record_claims(source.id, wish.worker, jobs, taken, first);
+  return out;
 }
 
 Source source_of(std::string_view name) {
   const store::QueueInfo& queue = store::require_queue(name);
-  return {queue.id, queue.slot, queue.options.strict, name};
+  const bool recorded = queue.options.at_most_once || queue.options.durable_claims;
+  return {queue.id, queue.slot, queue.options.strict, recorded, name};
 }
 
 // --- request_id ---------------------------------------------------------------------------------
@@ -269,7 +277,7 @@ ClaimOutput begin_claim_output(FunctionCallInfo fcinfo, int columns) {
   MemoryContextSwitchTo(before);
   result->returnMode = SFRM_Materialize;
   result->setResult = rows;
-  return {rows, result->expectedDesc, 0};
+  return {rows, result->expectedDesc, 0, result->econtext->ecxt_estate};
 }
 
 HandedOut hand_out(const ClaimSources& sources, const ClaimWish& wish, const ClaimOutput& output) {
@@ -277,7 +285,11 @@ HandedOut hand_out(const ClaimSources& sources, const ClaimWish& wish, const Cla
   Source one;
   Source* const known =
       sources.count == 1 ? &one : pg::allocate<Source>(static_cast<Size>(sources.count));
-  for (int i = 0; i < sources.count; i++) known[i] = source_of(sources.names[i]);
+  for (int i = 0; i < sources.count; i++) {
+    known[i] = source_of(sources.names[i]);
+    if (known[i].recorded)
+      require_plain_statement(known[i].name, output.statement, output.outcome != 0);
+  }
   if (!wish.request_id.empty()) return hand_out_once(known, sources.count, wish, output);
   const std::size_t first = runtime::transaction().size();
   uint32 left = wish.max_jobs;

@@ -33,7 +33,8 @@ ClaimSources several_sources(FunctionCallInfo fcinfo, int number);
 struct ClaimOutput {
   Tuplestorestate* rows;
   TupleDesc description;
-  Datum outcome;  // of a job that is handed out; 0: the result has no column for it
+  Datum outcome;            // of a job that is handed out; 0: the result has no column for it
+  const EState* statement;  // that the function is called in
 };
 
 constexpr int kClaimedColumns = 10;

@@ -17,6 +17,13 @@ namespace dw::worker {
 
 namespace {
 
+[[noreturn]] void raise_used_up(const Lease& lease) {
+  pg::raise(DW_WRONG_STATE,
+            psprintf("the lease of job " INT64_FORMAT " cannot be extended any further", lease.id),
+            "The attempt has taken as long as the queue's max_runtime allows.",
+            "Finish before the lease ends; after that the job is given to another worker.");
+}
+
 Datum extend_lease(FunctionCallInfo fcinfo) {
   runtime::require_preloaded();
   runtime::require_writable("extend_lease");
@@ -27,6 +34,7 @@ Datum extend_lease(FunctionCallInfo fcinfo) {
   core::Micros deadline = 0;
   if (database != core::kNone)
     deadline = runtime::dispatcher().extend(database, lease.id, lease.token, span, &verdict);
+  if (verdict == core::Verdict::used_up) raise_used_up(lease);
   if (verdict != core::Verdict::ok) raise_stale(lease);
   return TimestampTzGetDatum(deadline);
 }

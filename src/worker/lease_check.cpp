@@ -135,6 +135,7 @@ Standing take_decision(const Lease& lease, core::Decided* decided, std::size_t* 
     case core::Verdict::leased:
     case core::Verdict::not_resident:
     case core::Verdict::no_room:
+    case core::Verdict::used_up:
     case core::Verdict::not_open:
       break;
   }
