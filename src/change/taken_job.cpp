@@ -36,6 +36,7 @@ core::JobRow row_of(const store::JobTuple& job, core::QueueId queue, const core:
   core::JobRow row = store::job_row(job, queue);
   if (sum.due() != 0) row.due = sum.due();
   row.attempts = static_cast<std::uint16_t>(sum.attempts());
+  row.claim_is_open = sum.claim_is_open();
   return row;
 }
 

@@ -12,6 +12,7 @@
  * wherever they lie, and every outcome that ends a job carries a token of an epoch that was open
  * when it was decided.
  */
+#include "core/open_claim.hpp"
 #include "core/queue_lock.hpp"
 
 #include <algorithm>
@@ -152,6 +153,7 @@ bool Dispatcher::fill_placeholder(EntryRef ref, const JobRow& row, bool waits,
   const QueueLock hold(*this, index, QueueLock::Adopt{});
   if (e->state != EntryState::busy) return false;
   take_row(*e, row);
+  e->lapsed = end_of_claim(queue(index).options, row);
   e->state = EntryState::delayed;
   e->at_once = row.due == kAlways ? 1 : 0;
   fill_decided(queue(index), *e, out);

@@ -198,8 +198,8 @@ Entry* Dispatcher::lock_ref(EntryRef ref, Index* queue_index) noexcept {
 }
 
 void Dispatcher::make_waiting(Queue& q, Entry& e, Micros due, Micros now) noexcept {
-  if (has_expired(e.expires_at, now)) {
-    make_overdue(q, e, Lapse::expired);
+  if (e.lapsed != Lapse::none || has_expired(e.expires_at, now)) {
+    make_overdue(q, e, e.lapsed != Lapse::none ? e.lapsed : Lapse::expired);
     return;
   }
   /* What is due at once stays so when the clock is set back; since when it waits is for showing. */

@@ -256,7 +256,7 @@ bool Dispatcher::is_held(const Entry& e, Token token) noexcept {
 Micros Dispatcher::extended(const Queue& q, const Entry& e, Micros wanted) noexcept {
   if (q.options.max_runtime == 0) return wanted;
   const Micros end = later(e.leased_at, q.options.max_runtime);
-  return wanted <= end ? wanted : std::max(end, e.at);
+  return wanted <= end ? wanted : std::max(end, std::min(wanted, e.at));
 }
 
 Micros Dispatcher::extend(Index database, JobId id, Token token, Micros lease,

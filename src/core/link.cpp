@@ -7,6 +7,7 @@
  * seconds, in which the loader may have loaded, and a worker finished, the same job. Linking it
  * then would hand out a finished job.
  */
+#include "core/open_claim.hpp"
 #include "core/queue_lock.hpp"
 
 #include <algorithm>
@@ -158,14 +159,8 @@ LinkResult Dispatcher::link_loaded(Index queue_index, const JobRow& row, Micros 
     e->at_once = 1;
     e->at = row.enqueued_at;
   }
-  const bool used_up = e->attempts >= most_attempts(q.options, e->max_attempts);
-  if (row.claim_is_open && (q.options.at_most_once || used_up)) {
-    /* Its lease ended with the server, and nobody can tell any more what was done under it. */
-    make_overdue(q, *e,
-                 q.options.at_most_once ? Lapse::outcome_unknown : Lapse::attempts_exhausted);
-  } else {
-    make_waiting(q, *e, row.due, now);
-  }
+  e->lapsed = end_of_claim(q.options, row);
+  make_waiting(q, *e, row.due, now);
   return LinkResult::linked;
 }
 

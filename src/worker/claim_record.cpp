@@ -6,6 +6,10 @@
 
 #include "pg/headers.hpp"
 
+extern "C" {
+#include "tcop/pquery.h"
+}
+
 #include "pg/datum.hpp"
 #include "pg/error.hpp"
 #include "pg/memory.hpp"
@@ -48,13 +52,7 @@ bool is_statement_of_client(const EState* statement) {
 
 }  // namespace
 
-void require_plain_statement(std::string_view queue, const EState* statement,
-                             bool finishes_others) {
-  if (finishes_others)
-    pg::raise(
-        DW_FEATURE_NOT_SUPPORTED,
-        psprintf("jobs of queue \"%s\" cannot be claimed by complete_and_claim", pg::copy(queue)),
-        "Its claims are recorded in a transaction of their own.", "Call complete, then claim.");
+void require_plain_statement(std::string_view queue, const EState* statement) {
   if (!is_statement_of_client(statement) || IsInTransactionBlock(true))
     pg::raise(DW_ACTIVE_SQL_TRANSACTION,
               psprintf("jobs of queue \"%s\" must be claimed in a transaction of their own",

@@ -8,8 +8,8 @@
 namespace dw::worker {
 
 // Raises 25001 unless the claim is all of its transaction, which then commits with the statement,
-// before its end is told to the client; 0A000 when the call also finishes other jobs.
-void require_plain_statement(std::string_view queue, const EState* statement, bool finishes_others);
+// before its end is told to the client.
+void require_plain_statement(std::string_view queue, const EState* statement);
 
 // Writes that these jobs are handed out, those without a token left out, and lets the transaction
 // reach the disk before it ends. first: number of the transaction's action for jobs[0].

@@ -287,8 +287,7 @@ HandedOut hand_out(const ClaimSources& sources, const ClaimWish& wish, const Cla
       sources.count == 1 ? &one : pg::allocate<Source>(static_cast<Size>(sources.count));
   for (int i = 0; i < sources.count; i++) {
     known[i] = source_of(sources.names[i]);
-    if (known[i].recorded)
-      require_plain_statement(known[i].name, output.statement, output.outcome != 0);
+    if (known[i].recorded) require_plain_statement(known[i].name, output.statement);
   }
   if (!wish.request_id.empty()) return hand_out_once(known, sources.count, wish, output);
   const std::size_t first = runtime::transaction().size();

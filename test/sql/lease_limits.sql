@@ -46,7 +46,7 @@ SELECT date_trunc('minute', lease_expires_at - clock_timestamp() + interval '10 
 -- A new max_runtime counts at the next extension; the lease keeps what it has.
 SELECT durable_work.alter_queue('run', max_runtime => '10 min');
 SELECT date_trunc('minute', lease_expires_at - clock_timestamp() + interval '10 s') AS kept FROM durable_work.heartbeat('w', '5 h');
-SELECT pg_temp.try(format('extend_lease(%s, %s)', job_id, token)) FROM held;
+SELECT pg_temp.try(format('extend_lease(%s, %s, ''3 h'')', job_id, token)) FROM held;
 SELECT durable_work.alter_queue('run', max_runtime => '0');
 SELECT pg_temp.try(format('extend_lease(%s, %s, ''9 h'') > clock_timestamp() + interval ''8 h''', job_id, token)) AS unlimited FROM held;
 SELECT durable_work.complete(job_id, token) FROM held;

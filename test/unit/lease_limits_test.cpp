@@ -113,6 +113,8 @@ TEST_F(LeaseLimits, AShorterMaxRuntimeCountsAtTheNextExtension) {
   d().set_queue_options(database_, 1, shorter);
   EXPECT_EQ(deadline(job), claimed_at(job) + 10 * kSecond) << "what it has it keeps";
   EXPECT_EQ(extend(job, 0), Verdict::ok) << "as long as now";
+  EXPECT_EQ(extend(job, 9 * kSecond), Verdict::ok) << "and shorter";
+  EXPECT_EQ(deadline(job), claimed_at(job) + 9 * kSecond);
   platform().advance(kSecond);
   EXPECT_EQ(extend(job, 0), Verdict::used_up);
   shorter.max_runtime = 0;
