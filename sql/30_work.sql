@@ -32,7 +32,7 @@ AS 'MODULE_PATHNAME', 'durable_work_claim';
 REVOKE ALL ON FUNCTION durable_work.claim(text, text, integer, interval, interval, text, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.claim(text, text, integer, interval, interval, text, bigint) IS
 'Hands out up to max_jobs (1 to 10000) due jobs, in the order of (priority, job_id), each under a lease: until lease_expires_at nobody else gets the job. Nothing is written. No rows: nothing is due, the queue is paused, or the server has just started.
-Call it as a transaction of its own. If the call fails, the attempts do not count; if its transaction rolls back after it, they do, and the backoff applies.
+Call it as a transaction of its own. A queue with delivery at_most_once or durable_claims insists on that (25001): its claims are written to the log, and on disk before the end of the statement is told; use the rows only then. If the call fails, the attempts do not count; if its transaction rolls back after it, they do, and the backoff applies.
 lease: how long (above 0, at most 36525 days); null: the lease of the queue. wait (at most 5 s): while nothing is due, sleeps until something is, without polling; refused under REPEATABLE READ and SERIALIZABLE (25001). It keeps a snapshot meanwhile; wait_for_work does not. worker: 1 to 127 bytes.
 request_id (1 to 255 bytes, a new one for each new call): for a reply that was lost. The same call again (worker, instance, queues and request_id) hands out nothing new but lists what is left of the batch, with the same tokens and deadlines; while the transaction of the first call is open it waits for it. A batch is remembered while a lease of it is held, and at least until its first deadline; empty ones are not. 53400: too many are held. instance: tells processes of one worker name apart in heartbeat.
 Keep lease_token as a 64 bit integer or as text: it does not fit into a double. Raises DW002 for an unknown queue.';
@@ -176,7 +176,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_release';
 REVOKE ALL ON FUNCTION durable_work.release(bigint, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.release(bigint, bigint) IS
-'Gives the job back when the transaction commits: due at once, the attempt does not count. Nothing is written. Raises DW001 when the lease is stale, DW006 while another open transaction is deciding the job.';
+'Gives the job back when the transaction commits: due at once, the attempt does not count. Nothing is written, unless the claim was. Raises DW001 when the lease is stale, DW006 while another open transaction is deciding the job, and in a queue with delivery at_most_once.';
 
 CREATE FUNCTION durable_work.defer(
     job_id bigint,
@@ -187,7 +187,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_defer';
 REVOKE ALL ON FUNCTION durable_work.defer(bigint, bigint, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.defer(bigint, bigint, timestamptz) IS
-'Gives the job back when the transaction commits: due at that time (finite, at most a hundred years ahead; in the past means at once), the attempt does not count. Raises DW001 when the lease is stale, DW006 while another open transaction is deciding the job.';
+'Gives the job back when the transaction commits: due at that time (finite, at most a hundred years ahead; in the past means at once), the attempt does not count. Raises DW001 when the lease is stale, DW006 while another open transaction is deciding the job, and in a queue with delivery at_most_once.';
 
 CREATE FUNCTION durable_work.reject(
     job_id bigint,
@@ -209,7 +209,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_extend_lease';
 REVOKE ALL ON FUNCTION durable_work.extend_lease(bigint, bigint, interval) FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.extend_lease(bigint, bigint, interval) IS
-'The lease ends this long from now (null: the lease of the queue); returns when. It takes effect at once and stays if the transaction rolls back. Nothing is written. Raises DW001 when the lease is stale.';
+'The lease ends this long from now (null: the lease of the queue); returns when. It takes effect at once and stays if the transaction rolls back. Nothing is written. It never ends later than the max_runtime of the queue after the claim. Raises DW001 when the lease is stale, DW006 when max_runtime leaves nothing to extend.';
 
 CREATE FUNCTION durable_work.heartbeat(
     worker text,
@@ -220,7 +220,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_heartbeat';
 REVOKE ALL ON FUNCTION durable_work.heartbeat(text, interval, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.heartbeat(text, interval, bigint) IS
-'Extends every lease that was taken with this worker name and instance (null: without one), as extend_lease does, and lists them by job_id. state: leased; cancelled: the job was cancelled, stop working on it; lost: the lease ran out. A job that is missing from the list is not held any more.';
+'Extends every lease that was taken with this worker name and instance (null: without one), as extend_lease does, and lists them by job_id; one that max_runtime does not let go any further keeps its lease_expires_at. state: leased; cancelled: the job was cancelled, stop working on it; lost: the lease ran out. A job that is missing from the list is not held any more.';
 
 CREATE FUNCTION durable_work.set_progress(
     job_id bigint,
