@@ -164,6 +164,23 @@ const Source* source_of_job(const Source* sources, int count, const core::Claime
   return nullptr;
 }
 
+// Puts rows of a batch out again. They were handed out before, so whatever they look like now,
+// nothing is changed: a row that is not there any more belongs to a job that has ended meanwhile.
+uint32 put_jobs_again(const Source& source, const core::ClaimedJob* jobs, uint32 n,
+                      const ClaimOutput& output) {
+  auto* const rows = pg::allocate<store::JobTuple>(n);
+  auto* const found = pg::allocate<bool>(n);
+  store::read_jobs(jobs, static_cast<int>(n), rows, found);
+  const Datum name = pg::text_datum(source.name);
+  uint32 out = 0;
+  for (uint32 i = 0; i < n; i++) {
+    if (!found[i]) continue;
+    put_job(output, name, jobs[i], rows[i]);
+    out++;
+  }
+  return out;
+}
+
 // Puts out what is left of the batch, in the order in which it was handed out.
 uint32 put_again(const Source* sources, int count, const core::RequestKey& key,
                  const ClaimOutput& output) {
@@ -182,7 +199,7 @@ uint32 put_again(const Source* sources, int count, const core::RequestKey& key,
     uint32 end = i;
     while (end < held && jobs[end].queue == jobs[i].queue) end++;
     const Source* const source = source_of_job(sources, count, jobs[i]);
-    if (source != nullptr) rows += put_jobs(*source, jobs + i, end - i, output);
+    if (source != nullptr) rows += put_jobs_again(*source, jobs + i, end - i, output);
     i = end;
   }
   return rows;

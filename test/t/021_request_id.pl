@@ -137,6 +137,15 @@ my $short = q{SELECT coalesce(string_agg(attempt::text, ' '), 'none') FROM durab
 is(sql($short), '1 1', 'leases that are short');
 ok(wait_until($node, 'postgres', $short, '2 2'), 'when they have run out the same call gets a new batch');
 
+# A job whose expires_at passes while it is held stays the holder's.
+sql(q{SELECT durable_work.create_queue('e', lease => '1 h'); SELECT durable_work.enqueue('e', '1', expires_at => now() + interval '1500 ms')});
+my $expires = claim_as('x1', queues => q{'e'});
+$batch = sql($expires);
+isnt($batch, 'none', 'a job that expires is handed out before that');
+ok(wait_until($node, 'postgres', q{SELECT clock_timestamp() > (SELECT expires_at + interval '50 ms' FROM durable_work.inbox WHERE queue = 'e')}), 'and is held when its time is over');
+is(sql($expires), $batch, 'the same call lists it still');
+is(sql(q{SELECT durable_work.try_complete(job_id, lease_token) FROM durable_work.leases WHERE queue = 'e'}), 'completed', 'and it can be completed');
+
 # --- waiting --------------------------------------------------------------------------------------
 sub asleep {
     my ($session, $what) = @_;
