@@ -16,13 +16,17 @@ CREATE FUNCTION durable_work.enqueue(
     delay interval DEFAULT NULL,
     max_attempts integer DEFAULT NULL,
     headers jsonb DEFAULT NULL,
-    expires_at timestamptz DEFAULT NULL
+    expires_at timestamptz DEFAULT NULL,
+    unique_while text DEFAULT 'window',
+    on_duplicate text DEFAULT 'return'
 ) RETURNS durable_work.enqueued_job
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_enqueue';
-REVOKE ALL ON FUNCTION durable_work.enqueue(text, jsonb, text, text, integer, timestamptz, interval, integer, jsonb, timestamptz)
+REVOKE ALL ON FUNCTION durable_work.enqueue(text, jsonb, text, text, integer, timestamptz, interval, integer, jsonb, timestamptz,
+    text, text)
     FROM PUBLIC;
-COMMENT ON FUNCTION durable_work.enqueue(text, jsonb, text, text, integer, timestamptz, interval, integer, jsonb, timestamptz) IS
+COMMENT ON FUNCTION durable_work.enqueue(text, jsonb, text, text, integer, timestamptz, interval, integer, jsonb, timestamptz,
+    text, text) IS
 'Adds a job to a queue, as part of the transaction: no worker sees it before the commit, none after a rollback. It never waits for room in shared memory and never fails for lack of it.
 queue: DW002 if there is none of that name; default is made on first use.
 payload: any jsonb but SQL null.
@@ -33,7 +37,9 @@ available_at or delay: not before that time, or that interval after now; a time 
 max_attempts: 1 to 32767; null is the queue''s.
 headers: a jsonb object that travels with the job.
 expires_at: from then on the job is not handed out any more: still waiting, it becomes a dead letter with the reason expired. It must be in the future and later than available_at. An attempt that is under way then may still complete.
-Raises 22023 or 22004 for a bad argument, 25006 in a read-only transaction and on a standby.';
+unique_while: how long the first job keeps the idempotency_key: window (the dedupe_window), pending (while it waits; no worker gets it before this transaction has ended, so that whoever works on it sees what the transaction wrote), or active (until it is completed, cancelled or a dead letter). The next job under the key takes it over.
+on_duplicate: what happens when the key is in use: return gives that job and inserted = false, error raises 23505.
+Raises DW005 when the queue is full (see max_length of create_queue), DW006 when the job that has the key cannot be held back because an open transaction is deciding it, 22023 or 22004 for a bad argument, 25006 in a read-only transaction and on a standby.';
 
 CREATE TYPE durable_work.enqueued_jobs AS (ordinal integer, job_id bigint, inserted boolean);
 COMMENT ON TYPE durable_work.enqueued_jobs IS

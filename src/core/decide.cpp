@@ -166,6 +166,14 @@ bool Dispatcher::fill_placeholder(EntryRef ref, const JobRow& row, bool waits,
   return true;
 }
 
+bool Dispatcher::is_entry_of(EntryRef ref, JobId id) noexcept {
+  Index index = kNone;
+  const Entry* const e = lock_ref(ref, &index);
+  if (e == nullptr) return false;
+  const QueueLock hold(*this, index, QueueLock::Adopt{});
+  return e->id == id;
+}
+
 void Dispatcher::drop_placeholder(EntryRef ref) noexcept {
   Index index = kNone;
   Entry* e = lock_ref(ref, &index);

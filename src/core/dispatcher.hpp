@@ -336,6 +336,7 @@ class Dispatcher {
    * deciding. */
   bool fill_placeholder(EntryRef ref, const JobRow& row, bool waits, Decided* out) noexcept;
   void drop_placeholder(EntryRef ref) noexcept;
+  [[nodiscard]] bool is_entry_of(EntryRef ref, JobId id) noexcept;
   void commit_decision(EntryRef ref, Token token, Decision decision, OutcomeKind outcome,
                        Micros due) noexcept;
   void abort_decision(EntryRef ref, Token token, EntryState before) noexcept;

@@ -167,6 +167,13 @@ Verdict Transaction::begin_change(std::int32_t level, JobId id, QueueId queue, D
   return note_decision(level, *out, verdict, action);
 }
 
+bool Transaction::ended_here(JobId id) const noexcept {
+  return std::any_of(actions_.begin(), actions_.end(), [this, id](const Action& action) {
+    return action.kind == ActionKind::decide && action.settled && is_final(action.outcome) &&
+           dispatcher_->is_entry_of(action.ref, id);
+  });
+}
+
 void Transaction::settle(std::size_t action, Decision decision, OutcomeKind outcome,
                          Micros due) noexcept {
   actions_[action].settled = true;

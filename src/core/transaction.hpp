@@ -100,6 +100,8 @@ class Transaction {
   [[nodiscard]] OutcomeKind outcome_of(std::size_t action) const noexcept {
     return actions_[action].outcome;
   }
+  /* This transaction has written the end of the job. */
+  [[nodiscard]] bool ended_here(JobId id) const noexcept;
   /* What becomes of it, and when the job is due again. Without a call it is given back at commit as
    * it was. */
   void settle(std::size_t action, Decision decision, OutcomeKind outcome, Micros due) noexcept;

@@ -23,7 +23,12 @@ enum Argument {
   kMaxAttempts,
   kHeaders,
   kExpiresAt,
+  kUniqueWhile,
+  kOnDuplicate,
 };
+
+constexpr std::string_view kUniqueWhiles[] = {"window", "pending", "active"};
+constexpr std::string_view kOnDuplicates[] = {"return", "error"};
 
 std::optional<Datum> given(FunctionCallInfo fcinfo, int number) {
   if (pg::is_null(fcinfo, number)) return std::nullopt;
@@ -42,6 +47,28 @@ std::optional<TimestampTz> due_time(FunctionCallInfo fcinfo) {
   return after_delay(GetCurrentTimestamp(), *delay);
 }
 
+// One of a closed set of words.
+template <typename Choice, std::size_t n>
+Choice choice(FunctionCallInfo fcinfo, int number, const char* name,
+              const std::string_view (&words)[n], const char* hint) {
+  const std::string_view word = pg::text_view(pg::required_datum(fcinfo, number, name));
+  for (std::size_t i = 0; i < n; i++)
+    if (word == words[i]) return static_cast<Choice>(i);
+  pg::raise_invalid(psprintf("%s \"%s\" is not known", name, pg::copy(word)), nullptr, hint);
+}
+
+void read_uniqueness(FunctionCallInfo fcinfo, JobArguments* arguments) {
+  arguments->unique_while = choice<UniqueWhile>(fcinfo, kUniqueWhile, "unique_while", kUniqueWhiles,
+                                                "Use window, pending or active.");
+  arguments->on_duplicate = choice<OnDuplicate>(fcinfo, kOnDuplicate, "on_duplicate", kOnDuplicates,
+                                                "Use return or error.");
+  const bool asked = arguments->unique_while != UniqueWhile::window ||
+                     arguments->on_duplicate != OnDuplicate::give_back;
+  if (asked && !arguments->idempotency_key)
+    pg::raise_invalid("unique_while and on_duplicate need an idempotency_key", nullptr,
+                      "Name what the job must be the only one of.");
+}
+
 JobArguments read_arguments(FunctionCallInfo fcinfo) {
   JobArguments arguments;
   arguments.payload = pg::required_datum(fcinfo, kPayload, "payload");
@@ -58,6 +85,7 @@ JobArguments read_arguments(FunctionCallInfo fcinfo) {
   if (arguments.headers) check_headers(*arguments.headers);
   arguments.expires_at = pg::optional_timestamp(fcinfo, kExpiresAt, "expires_at");
   if (arguments.expires_at) check_expires_at(*arguments.expires_at, arguments.available_at);
+  read_uniqueness(fcinfo, &arguments);
   return arguments;
 }
 

@@ -10,6 +10,7 @@
 #include "pg/datum.hpp"
 #include "pg/memory.hpp"
 #include "produce/room.hpp"
+#include "produce/unique.hpp"
 #include "runtime/session.hpp"
 #include "store/idempotency.hpp"
 
@@ -132,6 +133,9 @@ void append(Target target, const store::NewJob* jobs, int n) {
 
 Submitted submit(const Target& target, const JobArguments& arguments) {
   check_payload(target, arguments.payload);
+  if (arguments.unique_while != UniqueWhile::window ||
+      arguments.on_duplicate != OnDuplicate::give_back)
+    return submit_unique(target, arguments);
   runtime::transaction().reserve(1);
   const TimestampTz now = GetCurrentTimestamp();
   const core::JobId id = store::next_job_id();

@@ -9,6 +9,9 @@
 
 namespace dw::produce {
 
+enum class UniqueWhile : uint8 { window, pending, active };
+enum class OnDuplicate : uint8 { give_back, error };
+
 struct JobArguments {
   Datum payload = 0;                     // jsonb
   std::optional<Datum> partition_key;    // text
@@ -18,6 +21,8 @@ struct JobArguments {
   std::optional<TimestampTz> expires_at;
   int16 priority = core::kDefaultPriority;
   int16 max_attempts = 0;  // 0: the queue's
+  UniqueWhile unique_while = UniqueWhile::window;
+  OnDuplicate on_duplicate = OnDuplicate::give_back;
 };
 
 // Limits. They raise 22023.

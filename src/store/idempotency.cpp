@@ -59,6 +59,21 @@ Statement take_over{
     {INT4OID, TEXTOID, INT8OID, INT8OID, TIMESTAMPTZOID},
     nullptr};
 
+Statement lock_one{
+    "SELECT job_id, payload_hash, expires_at <= pg_catalog.clock_timestamp() "
+    "FROM durable_work.idempotency WHERE topic OPERATOR(pg_catalog.=) $1 "
+    "AND key OPERATOR(pg_catalog.=) $2 FOR UPDATE",
+    2,
+    {INT4OID, TEXTOID},
+    nullptr};
+
+Statement move_one{
+    "UPDATE durable_work.idempotency SET job_id = $3, payload_hash = $4, expires_at = $5 "
+    "WHERE topic OPERATOR(pg_catalog.=) $1 AND key OPERATOR(pg_catalog.=) $2",
+    5,
+    {INT4OID, TEXTOID, INT8OID, INT8OID, TIMESTAMPTZOID},
+    nullptr};
+
 SPIPlanPtr planned(Statement* statement) {
   if (statement->plan == nullptr) {
     const SPIPlanPtr plan = SPI_prepare(statement->text, statement->parameters, statement->types);
@@ -83,19 +98,16 @@ Datum column(uint64 row, int number) {
   return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, &null);
 }
 
-struct Holder {
-  core::JobId job_id;
-  int64 payload_hash;
-  bool expired;
-};
+KeyHolder holder_of_row() {
+  return {DatumGetInt64(column(0, 1)), DatumGetInt64(column(0, 2)), DatumGetBool(column(0, 3))};
+}
 
-std::optional<Holder> read_holder(int32 topic, Datum key) {
+std::optional<KeyHolder> read_holder(int32 topic, Datum key) {
   Datum values[] = {Int32GetDatum(topic), key};
   check(SPI_execute_snapshot(planned(&read_one), values, nullptr, GetLatestSnapshot(),
                              InvalidSnapshot, true, false, 1));
   if (SPI_processed == 0) return std::nullopt;
-  return Holder{DatumGetInt64(column(0, 1)), DatumGetInt64(column(0, 2)),
-                DatumGetBool(column(0, 3))};
+  return holder_of_row();
 }
 
 void claim_one(int32 topic, KeyClaim* claim, TimestampTz expires_at, bool insert_first) {
@@ -104,7 +116,7 @@ void claim_one(int32 topic, KeyClaim* claim, TimestampTz expires_at, bool insert
   for (bool insert = insert_first;; insert = true) {
     CHECK_FOR_INTERRUPTS();
     if (insert && write(&insert_one, values) > 0) break;
-    const std::optional<Holder> holder = read_holder(topic, claim->key);
+    const std::optional<KeyHolder> holder = read_holder(topic, claim->key);
     if (!holder) continue;
     if (holder->expired) {
       if (write(&take_over, values) > 0) break;
@@ -146,7 +158,46 @@ void insert_all(int32 topic, KeyClaim* claims, int n, TimestampTz expires_at) {
   if (row != inserted) elog(ERROR, "idempotency keys came back in another order");
 }
 
+TimestampTz end_of_window(TimestampTz now, int64 window) {
+  TimestampTz end = 0;
+  if (__builtin_add_overflow(now, window, &end) || !IS_VALID_TIMESTAMP(end))
+    return END_TIMESTAMP - 1;
+  return end;
+}
+
+// Runs with SPI connected, as the owner of the table.
+template <typename Function>
+auto as_owner(Function function) {
+  OwnerScope scope;
+  enter_owner(&scope);
+  if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
+  const auto result = function();
+  SPI_finish();
+  leave_owner(&scope);
+  return result;
+}
+
+uint64 write_row(Statement* statement, const KeyRow& row) {
+  Datum values[] = {Int32GetDatum(row.topic), row.key, Int64GetDatum(row.job_id),
+                    Int64GetDatum(row.payload_hash),
+                    TimestampTzGetDatum(end_of_window(row.now, row.window))};
+  return as_owner([&] { return write(statement, values); });
+}
+
 }  // namespace
+
+bool insert_key(const KeyRow& row) { return write_row(&insert_one, row) > 0; }
+
+bool lock_key(int32 topic, Datum key, KeyHolder* holder) {
+  return as_owner([&] {
+    Datum values[] = {Int32GetDatum(topic), key};
+    if (write(&lock_one, values) == 0) return false;
+    *holder = holder_of_row();
+    return true;
+  });
+}
+
+void move_key(const KeyRow& row) { write_row(&move_one, row); }
 
 void raise_other_payload(std::string_view key, core::JobId holder) {
   pg::raise(DW_PAYLOAD_DIFFERS,
@@ -164,22 +215,17 @@ int64 payload_hash(Datum payload) {
 
 void claim_keys(int32 topic, KeyClaim* claims, int n, TimestampTz now, int64 window) {
   if (n == 0) return;
-  TimestampTz expires_at = 0;
-  if (__builtin_add_overflow(now, window, &expires_at) || !IS_VALID_TIMESTAMP(expires_at))
-    expires_at = END_TIMESTAMP - 1;
-
-  OwnerScope scope;
-  enter_owner(&scope);
-  if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
-  if (n == 1) {
-    claim_one(topic, claims, expires_at, true);
-  } else {
-    insert_all(topic, claims, n, expires_at);
-    for (int i = 0; i < n; i++)
-      if (!claims[i].won) claim_one(topic, &claims[i], expires_at, false);
-  }
-  SPI_finish();
-  leave_owner(&scope);
+  const TimestampTz expires_at = end_of_window(now, window);
+  as_owner([&] {
+    if (n == 1) {
+      claim_one(topic, claims, expires_at, true);
+    } else {
+      insert_all(topic, claims, n, expires_at);
+      for (int i = 0; i < n; i++)
+        if (!claims[i].won) claim_one(topic, &claims[i], expires_at, false);
+    }
+    return true;
+  });
 }
 
 }  // namespace dw::store

@@ -30,6 +30,28 @@ int64 payload_hash(Datum payload);
 // Under REPEATABLE READ a key that was taken after the snapshot raises 40001.
 void claim_keys(int32 topic, KeyClaim* claims, int n, TimestampTz now, int64 window);
 
+// --- one key, decided by the caller ---
+
+struct KeyRow {
+  int32 topic;
+  Datum key;  // text
+  core::JobId job_id;
+  int64 payload_hash;
+  TimestampTz now;
+  int64 window;
+};
+struct KeyHolder {
+  core::JobId job_id;
+  int64 payload_hash;
+  bool expired;
+};
+// False: the key is there. A transaction that is inserting it is waited for.
+bool insert_key(const KeyRow& row);
+// Locks the key's row until the end of the transaction and says whose it is; false: there is none.
+bool lock_key(int32 topic, Datum key, KeyHolder* holder);
+// Of a locked row: the key is the new job's.
+void move_key(const KeyRow& row);
+
 // DW004.
 [[noreturn]] void raise_other_payload(std::string_view key, core::JobId holder);
 

@@ -49,7 +49,7 @@ INSERT INTO wanted VALUES
 ('drop_queue', 'queue text, force boolean DEFAULT false', 'void'),
 ('pause_queue', 'queue text', 'void'),
 ('resume_queue', 'queue text', 'void'),
-('enqueue', 'queue text, payload jsonb, partition_key text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, priority integer DEFAULT 4, available_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, headers jsonb DEFAULT NULL::jsonb, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone', NULL),
+('enqueue', 'queue text, payload jsonb, partition_key text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, priority integer DEFAULT 4, available_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, headers jsonb DEFAULT NULL::jsonb, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, unique_while text DEFAULT ''window''::text, on_duplicate text DEFAULT ''return''::text', NULL),
 ('enqueue_many', 'queue text, payloads jsonb[], partition_keys text[] DEFAULT NULL::text[], idempotency_keys text[] DEFAULT NULL::text[], priorities integer[] DEFAULT NULL::integer[], available_ats timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], headers jsonb[] DEFAULT NULL::jsonb[]', NULL),
 ('cancel', 'job_id bigint, queue text DEFAULT NULL::text', 'boolean'),
 ('claim', 'queue text, worker text, max_jobs integer DEFAULT 25, lease interval DEFAULT NULL::interval, wait interval DEFAULT ''00:00:00''::interval, request_id text DEFAULT NULL::text, instance bigint DEFAULT NULL::bigint', NULL),

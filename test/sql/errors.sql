@@ -152,6 +152,12 @@ DW002 'nowhere', '{}'
 22023 'errors', '{}', max_attempts => 32768
 22023 'errors', '{}', headers => '[]'
 22023 'errors', '{}', headers => '1'
+22004 'errors', '{}', idempotency_key => 'k', unique_while => NULL
+22023 'errors', '{}', idempotency_key => 'k', unique_while => 'ever'
+22004 'errors', '{}', idempotency_key => 'k', on_duplicate => NULL
+22023 'errors', '{}', idempotency_key => 'k', on_duplicate => 'ignore'
+22023 'errors', '{}', unique_while => 'pending'
+22023 'errors', '{}', on_duplicate => 'error'
 22023 'errors', '{}', headers => jsonb_build_object('h', repeat('x', 65536))
 22023 'errors', to_jsonb(repeat('x', 1048576))
 22023 'errors', '{}', headers => 'null'
