@@ -64,6 +64,12 @@ $new->promote;
 housekeeper($new, 'postgres');
 ok(wait_until($new, 'postgres', "SELECT max(value) >= $epoch + 65536 FROM durable_work.epoch"), 'the epoch rises by 65,536 or more');
 
+# Both places count their jobs: the old one as commits went, the new one in the log.
+wait_until($new, 'postgres', q{SELECT unfinished IS NOT NULL FROM durable_work.queue_stats WHERE queue = 'q'});
+my $unfinished = q{SELECT unfinished FROM durable_work.queue_stats WHERE queue = 'q'};
+is($new->safe_psql('postgres', $unfinished), $new->safe_psql('postgres', q{SELECT count(*) FROM durable_work.inbox WHERE queue = 'q' AND status IN ('pending', 'processing')}),
+    'unfinished jobs are counted anew');
+
 # The old primary does not know yet: it is restarted even, and goes on giving tokens.
 $old->restart;
 my $highest_old = $old->safe_psql('postgres', q{SELECT max(lease_token) FROM helper.claim('q', 20)});
