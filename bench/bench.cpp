@@ -19,6 +19,7 @@ const std::vector<Row>& all_rows() {
       {"waiters", "what waiting claimers cost a busy producer", waiters},
       {"memory", "shared memory per resident job", memory},
       {"large_transaction", "one transaction of a million enqueues", large_transaction},
+      {"redrive", "a million dead letters redriven beside a claimer", redrive},
       {"restart", "restart with a million pending", restart},
       {"backlog", "a claim with a thousand and with five million pending", backlog},
   };

@@ -54,6 +54,7 @@ void waiters(Bench& bench);
 void restart(Bench& bench);
 void memory(Bench& bench);
 void large_transaction(Bench& bench);
+void redrive(Bench& bench);
 
 // `count` sessions of one loop with these statements prepared and synchronous_commit set.
 struct Statement {

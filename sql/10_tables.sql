@@ -106,6 +106,31 @@ CREATE TABLE durable_work.dead_letter (
     PRIMARY KEY (queue, job_id)
 );
 
+-- Redrives and the order in which dead letters are shown go by age.
+CREATE INDEX dead_letter_age ON durable_work.dead_letter (queue, dead_at, job_id);
+
+CREATE SEQUENCE durable_work.redrive_id_seq AS bigint;
+CREATE TABLE durable_work.redrive_task (
+    id bigint PRIMARY KEY DEFAULT nextval('durable_work.redrive_id_seq'),
+    queue integer NOT NULL,
+    to_queue integer NOT NULL,
+    job_ids bigint[],
+    error_like text,
+    since timestamptz NOT NULL,
+    until timestamptz NOT NULL,
+    max_jobs bigint,
+    rate_per_second double precision NOT NULL,
+    matched bigint NOT NULL,
+    moved bigint NOT NULL DEFAULT 0,
+    position_dead_at timestamptz NOT NULL DEFAULT '-infinity',
+    position_job_id bigint NOT NULL DEFAULT 0,
+    left_out boolean NOT NULL DEFAULT false,
+    state text NOT NULL DEFAULT 'running',
+    error text,
+    started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ended_at timestamptz
+);
+
 CREATE TABLE durable_work.handled (
     handler text NOT NULL,
     key text NOT NULL,

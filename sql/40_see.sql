@@ -139,7 +139,7 @@ UPDATE pg_catalog.pg_trigger SET tgenabled = 'A'
 WHERE tgrelid OPERATOR(pg_catalog.=) 'durable_work.inbox'::pg_catalog.regclass
   AND tgname OPERATOR(pg_catalog.=) 'inbox_insert';
 
--- Leases, attempts, dead letters ---------------------------------------------------------------------------------------
+-- Leases, attempts ------------------------------------------------------------------------------------------------------
 
 CREATE VIEW durable_work.leases AS
 SELECT lease.queue, lease.job_id, lease.worker, lease.lease_token, lease.attempt, lease.leased_at, lease.lease_expires_at,
@@ -150,7 +150,8 @@ COMMENT ON VIEW durable_work.leases IS 'Jobs that workers hold now, from shared 
 COMMENT ON COLUMN durable_work.leases.progress IS 'What its worker has told by set_progress, as long as it is remembered';
 
 -- A completion does not store the number of its attempt: it is that of the claim, where claims are recorded, else one more
--- than the highest that failed since the job was last redriven. A job that was moved to parked took its outcomes along.
+-- than the highest that failed since the job was last redriven. A job that was moved to parked took its outcomes along,
+-- but for one that was redriven: it took a history, and the outcomes themselves are still in the slot.
 CREATE VIEW durable_work.attempts AS
 SELECT ended.job_id,
        ended.queue,
@@ -186,7 +187,9 @@ FROM (SELECT outcome.job_id,
       FROM (SELECT member.id AS job_id, member.queue, member.kind, member.attempt, member.lease_token, member.at, stored.detail, stored.parked,
                    pg_catalog.bool_or(member.kind OPERATOR(pg_catalog.=) 'moved') OVER (PARTITION BY member.queue, member.id) AS moved,
                    pg_catalog.count(*) FILTER (WHERE member.kind OPERATOR(pg_catalog.=) 'redriven')
-                       OVER (PARTITION BY member.queue, member.id ORDER BY member.lease_token) AS life
+                       OVER (PARTITION BY member.queue, member.id ORDER BY member.lease_token) AS life,
+                   pg_catalog.bool_or(member.kind OPERATOR(pg_catalog.=) 'redriven' AND stored.detail OPERATOR(pg_catalog.?) 'history')
+                       OVER (PARTITION BY member.id) AS left_behind
             FROM (SELECT false AS parked, * FROM durable_work.outcome_0
                   UNION ALL SELECT false, * FROM durable_work.outcome_1
                   UNION ALL SELECT false, * FROM durable_work.outcome_2
@@ -198,7 +201,7 @@ FROM (SELECT outcome.job_id,
                   UNION ALL SELECT true, * FROM durable_work.parked_outcome) AS stored
             CROSS JOIN LATERAL durable_work.outcome_members(stored.first_id, stored.last_id, stored.body) AS member) AS outcome
       JOIN durable_work.queue AS queue ON queue.id OPERATOR(pg_catalog.=) outcome.queue
-      WHERE outcome.parked OR NOT outcome.moved
+      WHERE outcome.parked OR NOT outcome.moved OR outcome.left_behind
       WINDOW of_lease AS (PARTITION BY outcome.queue, outcome.job_id, outcome.lease_token),
              of_life AS (PARTITION BY outcome.queue, outcome.job_id, outcome.life)) AS ended
 WHERE ended.kind IN ('completed', 'attempt_failed', 'dead_lettered', 'cancelled', 'purged')
@@ -207,22 +210,6 @@ WHERE ended.kind IN ('completed', 'attempt_failed', 'dead_lettered', 'cancelled'
 REVOKE ALL ON durable_work.attempts FROM PUBLIC;
 COMMENT ON VIEW durable_work.attempts IS
 'How attempts ended, out of the whole log: completed, failed, expired, dead_letter, cancelled or deferred. It reads every outcome; for one job ask history().';
-
-CREATE VIEW durable_work.dead_letters AS
-SELECT dead.job_id,
-       queue.name AS queue,
-       dead.partition_key,
-       dead.payload,
-       dead.headers,
-       dead.attempts,
-       dead.reason,
-       dead.enqueued_at,
-       dead.dead_at,
-       dead.history
-FROM durable_work.dead_letter AS dead
-JOIN durable_work.queue AS queue ON queue.id OPERATOR(pg_catalog.=) dead.queue;
-REVOKE ALL ON durable_work.dead_letters FROM PUBLIC;
-COMMENT ON VIEW durable_work.dead_letters IS 'Jobs that will not be tried again, with what happened to them';
 
 -- One job --------------------------------------------------------------------------------------------------------------
 

@@ -113,6 +113,7 @@ bool Census::begin_pass() {
   by_queue_.clear();
   ended_.clear();
   parked_.clear();
+  lives_.clear();
   for (const Listed& listed : queues_) {
     Count count{};
     if (!wanted(listed) || !draw_boundary(listed, &count)) continue;
@@ -155,10 +156,15 @@ bool Census::scan_parked(Micros until) {
 
 void Census::take_outcome(const StoredOutcome& outcome, bool parked) {
   OutcomeReader reader(outcome.first_id, outcome.batch, outcome.body, outcome.length);
-  const bool moved = reader.kind() == OutcomeKind::moved;
-  if (!moved && !is_final(reader.kind())) return;
+  const OutcomeKind kind = reader.kind();
+  const bool moved = kind == OutcomeKind::moved;
+  if (!moved && !is_final(kind) && kind != OutcomeKind::redriven) return;
   Count* const count = count_of(reader.queue());
   if (count == nullptr) return;
+  if (parked && (kind == OutcomeKind::dead_lettered || kind == OutcomeKind::redriven)) {
+    take_lives(reader, count->from_token);
+    return;
+  }
   OutcomeMember member;
   while (reader.next(&member)) {
     const bool late = member.token >= count->from_token;
@@ -167,6 +173,30 @@ void Census::take_outcome(const StoredOutcome& outcome, bool parked) {
     if (leaves_parked && parked_.remove(count->id, member.id)) count->unfinished--;
     if (!parked && !late) ended_.add(count->id, member.id);
   }
+}
+
+void Census::take_lives(OutcomeReader& reader, Token from_token) {
+  const bool died = reader.kind() == OutcomeKind::dead_lettered;
+  OutcomeMember member;
+  while (reader.next(&member)) {
+    Lives& lives = lives_[{reader.queue(), member.id}];
+    if (member.token < from_token) {
+      Token& last = died ? lives.died : lives.redriven;
+      last = std::max(last, member.token);
+    } else {
+      Token& first = died ? lives.died_since : lives.redriven_since;
+      first = std::min(first, member.token);
+    }
+  }
+}
+
+void Census::settle_lives() {
+  for (const auto& [job, lives] : lives_) {
+    Count* const count = count_of(job.first);
+    if (count != nullptr && !lives.waited() && parked_.remove(job.first, job.second))
+      count->unfinished--;
+  }
+  lives_.clear();
 }
 
 void Census::take_job(const StoredJob& job) {
@@ -222,7 +252,10 @@ bool Census::step(Micros budget) {
   given_ = dispatcher_->next_job_id(database_);
   bool done = false;
   if (stage_ == Stage::parked && scan_parked(until)) enter_stage(Stage::outcomes);
-  if (stage_ == Stage::outcomes && scan_pages(until)) enter_stage(Stage::jobs);
+  if (stage_ == Stage::outcomes && scan_pages(until)) {
+    settle_lives();
+    enter_stage(Stage::jobs);
+  }
   if (stage_ == Stage::jobs) done = scan_pages(until);
   store_->commit();
   in_chunk_ = false;

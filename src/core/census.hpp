@@ -24,6 +24,11 @@
  * (reload), it is drawn anew. Rows of a restore may have ids that the sequence has not reached yet:
  * an id above all given ones that is in the log is counted, and the boundary is raised above it.
  *
+ * A redrive is counted by its commit if its token is >= T. So a parked row counts if the job waited
+ * there when the boundary was drawn: not if its first redrive since then has no death before it
+ * since then, for then it was dead, or elsewhere; otherwise, unless its last death before T has no
+ * redrive before T after it.
+ *
  * Long sleepers are read first, and by id: a job that moves to the parked table afterwards is found
  * at its old place, where an end by `moved` with a token >= T does not count; one that moved before
  * is found at both places, and its `moved`, which is in the log by then, takes it off the parked
@@ -37,6 +42,7 @@
 #include "core/loader.hpp"
 #include "core/store.hpp"
 
+#include <map>
 #include <unordered_map>
 #include <vector>
 
@@ -72,6 +78,17 @@ class Census {
     JobId above; /* highest id that nobody was given */
     std::int64_t unfinished;
   };
+  /* Deaths and redrives of a parked row; what is early has a token < T. */
+  struct Lives {
+    Token died = 0; /* early ones: the last */
+    Token redriven = 0;
+    Token died_since = kNever; /* late ones: the first */
+    Token redriven_since = kNever;
+    [[nodiscard]] bool waited() const {
+      if (redriven_since != kNever && redriven_since < died_since) return false;
+      return died <= redriven;
+    }
+  };
   class ParkedRows;
   class OutcomeRows;
   class JobRows;
@@ -86,6 +103,8 @@ class Census {
   bool scan_parked(Micros until);
   bool scan_pages(Micros until);
   void take_outcome(const StoredOutcome& outcome, bool parked);
+  void take_lives(OutcomeReader& reader, Token from_token);
+  void settle_lives();
   void take_job(const StoredJob& job);
   void install();
   [[nodiscard]] Count* count_of(QueueId queue);
@@ -106,6 +125,7 @@ class Census {
   std::unordered_map<QueueId, std::size_t> by_queue_;
   IdSet ended_;  /* rows of segments that are ended by a token < T */
   IdSet parked_; /* parked rows that count */
+  std::map<std::pair<QueueId, JobId>, Lives> lives_;
   JobId parked_after_ = kAlways;
   std::uint8_t segment_ = 0;
   std::uint32_t block_ = 0;

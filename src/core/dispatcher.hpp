@@ -221,15 +221,20 @@ class Dispatcher {
    * below numbers given already and must not be used; take another. */
   bool open_job_ids(Index database, std::uint32_t sequence, JobId first,
                     std::uint32_t count) noexcept;
+  /* The first of n new tokens that follow each other, for outcomes of jobs that have no entry; 0:
+   * the epoch is not raised yet. */
+  Token take_tokens(Index database, std::uint32_t n) noexcept;
   /* Raises the position that claims of strict queues flush up to. */
   void note_commit_position(Index database, std::uint64_t position) noexcept;
   /* Frees the slot, all its queues and their entries. */
   void detach_database(Index database) noexcept;
   void set_segments(Index database, std::uint8_t current, const JobId* first_ids) noexcept;
-  /* True once per request: reload everything, or re-read the table of queues. */
+  /* True once per request: reload everything, re-read the table of queues, or that of redrives. */
   bool take_reload(Index database) noexcept;
   bool take_catalog_stale(Index database) noexcept;
+  bool take_redrives_changed(Index database) noexcept;
   void note_catalog_stale(DatabaseOid oid) noexcept;
+  void note_redrives_changed(DatabaseOid oid) noexcept;
   /* Somebody loaded or moved rows past the engine: every queue is loaded again. */
   void request_reload(Index database) noexcept;
 
@@ -275,6 +280,10 @@ class Dispatcher {
   /* Loader, under the queue lock: links a committed row unless it is resident. */
   LinkResult link_loaded(Index queue, const JobRow& row, Micros now) noexcept;
   void note_outcome_page(Index database, std::uint8_t segment, std::uint32_t block) noexcept;
+  /* COMMIT: n dead letters became jobs of the queue, in parked, under the tokens from `first` on;
+   * the earliest is due then. */
+  void publish_redriven(Index database, QueueId id, Micros due, Token first,
+                        std::uint32_t n) noexcept;
   void note_parked(Index database, Micros due) noexcept;
   void mark_dirty(Index database, QueueId id, std::uint8_t segment, std::uint32_t block) noexcept;
 
@@ -398,6 +407,7 @@ class Dispatcher {
   /* Under the queue lock: a commit that enqueued or ended a job. */
   void count_enqueued(QueueLock& hold, Queue& q, JobId id) noexcept;
   void count_ended(QueueLock& hold, Queue& q, JobId id, Token token) noexcept;
+  void count_redriven(QueueLock& hold, Queue& q, Token first, std::uint32_t n) noexcept;
   void disturb_count(QueueLock& hold, Queue& q) noexcept;
   static Micros oldest_due(const Queue& q) noexcept;
   static Entry* oldest_waiting(Queue& q) noexcept;
@@ -420,7 +430,8 @@ class Dispatcher {
   void finish_entry(Entry& e) noexcept;             /* release, or tombstone while a chunk runs */
   bool hash_add(Index database, Entry& e) noexcept; /* false: (database, queue, id) is there */
   void hash_remove(Index database, Entry& e) noexcept;
-  EntryState state_of(Index queue, JobId id) noexcept; /* free: not resident */
+  const Entry* find_entry(Index queue, JobId id) noexcept; /* nullptr: not resident */
+  LinkResult met(Index queue, const JobRow& row) noexcept;
   bool hash_has(Index database, Index queue, JobId id) noexcept;
   void make_waiting(Queue& q, Entry& e, Micros due,
                     Micros now) noexcept; /* ready, delayed or overdue */
@@ -468,6 +479,7 @@ class Dispatcher {
   void set_due_timer(const Queue& q, Micros due) noexcept;
   Entry* lock_ref(EntryRef ref,
                   Index* queue) noexcept; /* nullptr: stale; else the queue lock is held */
+  void note_unknown_queue(Index database) noexcept;
   Entry* lock_job(Index database, JobId id, Token token, QueueId queue_id, Index* queue) noexcept;
   /* The first of n new tokens that follow each other; 0: not open, or the epoch's are used up. */
   Token draw_tokens(QueueLock& hold, Index database, std::uint32_t n) noexcept;

@@ -128,14 +128,14 @@ void Dispatcher::hash_remove(Index database, Entry& e) noexcept {
   if (*link == self) *link = e.next_in_stripe;
 }
 
-EntryState Dispatcher::state_of(Index queue_index, JobId id) noexcept {
+const Entry* Dispatcher::find_entry(Index queue_index, JobId id) noexcept {
   const std::uint32_t hash = hash_of(queue(queue_index).database, id);
   const LeafLock leaf(*platform_, stripe_lock(hash));
   for (Index i = arena_->buckets[hash & arena_->bucket_mask]; i != kNone;
        i = entry(i).next_in_stripe) {
-    if (entry(i).id == id && entry(i).queue == queue_index) return entry(i).state;
+    if (entry(i).id == id && entry(i).queue == queue_index) return &entry(i);
   }
-  return EntryState::free;
+  return nullptr;
 }
 
 bool Dispatcher::hash_has(Index database, Index queue_index, JobId id) noexcept {

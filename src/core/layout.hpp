@@ -263,8 +263,9 @@ struct alignas(kCacheLine) Database {
   DatabaseState state;
   std::uint8_t
       reload_all; /* a commit met no slot for its queue, or somebody asked: load everything again */
-  std::uint8_t catalog_stale;  /* the table of queues changed while no slot could be made */
-  std::uint8_t outcomes_noted; /* at least one outcome page is in outcome_pages */
+  std::uint8_t catalog_stale;    /* the table of queues changed while no slot could be made */
+  std::uint8_t redrives_changed; /* the table of redrives at a rate */
+  std::uint8_t outcomes_noted;   /* at least one outcome page is in outcome_pages */
   std::int64_t epoch;
   std::uint8_t current_segment;
   JobId first_id[kSegments];         /* lowest id of the slot's rows; kNever: not in use */

@@ -118,17 +118,39 @@ std::uint32_t Dispatcher::hand_out(Queue& q, WorkerRef worker, Micros now, Micro
   return given;
 }
 
-Token Dispatcher::draw_tokens(QueueLock& hold, Index index, std::uint32_t n) noexcept {
-  Database& database = arena_->databases[index];
+namespace {
+
+Token next_tokens(Database& database, std::uint32_t n, bool* raise) noexcept {
   if (database.state != DatabaseState::open) return 0;
   const std::uint64_t first = database.counter.fetch_add(n, std::memory_order_relaxed) + 1;
-  if (first >= kCounterRaise) hold.wake_housekeeper(index);
+  *raise = first >= kCounterRaise;
   if (first + n >= kCounterEnd) {
     /* The epoch's tokens are used up; nothing is claimed until the raise is durable. */
     database.counter.store(kCounterEnd - 1, std::memory_order_relaxed);
     return 0;
   }
   return make_token(database.epoch, first);
+}
+
+}  // namespace
+
+Token Dispatcher::draw_tokens(QueueLock& hold, Index index, std::uint32_t n) noexcept {
+  bool raise = false;
+  const Token first = next_tokens(arena_->databases[index], n, &raise);
+  if (raise) hold.wake_housekeeper(index);
+  return first;
+}
+
+Token Dispatcher::take_tokens(Index index, std::uint32_t n) noexcept {
+  bool raise = false;
+  Token first = 0;
+  {
+    /* Not while the epoch is raised. */
+    const LeafLock leaf(*platform_, kArenaLock);
+    first = next_tokens(arena_->databases[index], n, &raise);
+  }
+  if (raise) platform_->wake_housekeeper(index);
+  return first;
 }
 
 std::uint32_t Dispatcher::claim(QueueRef ref, WorkerRef worker, Micros lease, ClaimedJob* out,

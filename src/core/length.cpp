@@ -30,6 +30,15 @@ void Dispatcher::count_ended(QueueLock& hold, Queue& q, JobId id, Token token) n
   }
 }
 
+/* Below the boundary the census counts them, if it saw their outcomes. */
+void Dispatcher::count_redriven(QueueLock& hold, Queue& q, Token first, std::uint32_t n) noexcept {
+  if (first >= q.length.from_token) {
+    q.length.since += n;
+  } else {
+    disturb_count(hold, q);
+  }
+}
+
 void Dispatcher::disturb_count(QueueLock& hold, Queue& q) noexcept {
   q.length.disturbed = 1;
   if (q.length.known == 0) return;

@@ -65,20 +65,38 @@ void Dispatcher::link_pending(QueueRef ref, const JobRow* const* rows, EntryRef*
   }
 }
 
+/* A queue that was dropped, or has no slot yet: the housekeeper sorts it out from the tables. */
+void Dispatcher::note_unknown_queue(Index database) noexcept {
+  {
+    const LeafLock leaf(*platform_, kArenaLock);
+    arena_->databases[database].catalog_stale = 1;
+    arena_->databases[database].reload_all = 1;
+  }
+  platform_->wake_housekeeper(database);
+}
+
+void Dispatcher::publish_redriven(Index database, QueueId id, Micros due, Token first,
+                                  std::uint32_t n) noexcept {
+  const Index index = find_queue(database, id);
+  if (index == kNone) {
+    note_unknown_queue(database);
+    return;
+  }
+  {
+    QueueLock hold(*this, index);
+    Queue& q = queue(index);
+    if (q.id == id && q.database == database) count_redriven(hold, q, first, n);
+  }
+  note_parked(database, due);
+}
+
 void Dispatcher::publish(Index database, QueueId id, QueueRef ref, const JobRow* const* rows,
                          const EntryRef* refs, std::uint32_t n) noexcept {
   const bool same_slot = queue_matches(ref);
   if (!same_slot) {
-    /* The queue was dropped, or its slot is not made yet: the housekeeper sorts it out from the
-     * tables. */
     ref.queue = find_queue(database, id);
     if (ref.queue == kNone) {
-      {
-        const LeafLock leaf(*platform_, kArenaLock);
-        arena_->databases[database].catalog_stale = 1;
-        arena_->databases[database].reload_all = 1;
-      }
-      platform_->wake_housekeeper(database);
+      note_unknown_queue(database);
       return;
     }
     ref.incarnation = queue(ref.queue).incarnation;
@@ -139,21 +157,38 @@ void Dispatcher::forget_later(Queue& q, Entry& e) noexcept {
   q.pending_later--;
 }
 
+/*
+ * What a row that was read meets when the job has an entry already. An entry that somebody is about
+ * to decide may turn out to be wrong. So may one whose decision is visible in the log while its
+ * callback, or the end of the chunk, is still to come: then the row may be a later one of the job,
+ * a dead letter that was redriven, and must be looked at again.
+ */
+LinkResult Dispatcher::met(Index queue_index, const JobRow& row) noexcept {
+  const Entry* const e = find_entry(queue_index, row.id);
+  if (e == nullptr) return LinkResult::no_room;
+  const bool same = e->segment == row.segment && e->block == row.block && e->offset == row.offset;
+  switch (e->state) {
+    case EntryState::busy:
+      return LinkResult::busy;
+    case EntryState::completing:
+    case EntryState::expiring:
+    case EntryState::tombstone:
+      return same ? LinkResult::resident : LinkResult::busy;
+    default:
+      return LinkResult::resident;
+  }
+}
+
 LinkResult Dispatcher::link_loaded(Index queue_index, const JobRow& row, Micros now) noexcept {
   Queue& q = queue(queue_index);
   Entry* e = allocate(queue_index);
-  if (e == nullptr) {
-    const EntryState state = state_of(queue_index, row.id);
-    if (state == EntryState::free) return LinkResult::no_room;
-    return state == EntryState::busy ? LinkResult::busy : LinkResult::resident;
-  }
+  if (e == nullptr) return met(queue_index, row);
   e->id = row.id;
   take_row(*e, row);
   if (!hash_add(q.database, *e)) {
     /* Not in the hash: free again without being looked for there. */
     release_entry(*e);
-    return state_of(queue_index, row.id) == EntryState::busy ? LinkResult::busy
-                                                             : LinkResult::resident;
+    return met(queue_index, row);
   }
   if (row.due == kAlways && row.enqueued_at != 0) {
     e->at_once = 1;

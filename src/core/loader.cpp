@@ -81,8 +81,12 @@ void Loader::set_queues(const QueueTopic* queues, std::size_t n) {
     load.id = queues[i].id;
     load.topic = queues[i].topic;
     load.asleep_until = kNever;
-    const QueueLock hold(*dispatcher_, index);
-    load.whole = dispatcher_->queue(index).mode == LoadMode::loading;
+    {
+      const QueueLock hold(*dispatcher_, index);
+      load.whole = dispatcher_->queue(index).mode == LoadMode::loading;
+    }
+    /* Its long sleepers were passed over so far: in a restore the rows of queues may come last. */
+    if (load.whole) dispatcher_->arena().databases[database_].parked_from.store(kAlways);
     queues_.push_back(std::move(load));
   }
 }

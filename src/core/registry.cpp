@@ -44,6 +44,7 @@ Index Dispatcher::attach_database(DatabaseOid oid) noexcept {
     database.incarnation++;
     database.reload_all = 0;
     database.catalog_stale = 0;
+    database.redrives_changed = 0;
     database.epoch = 0;
     database.counter.store(0);
     database.job_ids.store(0);
@@ -110,6 +111,21 @@ bool Dispatcher::take_reload(Index index) noexcept {
 bool Dispatcher::take_catalog_stale(Index index) noexcept {
   const LeafLock leaf(*platform_, kArenaLock);
   return std::exchange(arena_->databases[index].catalog_stale, std::uint8_t{0}) != 0;
+}
+
+bool Dispatcher::take_redrives_changed(Index index) noexcept {
+  const LeafLock leaf(*platform_, kArenaLock);
+  return std::exchange(arena_->databases[index].redrives_changed, std::uint8_t{0}) != 0;
+}
+
+void Dispatcher::note_redrives_changed(DatabaseOid oid) noexcept {
+  Index index = kNone;
+  {
+    const LeafLock leaf(*platform_, kArenaLock);
+    index = find_database(oid);
+    if (index != kNone) arena_->databases[index].redrives_changed = 1;
+  }
+  if (index != kNone) platform_->wake_housekeeper(index);
 }
 
 void Dispatcher::note_catalog_stale(DatabaseOid oid) noexcept {

@@ -217,6 +217,26 @@ void Transaction::drop_placeholder(std::size_t index) noexcept {
   actions_[index].ref = EntryRef{kNone, 0};
 }
 
+void Transaction::note_written(std::int32_t level, std::uint8_t segment,
+                               std::uint32_t block) noexcept {
+  /* Rows of two tables are written by turns. */
+  constexpr std::ptrdiff_t kLooks = 4;
+  for (auto page = pages_.rbegin(); page != pages_.rend() && page - pages_.rbegin() < kLooks;
+       ++page) {
+    if (page->segment == segment && page->block == block) return;
+  }
+  pages_.push_back(OutcomePage{level, block, segment});
+}
+
+void Transaction::note_redriven(std::int32_t level, QueueId queue, Micros due, std::uint32_t n,
+                                Token first) noexcept {
+  Action& action = add(level, ActionKind::redriven);
+  action.number = queue;
+  action.due = due;
+  action.token = first;
+  action.count = n;
+}
+
 void Transaction::set_options(QueueId id, const QueueOptions& options) {
   options_.push_back(Options{id, options});
 }
@@ -337,6 +357,14 @@ void Transaction::apply(const Action& action) noexcept {
     case ActionKind::queues_arrived:
       dispatcher_->note_catalog_stale(action.oid);
       break;
+    case ActionKind::redriven:
+      if (database_ != kNone)
+        dispatcher_->publish_redriven(database_, static_cast<QueueId>(action.number), action.due,
+                                      action.token, action.count);
+      break;
+    case ActionKind::redrives_changed:
+      dispatcher_->note_redrives_changed(action.oid);
+      break;
     case ActionKind::detach: {
       const Index index = dispatcher_->find_database(action.oid);
       if (index != kNone) dispatcher_->detach_database(index);
@@ -397,6 +425,8 @@ void Transaction::undo(const Action& action) noexcept {
     case ActionKind::detach:
     case ActionKind::rows_arrived:
     case ActionKind::queues_arrived:
+    case ActionKind::redriven:
+    case ActionKind::redrives_changed:
       break;
   }
 }

@@ -27,10 +27,12 @@ enum class ActionKind : std::uint8_t {
   queue_created,
   queue_changed,
   queue_dropped,
-  attach,         /* CREATE EXTENSION: open the database at commit */
-  detach,         /* DROP EXTENSION */
-  rows_arrived,   /* past the engine's functions, as in a restore: load everything again */
-  queues_arrived, /* likewise for the table of queues */
+  attach,           /* CREATE EXTENSION: open the database at commit */
+  detach,           /* DROP EXTENSION */
+  rows_arrived,     /* past the engine's functions, as in a restore: load everything again */
+  queues_arrived,   /* likewise for the table of queues */
+  redriven,         /* dead letters have become jobs in parked */
+  redrives_changed, /* a redrive at a rate was asked for, or arrived past the functions */
 };
 
 class Transaction {
@@ -118,6 +120,14 @@ class Transaction {
   bool fill_placeholder(std::size_t action, const JobRow& row, bool waits, Decided* out) noexcept;
   void drop_placeholder(std::size_t action) noexcept;
 
+  /* --- redrive ---
+   * Rows that are written for jobs that have no entry. Room for a row each is reserved before. */
+  void note_written(std::int32_t level, std::uint8_t segment, std::uint32_t block) noexcept;
+  /* n jobs of that queue lie in parked now, the first due then, under tokens from `first` on that
+   * were drawn together: all of them are on one side of a boundary of the census. */
+  void note_redriven(std::int32_t level, QueueId queue, Micros due, std::uint32_t n,
+                     Token first) noexcept;
+
   /* --- queues and databases --- */
   /* Options that a queue_created or queue_changed noted next will have at commit. May throw
    * std::bad_alloc. */
@@ -156,6 +166,7 @@ class Transaction {
     Token token;
     Micros due;
     std::int64_t number; /* queue id, epoch, or jobs that have room */
+    std::uint32_t count; /* redriven: jobs */
     std::size_t options; /* queue_*: its options are the one before this; 0: none */
     DatabaseOid oid;
   };

@@ -17,6 +17,7 @@
 #include "queue/dead_letter_queue.hpp"
 #include "runtime/session.hpp"
 #include "store/queue_table.hpp"
+#include "store/redrive.hpp"
 
 namespace {
 
@@ -63,9 +64,12 @@ extern "C" Datum dw_drop_queue_body(FunctionCallInfo fcinfo) {
   runtime::require_writable("drop_queue()");
 
   queue::lock_ties();
-  /* A queue that is not there is not made first. */
-  while (!store::lock_queue(store::require_queue(name, false).id)) {
-  }
+  /* A queue that is not there is not made first. A redrive into it is waited for. */
+  core::QueueId id = 0;
+  do {
+    id = store::require_queue(name, false).id;
+    store::hold_queue_for_drop(id);
+  } while (!store::lock_queue(id));
   const store::QueueInfo queue = store::require_queue(name, false);
   if (!force) {
     require_untied(queue);

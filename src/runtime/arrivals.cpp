@@ -21,12 +21,14 @@ extern "C" Datum dw_rows_arrived_body(FunctionCallInfo fcinfo) {
   if (!preloaded()) return PointerGetDatum(nullptr);
   const auto* const trigger = reinterpret_cast<const TriggerData*>(fcinfo->context);
   const Oid table = RelationGetRelid(trigger->tg_relation);
-  const bool options = table == store::tables().queue || table == store::tables().topic;
+  core::ActionKind kind = core::ActionKind::rows_arrived;
+  if (table == store::tables().queue || table == store::tables().topic)
+    kind = core::ActionKind::queues_arrived;
+  /* These rows are written by statements, also by redrive(). */
+  if (table == store::tables().redrive_task) kind = core::ActionKind::redrives_changed;
   core::Transaction& open = transaction();
   open.reserve(1);
-  open.note_database(level(),
-                     options ? core::ActionKind::queues_arrived : core::ActionKind::rows_arrived,
-                     MyDatabaseId, 0);
+  open.note_database(level(), kind, MyDatabaseId, 0);
   return PointerGetDatum(nullptr);
 }
 

@@ -43,6 +43,7 @@ void take_requests(Housekeeper* self) {
      * come. */
     self->wants_epoch = true;
   }
+  self->wants_redrives = engine.take_redrives_changed(self->slot) || self->wants_redrives;
   if (slot_of(*self).counter.load(std::memory_order_relaxed) >= core::kCounterRaise)
     self->wants_epoch = true;
 }
@@ -64,6 +65,7 @@ void follow_catalog(Housekeeper* self) {
   if (good && self->wants_reload) {
     good = step(*self, [self] { self->loader->reset(); });
     self->wants_reload = !good;
+    self->wants_redrives = true;
   }
   if (good && self->wants_recount) {
     /* A number above those that the sequence has come to. */
@@ -160,8 +162,10 @@ int64 plan(Housekeeper* self) {
   sleep = std::min(sleep, span(wall, self->idle_check_at));
   sleep = std::min(sleep, std::max(span(wall, wake), pause_left(self->load, monotonic)));
   sleep = std::min(sleep, self->expiry_walk->pause());
+  sleep = std::min(sleep,
+                   std::max(span(monotonic, next_redrive()), pause_left(self->redrive, monotonic)));
   for (const Phase* phase :
-       {&self->catalog, &self->load, &self->count, &self->sweep, &self->summary}) {
+       {&self->catalog, &self->load, &self->count, &self->sweep, &self->redrive, &self->summary}) {
     const int64 left = pause_left(*phase, monotonic);
     if (left > 0) sleep = std::min(sleep, left);
   }
@@ -184,6 +188,7 @@ bool work(Housekeeper* self) {
   more = count(self) || more;
   self->expiry_walk->step();
   more = sweep(self) || more;
+  more = redrive(self) || more;
   if (platform().wall_now() >= self->idle_check_at) {
     self->idle_check_at = core::kNever;
     dispatcher().wake_idle(self->slot);
@@ -231,8 +236,10 @@ extern "C" void dw_housekeeper_main_body(Datum argument) {
   }
   self->started = platform().monotonic_now();
   self->idle_check_at = core::kNever;
-  for (Phase* phase : {&self->catalog, &self->load, &self->count, &self->sweep, &self->summary})
+  for (Phase* phase :
+       {&self->catalog, &self->load, &self->count, &self->sweep, &self->redrive, &self->summary})
     note_success(phase);
+  self->wants_redrives = true;
   BackgroundWorkerInitializeConnectionByOid(self->desk->database, InvalidOid, 0);
   use_own_settings("durable_work housekeeper");
   self->memory = pg::new_context(TopMemoryContext, "durable_work housekeeper");

@@ -34,10 +34,12 @@ struct Housekeeper {
   bool wants_reload;
   bool wants_recount; /* rows came in past the engine */
   bool wants_epoch;
+  bool wants_redrives;
   Phase catalog;
   Phase load;
   Phase count;
   Phase sweep;
+  Phase redrive;
   Phase summary;
 
   bool load_reported;
@@ -92,6 +94,12 @@ bool catch_up_epoch(Housekeeper* self);
 /* --- housekeeper_queues.cpp --- */
 /* Makes the arena's queues those of the table. False: failed, reported. */
 bool read_queues(Housekeeper* self);
+
+/* --- housekeeper_redrive.cpp --- */
+/* One step of each redrive at a rate that may go on. True: more is to be done at once. */
+bool redrive(Housekeeper* self);
+/* Monotonic time of the next; kNever when there is none. */
+int64 next_redrive();
 
 /* --- housekeeper_summary.cpp --- */
 /* Summarises page ranges that are full, for a few milliseconds. True: more is to be done at once.

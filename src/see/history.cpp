@@ -73,6 +73,38 @@ void put(FunctionCallInfo fcinfo, const Event& event) {
   pg::put_row(fcinfo, values, nulls);
 }
 
+/* As event_name() would have called it. */
+const char* carried_name(Datum element) {
+  const char* const event = see::json_text(element, "event");
+  if (event == nullptr) return "unknown";
+  if (strcmp(event, "attempt_failed") == 0)
+    return see::event_name(core::OutcomeKind::attempt_failed, element, true);
+  if (strcmp(event, "dead_lettered") == 0) return "dead_letter";
+  if (strcmp(event, "rescheduled") == 0) return "deferred";
+  return event;
+}
+
+/* What happened before the job was redriven out of its slot, without the tokens. */
+void put_carried(FunctionCallInfo fcinfo, Datum history) {
+  store::for_each_element(history, [fcinfo](Datum element) {
+    Event event{0, carried_name(element), -1, nullptr, 0, element, true};
+    const char* const at = see::json_text(element, "at");
+    if (at != nullptr)
+      event.at = DatumGetTimestampTz(DirectFunctionCall3(
+          timestamptz_in, CStringGetDatum(at), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+    Datum attempt = 0;
+    if (see::json_member(element, "attempt", &attempt))
+      event.attempt = DatumGetInt32(DirectFunctionCall1(jsonb_int4, attempt));
+    if (strcmp(event.name, "failed") == 0 || strcmp(event.name, "expired") == 0 ||
+        strcmp(event.name, "dead_letter") == 0)
+      event.worker = see::json_text(element, "worker");
+    for (const char* const member : {"at", "event", "attempt"})
+      event.detail = DirectFunctionCall2(jsonb_delete, event.detail, CStringGetTextDatum(member));
+    event.has_detail = JB_ROOT_COUNT(DatumGetJsonbP(event.detail)) > 0;
+    put(fcinfo, event);
+  });
+}
+
 void put_outcomes(FunctionCallInfo fcinfo, const Outcomes& all) {
   int32 attempts = 0;      /* that ended */
   core::Token claimed = 0; /* the claim recorded last, and its attempt */
@@ -91,6 +123,14 @@ void put_outcomes(FunctionCallInfo fcinfo, const Outcomes& all) {
       attempts = outcome.attempt;
     } else if (outcome.kind == core::OutcomeKind::completed) {
       event.attempt = outcome.token == claimed ? claimed_attempt : attempts + 1;
+    }
+    if (outcome.kind == core::OutcomeKind::redriven) {
+      Datum carried = 0;
+      event.attempt = -1;
+      if (store::carried_history(outcome, &carried)) {
+        put_carried(fcinfo, carried);
+        event.detail = store::without_history(outcome.detail);
+      }
     }
     const bool is_failure = outcome.kind == core::OutcomeKind::attempt_failed ||
                             outcome.kind == core::OutcomeKind::dead_lettered;
@@ -119,7 +159,9 @@ extern "C" Datum dw_history_body(FunctionCallInfo fcinfo) {
 
   Snapshot const snapshot = RegisterSnapshot(GetLatestSnapshot());
   Outcomes all{pg::allocate<store::FoundOutcome>(16), 0, 16};
-  store::find_outcomes(job.id, queue.id, job.segment, snapshot, collect, &all);
+  /* A job in parked may have been redriven from another queue. */
+  store::find_outcomes(job.id, job.segment == core::kParkedSegment ? 0 : queue.id, job.segment,
+                       snapshot, collect, &all);
   see::JobState state;
   see::job_state(job.id, queue.id, job.segment, snapshot, &state);
   UnregisterSnapshot(snapshot);

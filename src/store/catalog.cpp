@@ -75,6 +75,7 @@ bool look_up(Tables* found, Oid* first, Oid* last) {
   found->epoch = relation_named(*found, "epoch");
   found->idempotency = relation_named(*found, "idempotency");
   found->dead_letter = relation_named(*found, "dead_letter");
+  found->redrive_task = relation_named(*found, "redrive_task");
   found->handled = relation_named(*found, "handled");
   found->fence_token = relation_named(*found, "fence_token");
 
@@ -88,7 +89,7 @@ bool look_up(Tables* found, Oid* first, Oid* last) {
   for (const Oid relation : found->outcome) note(relation);
   for (const Oid relation :
        {found->job_id_sequence, found->topic, found->queue, found->epoch, found->idempotency,
-        found->dead_letter, found->handled, found->fence_token})
+        found->dead_letter, found->redrive_task, found->handled, found->fence_token})
     note(relation);
   if (!OidIsValid(least)) return false; /* one is missing: the script has not got that far */
   *first = least;

@@ -23,6 +23,7 @@ struct Tables {
   Oid epoch;
   Oid idempotency;
   Oid dead_letter;
+  Oid redrive_task;
   Oid handled;
   Oid fence_token;
 };

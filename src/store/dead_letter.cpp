@@ -142,10 +142,12 @@ void bury(core::QueueId queue, const core::ClaimedJob& address, int32 attempts, 
   if (!found && !find_job(address.id, &job))
     pg::raise(DW_INTERNAL_ERROR, psprintf("row of job " INT64_FORMAT " is missing", address.id));
   const Datum last = last_failure(at, attempts, detail);
+  /* What lies in parked may have a history from before it was redriven. */
+  const bool has_history =
+      attempts > (while_held ? 1 : 0) || address.segment == core::kParkedSegment;
   const Datum history =
-      attempts > (while_held ? 1 : 0)
-          ? failure_history(address.id, queue, address.segment, address.token, last)
-          : array_of(last);
+      has_history ? failure_history(address.id, queue, address.segment, address.token, last)
+                  : array_of(last);
   const Death death{attempts, reason, at};
   insert_dead_letter(queue, job, death, history);
   pass_on(queue, job, death);

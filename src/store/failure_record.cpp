@@ -12,17 +12,36 @@ namespace dw::store {
 
 namespace {
 
+/* Member of a redrive's detail. */
+constexpr char kHistory[] = "history";
+
 struct History {
   FoundOutcome* outcomes;
   int count;
   int room;
 };
 
+/* nullptr: no part of the history of failures. */
+const char* event_of(core::OutcomeKind kind) {
+  switch (kind) {
+    case core::OutcomeKind::attempt_failed:
+      return "attempt_failed";
+    case core::OutcomeKind::rescheduled:
+      return "rescheduled";
+    case core::OutcomeKind::claimed:
+      return "claimed";
+    case core::OutcomeKind::dead_lettered:
+      return "dead_lettered";
+    case core::OutcomeKind::redriven:
+      return "redriven";
+    default:
+      return nullptr;
+  }
+}
+
 void collect(const FoundOutcome& outcome, void* arg) {
   auto* const history = static_cast<History*>(arg);
-  if (outcome.kind != core::OutcomeKind::attempt_failed &&
-      outcome.kind != core::OutcomeKind::rescheduled && outcome.kind != core::OutcomeKind::claimed)
-    return;
+  if (event_of(outcome.kind) == nullptr) return;
   if (history->count == history->room) {
     history->room *= 2;
     history->outcomes = static_cast<FoundOutcome*>(repalloc(
@@ -37,17 +56,6 @@ int by_time(const void* a, const void* b) {
   if (left->at != right->at) return left->at < right->at ? -1 : 1;
   if (left->token != right->token) return left->token < right->token ? -1 : 1;
   return 0;
-}
-
-const char* event_of(core::OutcomeKind kind) {
-  switch (kind) {
-    case core::OutcomeKind::rescheduled:
-      return "rescheduled";
-    case core::OutcomeKind::claimed:
-      return "claimed";
-    default:
-      return "attempt_failed";
-  }
 }
 
 // What became of the claim is told as well: by the end of its attempt, which has the same token.
@@ -65,24 +73,46 @@ Datum history_element(const FoundOutcome& outcome) {
   json.begin_object();
   json.time("at", outcome.at);
   json.text("event", event_of(outcome.kind));
-  json.integer("attempt", outcome.attempt);
-  if (outcome.has_detail) json.members_of(outcome.detail);
+  const bool redriven = outcome.kind == core::OutcomeKind::redriven;
+  if (!redriven) json.integer("attempt", outcome.attempt);
+  if (outcome.has_detail)
+    json.members_of(redriven ? without_history(outcome.detail) : outcome.detail);
   json.end_object();
   return json.datum();
 }
 
 }  // namespace
 
+bool carried_history(const FoundOutcome& outcome, Datum* history) {
+  if (outcome.kind != core::OutcomeKind::redriven || !outcome.has_detail) return false;
+  Jsonb* const detail = DatumGetJsonbP(outcome.detail);
+  if (!JB_ROOT_IS_OBJECT(detail)) return false;
+  JsonbValue* const found =
+      getKeyJsonValueFromContainer(&detail->root, kHistory, sizeof(kHistory) - 1, nullptr);
+  if (found == nullptr) return false;
+  *history = JsonbPGetDatum(JsonbValueToJsonb(found));
+  return true;
+}
+
+Datum without_history(Datum detail) {
+  return DirectFunctionCall2(jsonb_delete, detail, CStringGetTextDatum(kHistory));
+}
+
 Datum failure_history(core::JobId id, core::QueueId queue, uint8 segment, core::Token ending,
                       Datum last) {
   History history{pg::allocate<FoundOutcome>(16), 0, 16};
-  find_outcomes(id, queue, segment, nullptr, collect, &history);
+  /* A job in parked may have been redriven from another queue. */
+  find_outcomes(id, segment == core::kParkedSegment ? 0 : queue, segment, nullptr, collect,
+                &history);
   qsort(history.outcomes, static_cast<Size>(history.count), sizeof(FoundOutcome), by_time);
   JsonBuilder json;
   json.begin_array();
   for (int i = 0; i < history.count; i++) {
     const FoundOutcome& outcome = history.outcomes[i];
     if (outcome.kind == core::OutcomeKind::claimed && is_told(history, outcome, ending)) continue;
+    Datum carried = 0;
+    if (carried_history(outcome, &carried))
+      for_each_element(carried, [&json](Datum element) { json.element(element); });
     json.element(history_element(outcome));
   }
   json.element(last);

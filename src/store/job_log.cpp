@@ -283,6 +283,19 @@ void insert_parked(const NewJob* jobs, int n, core::JobRow* rows) {
   relation_close(table, NoLock);
 }
 
+// The address of a job's row in parked.
+bool find_parked(Relation table, core::JobId id, Snapshot snapshot, ItemPointer place) {
+  ScanKeyData key;
+  ScanKeyInit(&key, kJobId, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
+  const SysScanDesc scan = systable_beginscan(table, table->rd_pkindex,
+                                              OidIsValid(table->rd_pkindex), snapshot, 1, &key);
+  const HeapTuple row = systable_getnext(scan);
+  const bool found = HeapTupleIsValid(row);
+  if (found) *place = row->t_self;
+  systable_endscan(scan);
+  return found;
+}
+
 // --- numbers ------------------------------------------------------------------------------------
 
 uint32 increment_of(Oid sequence) {
@@ -315,6 +328,28 @@ core::JobId next_job_id() {
     if (likely(id != 0)) return id;
   }
   return open_block(sequence);
+}
+
+void put_parked(const NewJob* jobs, int n, core::JobRow* rows, bool* was_there) {
+  const Relation table = relation_open(tables().job[core::kParkedSegment], RowExclusiveLock);
+  list_free(RelationGetIndexList(table));  // fills in rd_pkindex
+  const Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+  const CatalogIndexState indexes = CatalogOpenIndexes(table);
+  for (int i = 0; i < n; i++) {
+    CHECK_FOR_INTERRUPTS();
+    const HeapTuple row = form_row(RelationGetDescr(table), jobs[i]);
+    ItemPointerData place;
+    was_there[i] = find_parked(table, jobs[i].id, snapshot, &place);
+    if (was_there[i])
+      CatalogTupleUpdateWithInfo(table, &place, row, indexes);
+    else
+      CatalogTupleInsertWithInfo(table, row, indexes);
+    fill_row(jobs[i], core::kParkedSegment, row->t_self, &rows[i]);
+    heap_freetuple(row);
+  }
+  CatalogCloseIndexes(indexes);
+  UnregisterSnapshot(snapshot);
+  relation_close(table, NoLock);
 }
 
 uint8 segment_of(core::JobId id) {

@@ -39,6 +39,12 @@ core::JobId next_job_id();
  */
 void insert_jobs(const NewJob* jobs, int n, core::JobRow* rows);
 
+/*
+ * The same for jobs that are to lie in parked, whenever they are due. A job that has a row there
+ * gets its columns anew; was_there says so. Nobody else may change that row.
+ */
+void put_parked(const NewJob* jobs, int n, core::JobRow* rows, bool* was_there);
+
 /* A stored row. Datums are copies in the current memory context, detoasted. */
 struct JobTuple {
   core::JobId id;

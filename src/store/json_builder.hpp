@@ -91,4 +91,14 @@ class JsonBuilder {
   JsonbValue* result_ = nullptr;
 };
 
+// Calls each with every element of a jsonb array, as a jsonb of its own.
+template <typename Each>
+void for_each_element(Datum array, Each each) {
+  Jsonb* const source = DatumGetJsonbP(array);
+  if (!JB_ROOT_IS_ARRAY(source)) return;
+  const uint32 count = JB_ROOT_COUNT(source);
+  for (uint32 i = 0; i < count; i++)
+    each(JsonbPGetDatum(JsonbValueToJsonb(getIthJsonbValueFromContainer(&source->root, i))));
+}
+
 }  // namespace dw::store

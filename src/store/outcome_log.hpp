@@ -45,8 +45,14 @@ void find_outcomes(core::JobId id, core::QueueId queue, uint8 segment, Snapshot 
 bool find_final_outcome(core::JobId id, core::QueueId queue, uint8 segment, Snapshot snapshot,
                         FoundOutcome* out);
 
-/* Failed attempts, deferrals and the like as a jsonb array in order of time, for dead letters. Adds
- * `last`, an object, at the end; what it tells has the token `ending`. */
+/* What an outcome `redriven` took along from where the job had been before: an array of objects
+ * like those of failure_history(). False: nothing. */
+bool carried_history(const FoundOutcome& outcome, Datum* history);
+/* The detail of a redrive without that. */
+Datum without_history(Datum detail);
+
+/* Failed attempts, deferrals, earlier deaths and redrives as a jsonb array in order of time, for
+ * dead letters. Adds `last`, an object, at the end; what it tells has the token `ending`. */
 Datum failure_history(core::JobId id, core::QueueId queue, uint8 segment, core::Token ending,
                       Datum last);
 

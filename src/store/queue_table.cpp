@@ -12,6 +12,7 @@
 #include "pg/error.hpp"
 #include "runtime/session.hpp"
 #include "store/queue_table.hpp"
+#include "store/redrive_task.hpp"
 
 namespace dw::store {
 
@@ -212,6 +213,7 @@ void delete_queue(const QueueInfo& queue) {
   const core::QueueId id = queue.id;
   const core::QueueRef slot = queue.slot;
   const Datum topic = Int32GetDatum(queue.topic);
+  drop_tasks_of(queue);
   OwnerScope scope;
   open_spi(&scope);
   execute<1>("DELETE FROM durable_work.dead_letter WHERE queue = $1", {INT4OID},

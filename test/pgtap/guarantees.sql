@@ -95,6 +95,8 @@ SELECT lives_ok($$SELECT durable_work.create_queue(queue => 'named', lease => '1
     SELECT durable_work.mark_handled(handler => 'h', key => 'k', dedupe_window => '1 h');
     SELECT durable_work.fence(resource => 'r', lease_token => 1);
     SELECT durable_work.bucket(partition_key => 'p', buckets => 10);
+    SELECT durable_work.redrive(queue => 'named', job_ids => '{1}', error_like => '%', since => '2000-01-01', until => 'now', to_queue => 'g', rate_per_second => 1, max_jobs => 1, dry_run => true);
+    SELECT durable_work.redrive(queue => 'named', rate_per_second => 0.5);
     SELECT durable_work.drop_queue(queue => 'named', force => true)$$, 'every function takes its arguments by name, as plain literals');
 SELECT throws_ok($$SELECT durable_work.complete(job_id => 1000000, lease_token => 1, result => '{}')$$, 'DW001', NULL, 'also those that need a lease');
 SELECT throws_ok($$SELECT durable_work.set_progress(job_id => 1000000, lease_token => 1, progress => '{}')$$, 'DW001', NULL, 'and set_progress');

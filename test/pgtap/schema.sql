@@ -1,15 +1,15 @@
 -- The public objects are exactly those of the reference, with their columns, arguments and defaults; each is
 -- commented, and nobody but the owner may use any of them.
 BEGIN;
-SELECT plan(47);
+SELECT plan(48);
 
 SELECT has_schema('durable_work');
 SELECT is((SELECT nspname::text FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace WHERE extname = 'durable_work'), 'durable_work', 'the extension lives there');
 SELECT is((SELECT extrelocatable FROM pg_extension WHERE extname = 'durable_work'), false, 'the extension cannot be moved');
 SELECT is((SELECT superuser FROM pg_available_extension_versions WHERE name = 'durable_work' AND installed), true, 'and only a superuser creates it');
 
-SELECT views_are('durable_work', ARRAY['queues', 'inbox', 'leases', 'dead_letters', 'attempts', 'segments', 'queue_stats']);
-SELECT tables_are('durable_work', ARRAY['topic', 'queue', 'epoch', 'parked', 'parked_outcome', 'idempotency', 'dead_letter', 'handled', 'fence_token']
+SELECT views_are('durable_work', ARRAY['queues', 'inbox', 'leases', 'dead_letters', 'attempts', 'segments', 'queue_stats', 'redrives']);
+SELECT tables_are('durable_work', ARRAY['topic', 'queue', 'epoch', 'parked', 'parked_outcome', 'idempotency', 'dead_letter', 'redrive_task', 'handled', 'fence_token']
     || ARRAY(SELECT 'job_' || n FROM generate_series(0, 7) n) || ARRAY(SELECT 'outcome_' || n FROM generate_series(0, 7) n));
 SELECT has_sequence('durable_work', 'job_id_seq', 'job ids have a sequence');
 SELECT is((SELECT seqcache FROM pg_sequence WHERE seqrelid = 'durable_work.job_id_seq'::regclass), 1::bigint, 'which keeps no numbers back');
@@ -35,6 +35,9 @@ SELECT results_eq($$SELECT pg_temp.columns_of('leases')$$, ARRAY['queue text', '
     'leased_at timestamp with time zone', 'lease_expires_at timestamp with time zone', 'progress jsonb'], 'columns of leases');
 SELECT results_eq($$SELECT pg_temp.columns_of('dead_letters')$$, ARRAY['job_id bigint', 'queue text', 'partition_key text', 'payload jsonb', 'headers jsonb',
     'attempts integer', 'reason text', 'enqueued_at timestamp with time zone', 'dead_at timestamp with time zone', 'history jsonb'], 'columns of dead_letters');
+SELECT results_eq($$SELECT pg_temp.columns_of('redrives')$$, ARRAY['id bigint', 'queue text', 'to_queue text', 'job_ids bigint[]', 'error_like text',
+    'since timestamp with time zone', 'until timestamp with time zone', 'max_jobs bigint', 'rate_per_second double precision', 'matched bigint', 'moved bigint',
+    'state text', 'error text', 'started_at timestamp with time zone', 'ended_at timestamp with time zone'], 'columns of redrives');
 SELECT results_eq($$SELECT pg_temp.columns_of('attempts')$$, ARRAY['job_id bigint', 'queue text', 'attempt integer', 'worker text', 'outcome text',
     'at timestamp with time zone', 'error jsonb'], 'columns of attempts');
 SELECT results_eq($$SELECT pg_temp.columns_of('segments')$$, ARRAY['segment text', 'state text', 'first_id bigint', 'job_pages bigint',
@@ -52,6 +55,8 @@ INSERT INTO wanted VALUES
 ('enqueue', 'queue text, payload jsonb, partition_key text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, priority integer DEFAULT 4, available_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, headers jsonb DEFAULT NULL::jsonb, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, unique_while text DEFAULT ''window''::text, on_duplicate text DEFAULT ''return''::text', NULL),
 ('enqueue_many', 'queue text, payloads jsonb[], partition_keys text[] DEFAULT NULL::text[], idempotency_keys text[] DEFAULT NULL::text[], priorities integer[] DEFAULT NULL::integer[], available_ats timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], headers jsonb[] DEFAULT NULL::jsonb[]', NULL),
 ('cancel', 'job_id bigint, queue text DEFAULT NULL::text', 'boolean'),
+('redrive', 'queue text, job_ids bigint[] DEFAULT NULL::bigint[], error_like text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, to_queue text DEFAULT NULL::text, rate_per_second double precision DEFAULT NULL::double precision, max_jobs bigint DEFAULT NULL::bigint, dry_run boolean DEFAULT false', 'bigint'),
+('discard_dead_letter', 'job_id bigint, queue text', 'boolean'),
 ('claim', 'queue text, worker text, max_jobs integer DEFAULT 25, lease interval DEFAULT NULL::interval, wait interval DEFAULT ''00:00:00''::interval, request_id text DEFAULT NULL::text, instance bigint DEFAULT NULL::bigint', NULL),
 ('claim', 'queues text[], worker text, max_jobs integer DEFAULT 25, lease interval DEFAULT NULL::interval, wait interval DEFAULT ''00:00:00''::interval, request_id text DEFAULT NULL::text, instance bigint DEFAULT NULL::bigint', NULL),
 ('complete', 'job_id bigint, lease_token bigint, result jsonb DEFAULT NULL::jsonb', 'boolean'),

@@ -119,6 +119,35 @@ DW002 'nowhere', force => true
 22004 'errors', force => NULL
 DW006 'errors'
 $$);
+SELECT * FROM pg_temp.refuse('redrive', $$
+22004 NULL
+22023 ''
+DW002 'nowhere'
+DW002 'errors', to_queue => 'nowhere'
+22023 'errors', to_queue => ''
+22004 'errors', job_ids => ARRAY[NULL]::bigint[]
+22023 'errors', job_ids => ARRAY[0]
+22023 'errors', job_ids => ARRAY[[1, 2], [3, 4]]
+22023 'errors', error_like => ''
+22023 'errors', error_like => repeat('x', 1025)
+22023 'errors', error_like => 'x\'
+22023 'errors', since => 'infinity'
+22023 'errors', until => '-infinity'
+22023 'errors', rate_per_second => 0
+22023 'errors', rate_per_second => -1
+22023 'errors', rate_per_second => 'NaN'
+22023 'errors', rate_per_second => 1e9
+22023 'errors', max_jobs => 0
+22004 'errors', dry_run => NULL
+$$);
+SELECT * FROM pg_temp.refuse('discard_dead_letter', $$
+22004 NULL, 'errors'
+22023 0, 'errors'
+22004 1, NULL
+22023 1, ''
+DW002 1, 'nowhere'
+DW002 999999999999, 'errors'
+$$);
 SELECT * FROM pg_temp.refuse('pause_queue', $$
 22004 NULL
 22023 ''

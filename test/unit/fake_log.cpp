@@ -1,5 +1,7 @@
 #include "fake_log.hpp"
 
+#include "core/outcome_sum.hpp"
+
 #include <algorithm>
 #include <stdexcept>
 
@@ -89,21 +91,38 @@ std::uint64_t FakeLog::page_count() const {
   return count;
 }
 
+/* What the writer's transaction wrote itself does not matter here: nobody parks a job twice in one.
+ */
+bool FakeLog::park_job(Xid xid, std::uint32_t writer, std::int32_t topic, JobRow* row) {
+  bool was_there = false;
+  for (auto& page : jobs_[kParkedSegment]) {
+    for (JobOnPage& job : page) {
+      if (job.row.id != row->id || !sees(snapshot(), job)) continue;
+      job.gone = xid;
+      was_there = true;
+    }
+  }
+  row->segment = kParkedSegment;
+  insert_job(xid, writer, topic, row);
+  return was_there;
+}
+
 LoggedJob FakeLog::look_up(Snapshot snapshot, QueueId queue, JobId id) const {
   LoggedJob found;
   std::uint8_t segment = 0;
-  for (std::uint8_t s = 0; s < kStores && !found.exists; s++) {
+  /* A job that was moved has a row in its old segment too. */
+  for (int s = kStores - 1; s >= 0 && !found.exists; s--) {
     for (const auto& page : jobs_[s]) {
       for (const JobOnPage& job : page) {
-        if (job.row.id != id || job.row.queue != queue || !sees(snapshot, job.xid)) continue;
+        if (job.row.id != id || job.row.queue != queue || !sees(snapshot, job)) continue;
         found.exists = true;
         found.row = job.row;
-        segment = s;
+        segment = static_cast<std::uint8_t>(s);
       }
     }
   }
   if (!found.exists) return found;
-  Token latest = -1;
+  OutcomeSum sum;
   for (const auto& page : outcomes_[segment]) {
     for (const OutcomeOnPage& outcome : page) {
       if (!sees(snapshot, outcome.xid)) continue;
@@ -111,21 +130,15 @@ LoggedJob FakeLog::look_up(Snapshot snapshot, QueueId queue, JobId id) const {
                            outcome.body.size());
       OutcomeMember member{};
       while (reader.next(&member)) {
-        if (member.id != id || reader.queue() != queue) continue;
-        if (is_final(reader.kind())) {
-          found.finished = true;
-          found.final_outcomes++;
-        } else if (has_schedule(reader.kind())) {
-          found.row.attempts =
-              static_cast<std::uint16_t>(std::max<int>(found.row.attempts, member.attempt));
-          if (member.token > latest) {
-            latest = member.token;
-            if (member.next_due != 0) found.row.due = member.next_due;
-          }
-        }
+        if (member.id == id && reader.queue() == queue) sum.add(reader.kind(), member);
       }
     }
   }
+  found.finished = sum.finished();
+  found.dead = sum.is_dead();
+  found.row.attempts =
+      static_cast<std::uint16_t>(std::max<std::int32_t>(found.row.attempts, sum.attempts()));
+  if (sum.due() != 0) found.row.due = sum.due();
   return found;
 }
 

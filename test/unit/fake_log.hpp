@@ -27,6 +27,7 @@ struct JobOnPage {
   JobRow row;
   std::int32_t topic;
   Xid xid;
+  Xid gone = kNoXid; /* that wrote a newer version of it, in parked */
 };
 
 struct OutcomeOnPage {
@@ -40,7 +41,7 @@ struct OutcomeOnPage {
 struct LoggedJob {
   bool exists = false;
   bool finished = false;
-  int final_outcomes = 0;
+  bool dead = false;
   JobRow row{}; /* attempts and due time as the outcomes left them */
 };
 
@@ -62,6 +63,11 @@ class FakeLog {
   /* Writes a job row on the page that this writer used last in the segment, and says where it went.
    */
   void insert_job(Xid xid, std::uint32_t writer, std::int32_t topic, JobRow* row);
+  /* Writes the job's row to parked, in place of one that is there. True if there was one. */
+  bool park_job(Xid xid, std::uint32_t writer, std::int32_t topic, JobRow* row);
+  [[nodiscard]] bool sees(Snapshot snapshot, const JobOnPage& job) const {
+    return sees(snapshot, job.xid) && !(job.gone != kNoXid && sees(snapshot, job.gone));
+  }
   /* Writes an outcome row for each run of members that fits one; the pages they went to. */
   std::vector<std::uint32_t> insert_outcome(Xid xid, std::uint32_t writer, std::uint8_t segment,
                                             OutcomeKind kind, Micros at, QueueId queue,

@@ -47,7 +47,7 @@ void FakeStore::scan_jobs(std::uint8_t segment, std::uint32_t block, JobSink& si
   const auto& pages = log_->job_pages(segment);
   if (block >= pages.size()) return;
   for (const JobOnPage& job : pages[block]) {
-    if (!log_->sees(snapshot_, job.xid)) continue;
+    if (!log_->sees(snapshot_, job)) continue;
     StoredJob stored{job.row, job.topic, expiry_time(job.row.expires_at)};
     stored.row.queue = 0;
     if (!sink.take(stored)) return;
@@ -73,7 +73,7 @@ void FakeStore::scan_parked(Micros from, Micros until, JobSink& sink) {
   std::vector<StoredJob> found;
   for (const auto& page : log_->job_pages(kParkedSegment)) {
     for (const JobOnPage& job : page) {
-      if (!log_->sees(snapshot_, job.xid) || job.row.due <= from || job.row.due > until) continue;
+      if (!log_->sees(snapshot_, job) || job.row.due <= from || job.row.due > until) continue;
       StoredJob stored{job.row, job.topic, expiry_time(job.row.expires_at)};
       stored.row.queue = 0;
       found.push_back(stored);
@@ -93,7 +93,7 @@ void FakeStore::scan_parked_by_id(JobId after, JobSink& sink) {
   std::vector<StoredJob> found;
   for (const auto& page : log_->job_pages(kParkedSegment)) {
     for (const JobOnPage& job : page) {
-      if (!log_->sees(snapshot_, job.xid) || job.row.id <= after) continue;
+      if (!log_->sees(snapshot_, job) || job.row.id <= after) continue;
       StoredJob stored{job.row, job.topic, kNever};
       stored.row.queue = 0;
       found.push_back(stored);

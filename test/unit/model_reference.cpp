@@ -208,6 +208,7 @@ void Reference::restart() {
     j.decider = kNobody;
     j.cancelled_under_holder = false;
     j.flux = kNobody;
+    j.taker = kNobody;
     j.attempts = j.logged_attempts;
     j.due = j.logged_due;
   }

@@ -45,6 +45,8 @@ struct ModelJob {
   Xid xid = kNoXid; /* that wrote it */
   bool visible = false;
   bool finished = false; /* a final outcome is visible */
+  bool dead = false;     /* by a dead letter that nobody has redriven or discarded */
+  int taker = kNobody;   /* session that has taken its dead letter and not committed */
   bool gone = false;     /* with its queue; nothing is promised any more */
   std::uint8_t priority = 0;
   std::int32_t most_attempts = 0;
@@ -88,9 +90,18 @@ class Reference {
     job.visible = true;
     unfinished[key.queue]++;
   }
-  void finish(ModelJob& job, JobKey key) {
+  void finish(ModelJob& job, JobKey key, bool dead) {
     if (!job.finished) unfinished[key.queue]--;
     job.finished = true;
+    job.dead = dead;
+  }
+  /* A dead letter waits again, as if it had never been tried. */
+  void revive(ModelJob& job, JobKey key, Micros due) {
+    unfinished[key.queue]++;
+    job.finished = false;
+    job.dead = false;
+    job.attempts = job.logged_attempts = 0;
+    job.due = job.logged_due = due;
   }
 
   /* A claim handed this out. */

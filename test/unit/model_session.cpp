@@ -54,7 +54,8 @@ void World::act_open(int session) {
   if (what < 16) return enqueue(session);
   if (what < 34) return claim(session, any_queue(session), static_cast<std::uint32_t>(1 + draw(6)));
   if (what < 62) return decide(session);
-  if (what < 69) return change(session);
+  if (what < 67) return change(session);
+  if (what < 69) return redrive(session);
   if (what < 71) return extend();
   if (what < 72) return heartbeat(session);
   if (what < 73) return ask_again(session);
@@ -207,7 +208,7 @@ void World::claim(int session, QueueId queue, std::uint32_t n) {
          job.token & 0xFFFFFFFF, job.attempt);
     reference_.claimed(key, job.token, job.attempt, platform().wall, platform().monotonic + lease);
     const JobOnPage& stored = log_.job_pages(job.segment).at(job.block).at(job.offset - 1U);
-    if (stored.row.id != job.id || stored.row.queue != queue)
+    if (stored.row.id != job.id || stored.row.queue != queue || !log_.sees(log_.snapshot(), stored))
       throw Violation("a claimed job's row lies elsewhere");
     const bool in_order = i == 0 || jobs[i - 1].priority < job.priority ||
                           (jobs[i - 1].priority == job.priority && jobs[i - 1].id < job.id);
@@ -414,6 +415,70 @@ void World::go_on_with_placeholder(int session) {
   end_change(session, decided, self.placeholder_action);
 }
 
+/* Redrives or discards some of the younger dead letters; whose row is locked is left out. */
+void World::redrive(int session) {
+  Session& self = s(session);
+  if (!settings_.redrives) return;
+  const bool discards = chance(15);
+  int left = static_cast<int>(1 + draw(5));
+  for (auto job = reference_.jobs.rbegin(); job != reference_.jobs.rend() && left > 0; ++job) {
+    ModelJob& known = job->second;
+    if (!known.dead || known.gone || known.taker != kNobody || chance(30)) continue;
+    if (!queues_.at(job->first.queue).visible || queues_.at(job->first.queue).gone) continue;
+    const Token token = d().take_tokens(database_, 1);
+    if (token <= reference_.last_token) throw Violation("a token did not rise");
+    reference_.last_token = token;
+    self.transaction.reserve(2);
+    known.taker = session;
+    left--;
+    self.effects.push_back(Effect{discards ? EffectKind::discarded : EffectKind::redrove,
+                                  self.level(),
+                                  job->first,
+                                  token,
+                                  false,
+                                  {},
+                                  {},
+                                  platform().wall,
+                                  0,
+                                  false});
+    if (discards) {
+      const LoggedJob found = log_.look_up(log_.snapshot(), job->first.queue, job->first.id);
+      note("discard", "session {} job {} of queue {}", session, job->first.id, job->first.queue);
+      const auto blocks = log_.insert_outcome(
+          self.xid(), self.writer, found.row.segment, OutcomeKind::purged, platform().wall,
+          job->first.queue, {OutcomeMember{job->first.id, token, 0, 0}});
+      self.transaction.note_written(self.level(), found.row.segment, blocks.at(0));
+    } else {
+      write_redriven(session, job->first, token);
+    }
+    if (statement_fails(session)) return;
+  }
+}
+
+void World::write_redriven(int session, JobKey key, Token token) {
+  Session& self = s(session);
+  const LoggedJob found = log_.look_up(log_.snapshot(), key.queue, key.id);
+  if (!found.exists || !found.dead) throw Violation("the log does not say that a job is dead");
+  const Micros now = platform().wall;
+  const std::uint8_t segment = found.row.segment;
+  JobRow row = found.row;
+  row.attempts = 0;
+  row.due = now;
+  if (row.expires_at != 0 && expiry_time(row.expires_at) <= now) row.expires_at = 0;
+  self.effects.back().expires_at = row.expires_at;
+  note("redrive", "session {} job {} of queue {} out of segment {} token {}", session, key.id,
+       key.queue, segment, token & 0xFFFFFFFF);
+  const bool was_there = log_.park_job(self.xid(), self.writer, key.queue, &row);
+  const auto write = [&](OutcomeKind kind, std::uint8_t where, Micros due) {
+    const auto blocks = log_.insert_outcome(self.xid(), self.writer, where, kind, now, key.queue,
+                                            {OutcomeMember{key.id, token, 0, due}});
+    self.transaction.note_written(self.level(), where, blocks.at(0));
+  };
+  write(OutcomeKind::redriven, kParkedSegment, explicit_due(now, now));
+  if (!was_there) write(OutcomeKind::moved, segment, 0);
+  self.transaction.note_redriven(self.level(), key.queue, now, 1, token);
+}
+
 void World::extend() {
   if (reference_.given.empty()) return;
   const std::size_t recent = std::min(reference_.given.size(), kRecentTokens);
@@ -523,6 +588,10 @@ void World::undo(int session, std::size_t first, const std::function<void()>& ca
       continue;
     }
     ModelJob& job = reference_.job(effect.key);
+    if (effect.kind == EffectKind::redrove || effect.kind == EffectKind::discarded) {
+      job.taker = kNobody;
+      continue;
+    }
     if (effect.kind == EffectKind::wrote || job.gone) continue;
     if (effect.kind == EffectKind::decided) {
       if (job.decider == session) job.decider = kNobody;
@@ -591,10 +660,17 @@ void World::become_visible(int session) {
     }
     ModelJob& job = reference_.job(effect.key);
     if (effect.kind == EffectKind::wrote) reference_.show(job, effect.key);
+    if (effect.kind == EffectKind::redrove) {
+      reference_.revive(job, effect.key, effect.due);
+      job.expires_at = effect.expires_at;
+    }
+    if (effect.kind == EffectKind::discarded) job.dead = false;
+    if (effect.kind == EffectKind::redrove || effect.kind == EffectKind::discarded)
+      job.taker = kNobody;
     if (effect.kind != EffectKind::decided || effect.outcome == OutcomeKind::claimed) continue;
     if (is_final(effect.outcome)) {
       if (job.finished && !job.gone) throw Violation("a job ended twice");
-      reference_.finish(job, effect.key);
+      reference_.finish(job, effect.key, effect.outcome == OutcomeKind::dead_lettered);
     } else {
       job.logged_attempts = std::max(job.logged_attempts, effect.attempt);
       job.logged_due = effect.due;

@@ -95,6 +95,8 @@ TEST(Model, NoJobIsLostRepeatedOrHeldTwice) {
                            "placeholder dropped",
                            "expires",
                            "overdue",
+                           "redrive",
+                           "discard",
                            "killed",
                            "listed again",
                            "waited for",

@@ -29,6 +29,7 @@ World::World(std::uint64_t seed, bool traced) : engine_(seed * 7919 + 1), traced
   settings_.backlog = chance(30) ? static_cast<int>(draw(500)) : 0;
   settings_.max_length = chance(40) ? static_cast<int>(1 + draw(40)) : 0;
   if (settings_.max_length != 0) settings_.backlog = 0;
+  settings_.redrives = settings_.max_length == 0 || chance(50);
   settings_.drop_oldest = chance(50);
   settings_.errors = chance(60);
   settings_.restarts = chance(30);
@@ -218,13 +219,13 @@ void World::count() {
   });
 }
 
-/* Never more jobs than a queue takes, whenever somebody looks; and room that nobody uses comes
- * back.
+/* Never more jobs than a queue takes, whenever somebody looks, but for redriven ones; and room that
+ * nobody uses comes back.
  */
 void World::check_rooms() {
   if (settings_.max_length == 0) return;
   for (const auto& [queue, unfinished] : reference_.unfinished) {
-    if (unfinished > settings_.max_length && !queues_.at(queue).gone)
+    if (unfinished > settings_.max_length && !queues_.at(queue).gone && !settings_.redrives)
       throw Violation(fmt::format("queue {} has {} unfinished jobs", queue, unfinished));
   }
   for (const Queue* const q : slots()) {
@@ -322,7 +323,7 @@ void World::at_store_call(FakeStore::Call call) {
       reference_.begin_flux(job, key, kHousekeeperFlux);
       job.due = std::min(platform().wall, job.due);
       if (job.dies) {
-        reference_.finish(job, key);
+        reference_.finish(job, key, true);
       } else {
         job.logged_attempts = std::max(job.logged_attempts, job.attempts);
         job.logged_due = job.due;
@@ -500,7 +501,9 @@ void World::check_end() {
         OutcomeMember member{};
         while (reader.next(&member)) {
           const JobKey key{reader.queue(), member.id};
-          if (is_final(reader.kind())) ends[key]++;
+          /* A dead letter that was discarded has ended before, one that was redriven has not. */
+          if (is_final(reader.kind()) && reader.kind() != OutcomeKind::purged) ends[key]++;
+          if (reader.kind() == OutcomeKind::redriven) ends[key]--;
           Token& token = is_final(reader.kind()) ? end_tokens[key] : other_tokens[key];
           token = std::max(token, member.token);
         }

@@ -57,13 +57,22 @@ class World {
     Micros horizon;
     int backlog;
     int max_length; /* 0: none */
+    bool redrives;
     bool drop_oldest;
     bool errors;
     bool restarts;
     bool queues_come_and_go;
   };
   enum class Stage : std::uint8_t { idle, open, linked, visible };
-  enum class EffectKind : std::uint8_t { wrote, claimed, decided, created_queue, dropped_queue };
+  enum class EffectKind : std::uint8_t {
+    wrote,
+    claimed,
+    decided,
+    redrove,
+    discarded,
+    created_queue,
+    dropped_queue
+  };
   struct Effect {
     EffectKind kind;
     std::int32_t level;
@@ -75,6 +84,7 @@ class World {
     Micros due;
     std::int32_t attempt;
     bool was_held;
+    std::uint32_t expires_at = 0; /* redrove: what is left of it */
   };
   struct Session {
     explicit Session(Dispatcher* dispatcher) : transaction(dispatcher) {}
@@ -179,6 +189,8 @@ class World {
   void change(int session);
   void end_change(int session, const Decided& decided, std::size_t action);
   void go_on_with_placeholder(int session);
+  void redrive(int session);
+  void write_redriven(int session, JobKey key, Token token);
   void extend();
   void heartbeat(int session);
   void open_savepoint(int session);
