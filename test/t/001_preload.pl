@@ -45,6 +45,9 @@ my %calls = (
     fence => q{SELECT durable_work.fence('r', 1)},
     explain_job => q{SELECT durable_work.explain_job(1)},
     history => q{SELECT durable_work.history(1)},
+    explain_waiting => q{SELECT durable_work.explain_waiting('q')},
+    redrive => q{SELECT durable_work.redrive('q')},
+    discard_dead_letter => q{SELECT durable_work.discard_dead_letter(1, 'q')},
 );
 for my $name (sort keys %calls) {
     for my $sql (split /; /, $calls{$name}) {
@@ -56,7 +59,7 @@ is(state_of($node, 'postgres', q{INSERT INTO durable_work.inbox (queue, payload)
     'DW007', 'an insert into the inbox raises DW007 too');
 
 # bucket() computes from its arguments alone; the rest serves the views.
-my $others = join ', ', map { "'$_'" } qw(bucket inbox_insert job_state live_leases outcome_members attach_database library_version rows_arrived);
+my $others = join ', ', map { "'$_'" } qw(bucket inbox_insert job_state live_leases outcome_members attach_database library_version rows_arrived log_slots queue_figures);
 is($node->safe_psql('postgres', <<"SQL"), join(',', sort keys %calls), 'no public function was forgotten above');
 SELECT string_agg(name, ',' ORDER BY name COLLATE "C")
 FROM (SELECT DISTINCT proname::text AS name FROM pg_proc WHERE pronamespace = 'durable_work'::regnamespace) AS function
