@@ -38,8 +38,8 @@ max_attempts: 1 to 32767; null is the queue''s.
 headers: a jsonb object that travels with the job.
 expires_at: from then on the job is not handed out any more: still waiting, it becomes a dead letter with the reason expired. It must be in the future and later than available_at. An attempt that is under way then may still complete.
 unique_while: how long the first job keeps the idempotency_key: window (the dedupe_window), pending (while it waits; no worker gets it before this transaction has ended, so that whoever works on it sees what the transaction wrote), or active (until it is completed, cancelled or a dead letter). The next job under the key takes it over.
-on_duplicate: what happens when the key is in use: return gives that job and inserted = false, error raises 23505.
-Raises DW005 when the queue is full (see max_length of create_queue), DW006 when the job that has the key cannot be held back because an open transaction is deciding it, 22023 or 22004 for a bad argument, 25006 in a read-only transaction and on a standby.';
+on_duplicate: what happens when the key is in use. return gives that job and inserted = false. replace puts this job in its place if it still waits: payload, due time and all other arguments are the new ones, its attempts begin anew, it keeps its number and the time of its enqueue, and inserted = false; with a delay that is a debounce. A job that no longer waits is not replaced: DW006, unless unique_while says that the key is free then. error raises 23505.
+Raises DW005 when the queue is full (see max_length of create_queue), DW006 when the job that has the key cannot be held back or replaced because an open transaction is deciding it, 22023 or 22004 for a bad argument, 25006 in a read-only transaction and on a standby.';
 
 CREATE TYPE durable_work.enqueued_jobs AS (ordinal integer, job_id bigint, inserted boolean);
 COMMENT ON TYPE durable_work.enqueued_jobs IS

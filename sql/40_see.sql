@@ -150,8 +150,8 @@ COMMENT ON VIEW durable_work.leases IS 'Jobs that workers hold now, from shared 
 COMMENT ON COLUMN durable_work.leases.progress IS 'What its worker has told by set_progress, as long as it is remembered';
 
 -- A completion does not store the number of its attempt: it is that of the claim, where claims are recorded, else one more
--- than the highest that failed since the job was last redriven. A job that was moved to parked took its outcomes along,
--- but for one that was redriven: it took a history, and the outcomes themselves are still in the slot.
+-- than the highest that failed since the job was last redriven or replaced. What a job that went to parked left behind in
+-- its slot is told there.
 CREATE VIEW durable_work.attempts AS
 SELECT ended.job_id,
        ended.queue,
@@ -186,9 +186,10 @@ FROM (SELECT outcome.job_id,
              outcome.detail
       FROM (SELECT member.id AS job_id, member.queue, member.kind, member.attempt, member.lease_token, member.at, stored.detail, stored.parked,
                    pg_catalog.bool_or(member.kind OPERATOR(pg_catalog.=) 'moved') OVER (PARTITION BY member.queue, member.id) AS moved,
-                   pg_catalog.count(*) FILTER (WHERE member.kind OPERATOR(pg_catalog.=) 'redriven')
+                   pg_catalog.count(*) FILTER (WHERE member.kind OPERATOR(pg_catalog.=) 'redriven'
+                                                  OR (member.kind OPERATOR(pg_catalog.=) 'payload_replaced' AND member.attempt OPERATOR(pg_catalog.=) 0))
                        OVER (PARTITION BY member.queue, member.id ORDER BY member.lease_token) AS life,
-                   pg_catalog.bool_or(member.kind OPERATOR(pg_catalog.=) 'redriven' AND stored.detail OPERATOR(pg_catalog.?) 'history')
+                   pg_catalog.bool_or(member.kind IN ('redriven', 'payload_replaced') AND stored.detail OPERATOR(pg_catalog.?) 'history')
                        OVER (PARTITION BY member.id) AS left_behind
             FROM (SELECT false AS parked, * FROM durable_work.outcome_0
                   UNION ALL SELECT false, * FROM durable_work.outcome_1

@@ -111,8 +111,9 @@ std::optional<Taking> take_resident(core::JobId id, core::QueueId queue, const W
   core::Transaction& transaction = runtime::transaction();
   const int level = runtime::level();
   const core::Verdict verdict =
-      wanted.leased ? transaction.begin_cancel(level, id, queue, &job->decided, &job->action)
-                    : transaction.begin_change(level, id, queue, &job->decided, &job->action);
+      wanted.leased
+          ? transaction.begin_cancel(level, id, queue, &job->decided, &job->action)
+          : transaction.begin_change(level, id, queue, wanted.again, &job->decided, &job->action);
   switch (verdict) {
     case core::Verdict::ok:
       return Taking::taken;

@@ -17,6 +17,7 @@ namespace dw::change {
 struct Wanted {
   bool leased = false;        // also one that a worker holds
   bool dead = false;          // only a dead letter
+  bool again = false;         // also one that this transaction has changed, and that still waits
   bool wait_for_room = true;  // a few milliseconds, when memory for its entry is not to be had
 };
 

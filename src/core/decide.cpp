@@ -43,6 +43,16 @@ void Dispatcher::fill_decided(const Queue& q, const Entry& e, Decided* out) cons
     std::memcpy(out->worker_name, arena_->workers[e.worker].name, kWorkerNameSize);
 }
 
+void Decided::take_row(const JobRow& row) noexcept {
+  block = row.block;
+  offset = row.offset;
+  segment = row.segment;
+  due = row.due;
+  attempts = row.attempts;
+  max_attempts = static_cast<std::uint16_t>(most_attempts(options, row.max_attempts));
+  expires_at = row.expires_at;
+}
+
 Verdict Dispatcher::begin_decision(Index database, JobId id, Token token, Decided* out) noexcept {
   Index index = kNone;
   Entry* e = lock_job(database, id, token, 0, &index);
@@ -226,8 +236,37 @@ bool Dispatcher::evict_last(Queue& q) noexcept {
   return true;
 }
 
+Token Dispatcher::redecide(EntryRef ref, Token token) noexcept {
+  Index index = kNone;
+  Entry* e = lock_ref(ref, &index);
+  if (e == nullptr) return 0;
+  QueueLock hold(*this, index, QueueLock::Adopt{});
+  if (e->state != EntryState::completing || e->token != token) return 0;
+  const Token next = draw_tokens(hold, queue(index).database, 1);
+  if (next != 0) e->token = next;
+  return next;
+}
+
+void Dispatcher::withdraw_decision(EntryRef ref, Token token, Token earlier) noexcept {
+  Index index = kNone;
+  Entry* e = lock_ref(ref, &index);
+  if (e == nullptr) return;
+  const QueueLock hold(*this, index, QueueLock::Adopt{});
+  if (e->state == EntryState::completing && e->token == token) e->token = earlier;
+}
+
+/*
+ * The job lies in parked from here on, and a census that looked at its old row must count again if
+ * the boundary was drawn while the transaction was open: see census.hpp about `moved`.
+ */
+void Dispatcher::change_row(QueueLock& hold, Queue& q, Entry& e, const JobRow& row) noexcept {
+  const Token token = e.token;
+  if (e.segment != row.segment && token < q.length.from_token) disturb_count(hold, q);
+  take_row(e, row);
+}
+
 void Dispatcher::commit_decision(EntryRef ref, Token token, Decision decision, OutcomeKind outcome,
-                                 Micros due) noexcept {
+                                 Micros due, const JobRow* row) noexcept {
   Index index = kNone;
   Entry* e = lock_ref(ref, &index);
   if (e == nullptr) return;
@@ -262,6 +301,7 @@ void Dispatcher::commit_decision(EntryRef ref, Token token, Decision decision, O
       e->attempts--;
       break;
     case Decision::reschedule:
+      if (row != nullptr) change_row(hold, q, *e, *row);
       e->recorded = e->attempts;
       break;
   }

@@ -122,6 +122,9 @@ struct Decided {
   bool claim_is_recorded;     /* the log knows of the attempt under way */
   QueueOptions options;
   char worker_name[kWorkerNameSize]; /* empty: none */
+
+  /* The job as another row of it has it. */
+  void take_row(const JobRow& row) noexcept;
 };
 
 /* One lease as views show it. */
@@ -346,8 +349,13 @@ class Dispatcher {
   bool fill_placeholder(EntryRef ref, const JobRow& row, bool waits, Decided* out) noexcept;
   void drop_placeholder(EntryRef ref) noexcept;
   [[nodiscard]] bool is_entry_of(EntryRef ref, JobId id) noexcept;
+  /* A waiting job that the caller's transaction is deciding under that token: from here on under
+   * the one returned; 0: not open. And back again. */
+  Token redecide(EntryRef ref, Token token) noexcept;
+  void withdraw_decision(EntryRef ref, Token token, Token earlier) noexcept;
+  /* row: of a job that goes on waiting, its row from here on; nullptr: the one it has. */
   void commit_decision(EntryRef ref, Token token, Decision decision, OutcomeKind outcome,
-                       Micros due) noexcept;
+                       Micros due, const JobRow* row = nullptr) noexcept;
   void abort_decision(EntryRef ref, Token token, EntryState before) noexcept;
 
   /* --- waiting (wait.cpp) --- */
@@ -485,6 +493,7 @@ class Dispatcher {
   Token draw_tokens(QueueLock& hold, Index database, std::uint32_t n) noexcept;
   void take_row(Entry& e, const JobRow& row) noexcept;
   Verdict begin_waiting(QueueLock& hold, Queue& q, Entry& e, Decided* out) noexcept;
+  void change_row(QueueLock& hold, Queue& q, Entry& e, const JobRow& row) noexcept;
   void fill_decided(const Queue& q, const Entry& e, Decided* out) const noexcept;
   std::uint32_t hand_out(Queue& q, WorkerRef worker, Micros now, Micros span, Token first,
                          ClaimedJob* out, std::uint32_t n) noexcept;

@@ -26,6 +26,7 @@ void Dispatcher::take_row(Entry& e, const JobRow& row) noexcept {
   e.attempts = row.attempts;
   e.recorded = row.attempts;
   e.max_attempts = row.max_attempts;
+  e.expires_at = 0;
   set_expiry(queue(e.queue), e, row.expires_at);
 }
 
@@ -37,9 +38,12 @@ void Dispatcher::link_pending(QueueRef ref, const JobRow* const* rows, EntryRef*
   Queue& q = queue(ref.queue);
   if (q.incarnation != ref.incarnation || q.id == 0 || q.mode == LoadMode::loading) return;
   const Micros now = platform_->wall_now();
+  const Micros parked_until =
+      arena_->databases[q.database].parked_until.load(std::memory_order_acquire);
   for (std::uint32_t i = 0; i < n; i++) {
     const JobRow& row = *rows[i];
-    if (row.segment == kParkedSegment) continue;
+    /* What the loader comes to by itself. */
+    if (row.segment == kParkedSegment && row.due > parked_until) continue;
     const bool later = row.due > now;
     if (later && q.delayed_count + q.pending_later >= most_sleepers(q)) continue;
     Entry* e = allocate(ref.queue);

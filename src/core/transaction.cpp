@@ -79,9 +79,24 @@ Room Transaction::exchange_room(std::int32_t level, std::size_t room, RoomFigure
   return answer;
 }
 
-bool Transaction::enqueued_here(JobId id) const noexcept {
-  return std::any_of(jobs_.rbegin(), jobs_.rend(),
-                     [id](const NewJob& job) { return job.row.id == id; });
+bool Transaction::enqueued_here(JobId id) const noexcept { return enqueued_row(id) != nullptr; }
+
+const JobRow* Transaction::enqueued_row(JobId id) const noexcept {
+  for (auto job = jobs_.rbegin(); job != jobs_.rend(); ++job)
+    if (job->row.id == id) return &job->row;
+  return nullptr;
+}
+
+void Transaction::replace_enqueued(std::int32_t level, JobId id, const JobRow& row) {
+  for (std::size_t i = jobs_.size(); i-- > 0;) {
+    JobRow& known = jobs_[i].row;
+    if (known.id != id) continue;
+    replaced_.push_back(ReplacedRow{i, level, known});
+    const bool has_room = known.has_room;
+    known = row;
+    known.has_room = has_room;
+    return;
+  }
 }
 
 void Transaction::note_claims(std::int32_t level, const ClaimedJob* jobs,
@@ -210,6 +225,18 @@ void Transaction::apply_options(const Action& action) noexcept {
   dispatcher_->set_queue_options(database_, change.id, change.options);
 }
 
+void Transaction::apply_decision(const Action& action) noexcept {
+  if (action.settled) {
+    const JobRow* const row = action.row != 0 ? &rows_[action.row - 1] : nullptr;
+    dispatcher_->commit_decision(action.ref, action.token, action.decision, action.outcome,
+                                 action.due, row);
+    return;
+  }
+  undo(action);
+  /* What it was to be decided over is the last word again. */
+  if (action.before == EntryState::completing) apply_decision(actions_[action.earlier]);
+}
+
 void Transaction::apply(const Action& action) noexcept {
   switch (action.kind) {
     case ActionKind::claim:
@@ -224,12 +251,7 @@ void Transaction::apply(const Action& action) noexcept {
       undo(action); /* what was not used */
       break;
     case ActionKind::decide:
-      if (!action.settled) {
-        dispatcher_->abort_decision(action.ref, action.token, action.before);
-        break;
-      }
-      dispatcher_->commit_decision(action.ref, action.token, action.decision, action.outcome,
-                                   action.due);
+      apply_decision(action);
       break;
     case ActionKind::queue_created:
       if (action.queue.queue != kNone) dispatcher_->activate_queue(action.queue);
@@ -307,7 +329,11 @@ void Transaction::undo(const Action& action) noexcept {
       dispatcher_->forget_request(action.request);
       break;
     case ActionKind::decide:
-      dispatcher_->abort_decision(action.ref, action.token, action.before);
+      if (action.before == EntryState::completing) {
+        dispatcher_->withdraw_decision(action.ref, action.token, actions_[action.earlier].token);
+      } else {
+        dispatcher_->abort_decision(action.ref, action.token, action.before);
+      }
       break;
     case ActionKind::placeholder:
       if (action.ref.entry != kNone) dispatcher_->drop_placeholder(action.ref);
@@ -370,6 +396,8 @@ void Transaction::sub_commit(std::int32_t level) noexcept {
     action->level = level - 1;
   for (auto page = pages_.rbegin(); page != pages_.rend() && page->level >= level; ++page)
     page->level = level - 1;
+  for (auto row = replaced_.rbegin(); row != replaced_.rend() && row->level >= level; ++row)
+    row->level = level - 1;
 }
 
 void Transaction::sub_abort(std::int32_t level) noexcept {
@@ -383,6 +411,8 @@ void Transaction::sub_abort(std::int32_t level) noexcept {
     if (actions_[i].kind == ActionKind::room) undo(actions_[i]);
   }
   actions_.erase(actions_.begin() + static_cast<std::ptrdiff_t>(first), actions_.end());
+  for (; !replaced_.empty() && replaced_.back().level >= level; replaced_.pop_back())
+    jobs_[replaced_.back().job].row = replaced_.back().row;
   std::size_t first_job = jobs_.size();
   while (first_job > 0 && jobs_[first_job - 1].level >= level) first_job--;
   release_room(first_job);
@@ -394,6 +424,8 @@ void Transaction::clear() noexcept {
   empty_out(actions_);
   empty_out(options_);
   empty_out(pages_);
+  empty_out(rows_);
+  empty_out(replaced_);
 }
 
 }  // namespace dw::core

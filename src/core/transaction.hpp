@@ -71,6 +71,10 @@ class Transaction {
                      std::size_t* action) noexcept;
   /* True if this transaction enqueued the job itself. */
   [[nodiscard]] bool enqueued_here(JobId id) const noexcept;
+  /* A job that this transaction enqueued lies elsewhere now, with other columns; nullptr: it did
+   * not enqueue it. May throw std::bad_alloc. */
+  [[nodiscard]] const JobRow* enqueued_row(JobId id) const noexcept;
+  void replace_enqueued(std::int32_t level, JobId id, const JobRow& row);
 
   /* --- claim --- */
   /* Notes what claim() just handed out, not yet delivered. */
@@ -95,8 +99,10 @@ class Transaction {
                          std::size_t* action) noexcept;
   Verdict begin_cancel(std::int32_t level, JobId id, QueueId queue, Decided* out,
                        std::size_t* action) noexcept;
-  /* A job that waits. own_duplicate: this very transaction has decided it before. */
-  Verdict begin_change(std::int32_t level, JobId id, QueueId queue, Decided* out,
+  /* A job that waits. own_duplicate: this very transaction has decided it before. again: one that
+   * it has only changed is decided anew, over what was decided; out->before is `completing` then.
+   * begin_cancel does that always. */
+  Verdict begin_change(std::int32_t level, JobId id, QueueId queue, bool again, Decided* out,
                        std::size_t* action) noexcept;
   /* After own_duplicate: what this transaction decided before. */
   [[nodiscard]] OutcomeKind outcome_of(std::size_t action) const noexcept {
@@ -107,6 +113,9 @@ class Transaction {
   /* What becomes of it, and when the job is due again. Without a call it is given back at commit as
    * it was. */
   void settle(std::size_t action, Decision decision, OutcomeKind outcome, Micros due) noexcept;
+  /* Before settle(reschedule): from the commit on the job is what this row of parked says, with its
+   * attempts. May throw std::bad_alloc. */
+  void set_row(std::size_t action, const JobRow& row);
   /* Where a row of its outcomes went; the loader learns it before the entry changes. */
   void note_outcome_row(std::size_t action, std::uint8_t segment, std::uint32_t block) noexcept;
 
@@ -168,11 +177,19 @@ class Transaction {
     std::int64_t number; /* queue id, epoch, or jobs that have room */
     std::uint32_t count; /* redriven: jobs */
     std::size_t options; /* queue_*: its options are the one before this; 0: none */
+    std::size_t row;     /* decide: likewise in rows_ */
+    std::size_t earlier; /* decide, before `completing`: what this one is decided over */
     DatabaseOid oid;
   };
   struct Options {
     QueueId id;
     QueueOptions options;
+  };
+  /* What jobs_[job].row was before it was replaced. */
+  struct ReplacedRow {
+    std::size_t job;
+    std::int32_t level;
+    JobRow row;
   };
   /* A page that an outcome row went to. */
   struct OutcomePage {
@@ -185,7 +202,10 @@ class Transaction {
   [[nodiscard]] bool find_own(const Decided& decided, std::size_t* action) const noexcept;
   Verdict note_decision(std::int32_t level, const Decided& decided, Verdict verdict,
                         std::size_t* action) noexcept;
+  Verdict decide_again(std::int32_t level, std::size_t earlier, Decided* out,
+                       std::size_t* action) noexcept;
   void undo(const Action& action) noexcept;
+  void apply_decision(const Action& action) noexcept;
   void unlink_jobs() noexcept;
   void release_room(std::size_t first) noexcept;
   void apply(const Action& action) noexcept;
@@ -201,6 +221,8 @@ class Transaction {
   std::vector<Action> actions_;
   std::vector<Options> options_;
   std::vector<OutcomePage> pages_;
+  std::vector<JobRow> rows_; /* see set_row() */
+  std::vector<ReplacedRow> replaced_;
 };
 
 }  // namespace dw::core

@@ -21,7 +21,7 @@ Verdict Transaction::note_decision(std::int32_t level, const Decided& decided, V
 }
 
 bool Transaction::find_own(const Decided& decided, std::size_t* action) const noexcept {
-  for (std::size_t i = 0; i < actions_.size(); i++) {
+  for (std::size_t i = actions_.size(); i-- > 0;) {
     const Action& own = actions_[i];
     if (own.kind != ActionKind::decide || own.ref.entry != decided.ref.entry ||
         own.ref.incarnation != decided.ref.incarnation)
@@ -40,22 +40,54 @@ Verdict Transaction::begin_decision(std::int32_t level, JobId id, Token token, D
   return note_decision(level, *out, verdict, action);
 }
 
+/*
+ * A waiting job that this transaction has changed, or only held back, and that goes on waiting: it
+ * is decided anew, under another token. The earlier action stays in front of this one. At the
+ * commit its token no longer fits, so only the last one does something; a rollback takes them back
+ * in reverse order, each restoring the token of the one before it.
+ */
+Verdict Transaction::decide_again(std::int32_t level, std::size_t earlier, Decided* out,
+                                  std::size_t* action) noexcept {
+  *action = earlier;
+  const Action& before = actions_[earlier];
+  const bool held_back =
+      !before.settled && before.before != EntryState::leased && before.before != EntryState::free;
+  const bool changed = before.settled && before.decision == Decision::reschedule;
+  if (!held_back && !changed) return Verdict::own_duplicate;
+  const Token token = dispatcher_->redecide(before.ref, before.token);
+  if (token == 0) return Verdict::not_open;
+  out->token = token;
+  if (changed) out->due = before.due;
+  if (before.row != 0) out->take_row(rows_[before.row - 1]);
+  out->before = EntryState::completing;
+  *action = actions_.size();
+  Action& again = add(level, ActionKind::decide);
+  again.ref = out->ref;
+  again.token = token;
+  again.before = EntryState::completing;
+  again.earlier = earlier;
+  return Verdict::ok;
+}
+
 Verdict Transaction::begin_cancel(std::int32_t level, JobId id, QueueId queue, Decided* out,
                                   std::size_t* action) noexcept {
   if (database_ == kNone) return Verdict::not_resident;
   const Verdict verdict = dispatcher_->begin_cancel(database_, id, queue, out);
   std::size_t own = 0;
-  if (verdict == Verdict::in_doubt && find_own(*out, &own) &&
-      actions_[own].outcome == OutcomeKind::cancelled)
-    return Verdict::cancelled;
+  if (verdict == Verdict::in_doubt && find_own(*out, &own)) {
+    if (actions_[own].outcome == OutcomeKind::cancelled) return Verdict::cancelled;
+    const Verdict again = decide_again(level, own, out, action);
+    return again == Verdict::own_duplicate ? Verdict::in_doubt : again;
+  }
   return note_decision(level, *out, verdict, action);
 }
 
-Verdict Transaction::begin_change(std::int32_t level, JobId id, QueueId queue, Decided* out,
-                                  std::size_t* action) noexcept {
+Verdict Transaction::begin_change(std::int32_t level, JobId id, QueueId queue, bool again,
+                                  Decided* out, std::size_t* action) noexcept {
   if (database_ == kNone) return Verdict::not_resident;
   const Verdict verdict = dispatcher_->begin_change(database_, id, queue, out);
-  if (verdict == Verdict::in_doubt && find_own(*out, action)) return Verdict::own_duplicate;
+  if (verdict == Verdict::in_doubt && find_own(*out, action))
+    return again ? decide_again(level, *action, out, action) : Verdict::own_duplicate;
   return note_decision(level, *out, verdict, action);
 }
 
@@ -72,6 +104,11 @@ void Transaction::settle(std::size_t action, Decision decision, OutcomeKind outc
   actions_[action].decision = decision;
   actions_[action].outcome = outcome;
   actions_[action].due = due;
+}
+
+void Transaction::set_row(std::size_t action, const JobRow& row) {
+  rows_.push_back(row);
+  actions_[action].row = rows_.size();
 }
 
 void Transaction::note_outcome_row(std::size_t action, std::uint8_t segment,

@@ -28,7 +28,7 @@ enum Argument {
 };
 
 constexpr std::string_view kUniqueWhiles[] = {"window", "pending", "active"};
-constexpr std::string_view kOnDuplicates[] = {"return", "error"};
+constexpr std::string_view kOnDuplicates[] = {"return", "replace", "error"};
 
 std::optional<Datum> given(FunctionCallInfo fcinfo, int number) {
   if (pg::is_null(fcinfo, number)) return std::nullopt;
@@ -61,7 +61,7 @@ void read_uniqueness(FunctionCallInfo fcinfo, JobArguments* arguments) {
   arguments->unique_while = choice<UniqueWhile>(fcinfo, kUniqueWhile, "unique_while", kUniqueWhiles,
                                                 "Use window, pending or active.");
   arguments->on_duplicate = choice<OnDuplicate>(fcinfo, kOnDuplicate, "on_duplicate", kOnDuplicates,
-                                                "Use return or error.");
+                                                "Use return, replace or error.");
   const bool asked = arguments->unique_while != UniqueWhile::window ||
                      arguments->on_duplicate != OnDuplicate::give_back;
   if (asked && !arguments->idempotency_key)

@@ -13,6 +13,7 @@
 #include "produce/unique.hpp"
 #include "runtime/session.hpp"
 #include "store/idempotency.hpp"
+#include "store/payload_limit.hpp"
 
 namespace dw::produce {
 
@@ -31,10 +32,6 @@ uint32 key_hash_of(std::string_view key) {
   return core::fnv1a32(reinterpret_cast<const char*>(utf8));
 }
 
-// Of a jsonb document before compression, with its header, as pg_column_size says of a value that
-// is not stored yet. Read from headers and toast pointers: nothing is fetched or decompressed.
-int64 stored_size(Datum document) { return static_cast<int64>(toast_raw_datum_size(document)); }
-
 }  // namespace
 
 void check_partition_key(Datum key) {
@@ -46,7 +43,7 @@ void check_idempotency_key(Datum key) {
 }
 
 void check_headers(Datum headers) {
-  const int64 size = stored_size(headers);
+  const int64 size = store::stored_size(headers);
   if (size > runtime::max_headers())
     pg::raise_invalid("headers are too large",
                       psprintf("They take " INT64_FORMAT
@@ -82,15 +79,7 @@ Target target_of(const store::QueueInfo& queue) {
 }
 
 void check_payload(const Target& target, Datum payload) {
-  const int64 size = stored_size(payload);
-  if (likely(size <= target.max_payload)) return;
-  const store::QueueInfo* const queue = store::find_queue_by_id(target.queue);
-  pg::raise_invalid(
-      "payload is too large",
-      psprintf("It takes " INT64_FORMAT " bytes, queue \"%s\" takes at most " INT64_FORMAT ".",
-               size, queue != nullptr ? queue->name : "", target.max_payload),
-      "Store it elsewhere and enqueue a reference to it, or raise max_payload with "
-      "durable_work.alter_queue.");
+  store::check_payload(target.queue, target.max_payload, payload);
 }
 
 store::NewJob new_job(const Target& target, const JobArguments& arguments, core::JobId id,

@@ -10,7 +10,7 @@
 namespace dw::produce {
 
 enum class UniqueWhile : uint8 { window, pending, active };
-enum class OnDuplicate : uint8 { give_back, error };
+enum class OnDuplicate : uint8 { give_back, replace, error };
 
 struct JobArguments {
   Datum payload = 0;                     // jsonb

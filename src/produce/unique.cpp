@@ -1,10 +1,13 @@
-// Deciding whether a key's job stands for the new one.
+// Deciding whether a key's job stands for the new one, or is replaced by it.
 //
 //   window    until the key's time is over, whatever became of the job
 //   pending   while the job waits. It is held back until this transaction ends: what the
 //   transaction
 //             wrote must be visible to whoever works on the job
 //   active    while the job is not finished
+//
+// A job that is replaced keeps its number and the time of its enqueue; all else is the new job's,
+// and its attempts begin anew.
 //
 // The row of the key is locked first. From there on the job can still be claimed or finished by
 // others, but no other producer decides about the key: whoever comes next sees what came of this.
@@ -15,6 +18,7 @@
 
 #include "pg/headers.hpp"
 
+#include "change/replaced_row.hpp"
 #include "change/taken_job.hpp"
 #include "durable_work/errors.h"
 #include "pg/datum.hpp"
@@ -73,25 +77,36 @@ bool is_held(core::JobId id, core::QueueId queue) {
          row.state == core::EntryState::completing && row.deadline != 0;
 }
 
-// Waits, and if so nobody claims it before this transaction has ended.
-bool hold_pending(core::JobId id, core::QueueId queue) {
+// Takes the job if it waits. A doubt is waited for, but not one that its worker makes: then the job
+// counts as leased.
+change::Taking take_waiting(core::JobId id, core::QueueId queue, bool again,
+                            change::TakenJob* job) {
   core::Transaction& transaction = runtime::transaction();
-  change::TakenJob job;
+  change::Wanted wanted;
+  wanted.again = again;
   change::Taking taking = change::Taking::in_doubt;
   for (int look = 0; look < kLooks; look++) {
     transaction.reserve(change::kActionsOfOneJob);
-    taking = change::take_job(id, queue, change::Wanted{}, &job);
+    taking = change::take_job(id, queue, wanted, job);
     if (taking != change::Taking::in_doubt) break;
-    if (is_held(id, queue)) return false;
+    if (is_held(id, queue)) return change::Taking::leased;
     CHECK_FOR_INTERRUPTS();
     pg_usleep(kPause);
   }
+  if (taking == change::Taking::decided_here && transaction.ended_here(id))
+    return change::Taking::finished;
+  return taking;
+}
+
+// Waits, and if so nobody claims it before this transaction has ended.
+bool hold_pending(core::JobId id, core::QueueId queue) {
+  change::TakenJob job;
+  const change::Taking taking = take_waiting(id, queue, false, &job);
   switch (taking) {
     case change::Taking::taken:
     case change::Taking::enqueued_here:
-      return true;
     case change::Taking::decided_here:
-      return !transaction.ended_here(id);
+      return true;
     case change::Taking::leased:
     case change::Taking::finished:
     case change::Taking::unknown:
@@ -113,6 +128,54 @@ bool stands(const store::KeyHolder& holder, const Target& target, const JobArgum
   return !holder.expired;
 }
 
+[[noreturn]] void raise_not_replaceable(Datum key, core::JobId holder, bool leased) {
+  pg::raise(DW_WRONG_STATE,
+            psprintf("the job of idempotency key \"%s\" can no longer be replaced",
+                     pg::copy(pg::text_view(key))),
+            leased ? psprintf("A worker is processing job " INT64_FORMAT ".", holder)
+                   : psprintf("Job " INT64_FORMAT " has ended.", holder),
+            leased ? "With unique_while => 'pending' another job is made then."
+                   : "With unique_while => 'pending' or 'active' another job is made then.");
+}
+
+// Of the new job everything but the number and the time of the first enqueue.
+change::NewRow new_row(const Target& target, const JobArguments& arguments, core::JobId id,
+                       TimestampTz enqueued_at) {
+  return {new_job(target, arguments, id, enqueued_at), core::OutcomeKind::payload_replaced,
+          "replaced", arguments.available_at.value_or(core::kAlways), 0};
+}
+
+// Puts the new job in the place of the one that has the key, if that waits. False: the key is free.
+bool replace(const store::KeyHolder& holder, const Target& target, const JobArguments& arguments) {
+  if (arguments.unique_while == UniqueWhile::window && holder.expired) return false;
+  const core::JobId id = holder.job_id;
+  if (const core::JobRow* const own = runtime::transaction().enqueued_row(id)) {
+    change::NewRow row = new_row(target, arguments, id, own->enqueued_at);
+    change::write_new_enqueued_row(&row);
+    return true;
+  }
+  change::TakenJob job;
+  const change::Taking taking = take_waiting(id, target.queue, true, &job);
+  switch (taking) {
+    case change::Taking::taken: {
+      store::JobTuple old;
+      change::read_taken_row(job, &old);
+      change::NewRow row = new_row(target, arguments, id, old.enqueued_at);
+      change::write_new_row(job, &row);
+      return true;
+    }
+    case change::Taking::leased:
+      if (arguments.unique_while == UniqueWhile::pending) return false;
+      raise_not_replaceable(*arguments.idempotency_key, id, true);
+    case change::Taking::finished:
+    case change::Taking::unknown:
+      if (arguments.unique_while != UniqueWhile::window) return false;
+      raise_not_replaceable(*arguments.idempotency_key, id, false);
+    default:
+      change::raise_not_taken(id, taking, job, "replaced");
+  }
+}
+
 [[noreturn]] void raise_duplicate(Datum key, core::JobId holder) {
   pg::raise("23505", psprintf("idempotency key \"%s\" is in use", pg::copy(pg::text_view(key))),
             psprintf("Job " INT64_FORMAT " has it.", holder),
@@ -127,21 +190,25 @@ Submitted submit_unique(const Target& target, const JobArguments& arguments) {
   for (;;) {
     CHECK_FOR_INTERRUPTS();
     const TimestampTz now = GetCurrentTimestamp();
-    const core::JobId id = store::next_job_id();
-    const store::KeyRow row{target.topic, key, id, hash, now, target.dedupe_window};
+    store::KeyRow row{target.topic, key, store::next_job_id(), hash, now, target.dedupe_window};
     store::KeyHolder holder;
     bool free = store::insert_key(row);
     if (!free) {
       // Gone: its transaction rolled back after the insert had met it, or it was pruned.
       if (!store::lock_key(target.topic, key, &holder)) continue;
-      if (!stands(holder, target, arguments)) {
+      if (arguments.on_duplicate == OnDuplicate::replace) {
+        free = !replace(holder, target, arguments);
+        if (!free) row.job_id = holder.job_id;
+        store::move_key(row);
+        if (!free) return {holder.job_id, false, {}};
+      } else if (!stands(holder, target, arguments)) {
         store::move_key(row);
         free = true;
       }
     }
     if (free) {
       runtime::transaction().reserve(2);
-      Submitted done{id, true, new_job(target, arguments, id, now)};
+      Submitted done{row.job_id, true, new_job(target, arguments, row.job_id, now)};
       append(target, &done.job, 1);
       return done;
     }

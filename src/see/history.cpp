@@ -80,7 +80,9 @@ const char* carried_name(Datum element) {
   if (strcmp(event, "attempt_failed") == 0)
     return see::event_name(core::OutcomeKind::attempt_failed, element, true);
   if (strcmp(event, "dead_lettered") == 0) return "dead_letter";
-  if (strcmp(event, "rescheduled") == 0) return "deferred";
+  if (strcmp(event, "rescheduled") == 0)
+    return see::event_name(core::OutcomeKind::rescheduled, element,
+                           see::json_text(element, "reason") != nullptr);
   return event;
 }
 
@@ -124,7 +126,8 @@ void put_outcomes(FunctionCallInfo fcinfo, const Outcomes& all) {
     } else if (outcome.kind == core::OutcomeKind::completed) {
       event.attempt = outcome.token == claimed ? claimed_attempt : attempts + 1;
     }
-    if (outcome.kind == core::OutcomeKind::redriven) {
+    if (outcome.kind == core::OutcomeKind::redriven ||
+        outcome.kind == core::OutcomeKind::payload_replaced) {
       Datum carried = 0;
       event.attempt = -1;
       if (store::carried_history(outcome, &carried)) {

@@ -12,7 +12,7 @@ namespace dw::store {
 
 namespace {
 
-/* Member of a redrive's detail. */
+/* Member of the detail of what brings a job to parked. */
 constexpr char kHistory[] = "history";
 
 struct History {
@@ -34,6 +34,8 @@ const char* event_of(core::OutcomeKind kind) {
       return "dead_lettered";
     case core::OutcomeKind::redriven:
       return "redriven";
+    case core::OutcomeKind::payload_replaced:
+      return "payload_replaced";
     default:
       return nullptr;
   }
@@ -68,15 +70,20 @@ bool is_told(const History& history, const FoundOutcome& claim, core::Token endi
   return false;
 }
 
+/* The job may come from elsewhere, and no attempt is told of. */
+bool may_carry(core::OutcomeKind kind) {
+  return kind == core::OutcomeKind::redriven || kind == core::OutcomeKind::payload_replaced;
+}
+
 Datum history_element(const FoundOutcome& outcome) {
   JsonBuilder json;
   json.begin_object();
   json.time("at", outcome.at);
   json.text("event", event_of(outcome.kind));
-  const bool redriven = outcome.kind == core::OutcomeKind::redriven;
-  if (!redriven) json.integer("attempt", outcome.attempt);
+  const bool carries = may_carry(outcome.kind);
+  if (!carries) json.integer("attempt", outcome.attempt);
   if (outcome.has_detail)
-    json.members_of(redriven ? without_history(outcome.detail) : outcome.detail);
+    json.members_of(carries ? without_history(outcome.detail) : outcome.detail);
   json.end_object();
   return json.datum();
 }
@@ -84,7 +91,7 @@ Datum history_element(const FoundOutcome& outcome) {
 }  // namespace
 
 bool carried_history(const FoundOutcome& outcome, Datum* history) {
-  if (outcome.kind != core::OutcomeKind::redriven || !outcome.has_detail) return false;
+  if (!may_carry(outcome.kind) || !outcome.has_detail) return false;
   Jsonb* const detail = DatumGetJsonbP(outcome.detail);
   if (!JB_ROOT_IS_OBJECT(detail)) return false;
   JsonbValue* const found =
@@ -99,7 +106,7 @@ Datum without_history(Datum detail) {
 }
 
 Datum failure_history(core::JobId id, core::QueueId queue, uint8 segment, core::Token ending,
-                      Datum last) {
+                      std::optional<Datum> last) {
   History history{pg::allocate<FoundOutcome>(16), 0, 16};
   /* A job in parked may have been redriven from another queue. */
   find_outcomes(id, segment == core::kParkedSegment ? 0 : queue, segment, nullptr, collect,
@@ -115,7 +122,7 @@ Datum failure_history(core::JobId id, core::QueueId queue, uint8 segment, core::
       for_each_element(carried, [&json](Datum element) { json.element(element); });
     json.element(history_element(outcome));
   }
-  json.element(last);
+  if (last) json.element(*last);
   json.end_array();
   return json.datum();
 }

@@ -45,16 +45,17 @@ void find_outcomes(core::JobId id, core::QueueId queue, uint8 segment, Snapshot 
 bool find_final_outcome(core::JobId id, core::QueueId queue, uint8 segment, Snapshot snapshot,
                         FoundOutcome* out);
 
-/* What an outcome `redriven` took along from where the job had been before: an array of objects
- * like those of failure_history(). False: nothing. */
+/* What an outcome `redriven` or `payload_replaced` took along from where the job had been before:
+ * an array of objects like those of failure_history(). False: nothing. */
 bool carried_history(const FoundOutcome& outcome, Datum* history);
-/* The detail of a redrive without that. */
+/* Its detail without that. */
 Datum without_history(Datum detail);
 
-/* Failed attempts, deferrals, earlier deaths and redrives as a jsonb array in order of time, for
- * dead letters. Adds `last`, an object, at the end; what it tells has the token `ending`. */
+/* Failed attempts, deferrals, changes, earlier deaths and redrives as a jsonb array in order of
+ * time. Adds `last`, an object, at the end if there is one; what it tells has the token `ending`.
+ */
 Datum failure_history(core::JobId id, core::QueueId queue, uint8 segment, core::Token ending,
-                      Datum last);
+                      std::optional<Datum> last);
 
 /* Detail object of a failed attempt: {"worker": …, "error": …, "reason": …}. Any part may be
  * absent. */

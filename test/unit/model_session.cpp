@@ -339,10 +339,10 @@ void World::change(int session) {
   std::size_t action = 0;
   self.transaction.reserve(2);
   self.cancels = chance(50);
-  Verdict verdict =
-      self.cancels
-          ? self.transaction.begin_cancel(self.level(), key.id, key.queue, &decided, &action)
-          : self.transaction.begin_change(self.level(), key.id, key.queue, &decided, &action);
+  Verdict verdict = self.cancels ? self.transaction.begin_cancel(self.level(), key.id, key.queue,
+                                                                 &decided, &action)
+                                 : self.transaction.begin_change(self.level(), key.id, key.queue,
+                                                                 false, &decided, &action);
   note(self.cancels ? "cancel" : "change", "session {} job {} of queue {}: verdict {}", session,
        key.id, key.queue, static_cast<int>(verdict));
   if (self.cancels) {

@@ -408,7 +408,7 @@ TEST_F(Transacted, NotesEveryPageOfADecisionBeforeTheEntryChanges) {
   std::size_t action = 0;
   mine_.reserve(1);
   mine_.reserve_rows(3);
-  ASSERT_EQ(mine_.begin_change(1, 1, 0, &decided, &action), Verdict::ok);
+  ASSERT_EQ(mine_.begin_change(1, 1, 0, false, &decided, &action), Verdict::ok);
   mine_.note_outcome_row(action, 0, 50);
   mine_.note_outcome_row(action, 0, 50);
   mine_.note_outcome_row(action, kParkedSegment, 7);
@@ -448,9 +448,9 @@ TEST_F(Transacted, AChangeOfAJobThatThisTransactionHasDecidedIsRefused) {
   Decided decided{};
   std::size_t action = 0;
   mine_.reserve(1);
-  EXPECT_EQ(mine_.begin_change(1, 1, 0, &decided, &action), Verdict::own_duplicate);
+  EXPECT_EQ(mine_.begin_change(1, 1, 0, false, &decided, &action), Verdict::own_duplicate);
   theirs_.reserve(1);
-  EXPECT_EQ(theirs_.begin_change(1, 1, 0, &decided, &action), Verdict::in_doubt);
+  EXPECT_EQ(theirs_.begin_change(1, 1, 0, false, &decided, &action), Verdict::in_doubt);
   mine_.abort();
 }
 

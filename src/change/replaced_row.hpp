@@ -1,0 +1,35 @@
+// Another row for a job that waits.
+//
+// The log is only appended to, so the new row goes to parked, under the same id, and the slot that
+// had the old one gets `moved`, as when a dead letter is redriven. In parked the job may be changed
+// again: there its row is updated.
+#pragma once
+
+#include "core/dispatcher.hpp"
+
+#include "pg/headers.hpp"
+
+#include "change/taken_job.hpp"
+#include "store/job_log.hpp"
+
+namespace dw::change {
+
+struct NewRow {
+  store::NewJob job;       // with the old one's id, topic and enqueued_at; `due` counts
+  core::OutcomeKind kind;  // payload_replaced or rescheduled
+  const char* reason;
+  TimestampTz due;  // core::kAlways: at once, as from the beginning
+  int32 attempts;
+};
+
+// Of a job that this transaction has taken: writes the row and the outcomes, and settles.
+void write_new_row(const TakenJob& taken, NewRow* row);
+// Of a job that this transaction has enqueued itself. Raises DW006 while there are no tokens yet.
+void write_new_enqueued_row(NewRow* row);
+
+// The columns that a job has, to be changed.
+store::NewJob columns_of(const store::JobTuple& job, core::QueueId queue);
+// The row of a job that was taken, wherever it lies.
+void read_taken_row(const TakenJob& taken, store::JobTuple* job);
+
+}  // namespace dw::change
