@@ -4,8 +4,8 @@
 
 #include "pg/headers.hpp"
 
-#include "change/due_time.hpp"
-#include "change/replaced_row.hpp"
+#include "change/new_row.hpp"
+#include "change/reschedule.hpp"
 #include "change/taken_job.hpp"
 #include "durable_work/abi.h"
 #include "pg/datum.hpp"
@@ -38,19 +38,6 @@ void write_parked(const TakenJob& taken, const NewDue& due) {
   write_new_row(taken, &row);
 }
 
-void write_rescheduled(const TakenJob& taken, const NewDue& due) {
-  const core::Decided& job = taken.decided;
-  if (job.segment == core::kParkedSegment) {
-    write_parked(taken, due);
-    return;
-  }
-  worker::write_outcome(
-      core::OutcomeKind::rescheduled, due.now,
-      worker::decided_job(job, taken.action, job.attempts, core::explicit_due(due.at, due.now)),
-      rescheduled_detail(), core::Decision::reschedule, due.at);
-  worker::obey_strict(job.options);
-}
-
 Datum reschedule(FunctionCallInfo fcinfo) {
   worker::begin_deciding("reschedule()", kActionsOfOneJob);
   const core::JobId id = pg::required_bigint(fcinfo, 0, "job_id", 1);
@@ -69,6 +56,19 @@ Datum reschedule(FunctionCallInfo fcinfo) {
 }
 
 }  // namespace
+
+void write_rescheduled(const TakenJob& taken, const NewDue& due) {
+  const core::Decided& job = taken.decided;
+  if (job.segment == core::kParkedSegment) {
+    write_parked(taken, due);
+    return;
+  }
+  worker::write_outcome(
+      core::OutcomeKind::rescheduled, due.now,
+      worker::decided_job(job, taken.action, job.attempts, core::explicit_due(due.at, due.now)),
+      rescheduled_detail(), core::Decision::reschedule, due.at);
+  worker::obey_strict(job.options);
+}
 
 }  // namespace dw::change
 

@@ -40,21 +40,6 @@ core::JobRow row_of(const store::JobTuple& job, core::QueueId queue, const core:
   return row;
 }
 
-// Room that another job of the queue gives up is free when the loader's chunk is over, which takes
-// milliseconds.
-core::Verdict add_placeholder(core::QueueId queue, core::JobId id, bool wait_for_room,
-                              std::size_t* action) {
-  constexpr long kPause = 1000;
-  const int looks = wait_for_room ? 50 : 1;
-  core::Verdict verdict = core::Verdict::no_room;
-  for (int i = 0; i < looks && verdict == core::Verdict::no_room; i++) {
-    if (i > 0) pg_usleep(kPause);
-    CHECK_FOR_INTERRUPTS();
-    verdict = runtime::transaction().add_placeholder(runtime::level(), queue, id, action);
-  }
-  return verdict;
-}
-
 // What the log says; `taken` if the job is as wanted.
 Taking judge(const core::OutcomeSum& sum, const Wanted& wanted, TakenJob* job) {
   if (wanted.dead) {
@@ -147,6 +132,19 @@ const char* end_name(core::OutcomeKind end) {
 }
 
 }  // namespace
+
+core::Verdict add_placeholder(core::QueueId queue, core::JobId id, bool wait_for_room,
+                              std::size_t* action) {
+  constexpr long kPause = 1000;
+  const int looks = wait_for_room ? 50 : 1;
+  core::Verdict verdict = core::Verdict::no_room;
+  for (int i = 0; i < looks && verdict == core::Verdict::no_room; i++) {
+    if (i > 0) pg_usleep(kPause);
+    CHECK_FOR_INTERRUPTS();
+    verdict = runtime::transaction().add_placeholder(runtime::level(), queue, id, action);
+  }
+  return verdict;
+}
 
 Taking take_job(core::JobId id, core::QueueId queue, const Wanted& wanted, TakenJob* job) {
   for (int tries = 0; tries < kTries; tries++) {

@@ -44,6 +44,11 @@ struct TakenJob {
 constexpr std::size_t kActionsOfOneJob = 32;
 Taking take_job(core::JobId id, core::QueueId queue, const Wanted& wanted, TakenJob* job);
 
+// A placeholder for a job that is on disk only. Room that another job of the queue gives up is free
+// when the loader's chunk is over, which takes milliseconds: it is waited for.
+core::Verdict add_placeholder(core::QueueId queue, core::JobId id, bool wait_for_room,
+                              std::size_t* action);
+
 // What to tell the person who asked for this job: DW002 or DW006. change: "cancelled",
 // "rescheduled", …
 [[noreturn]] void raise_not_taken(core::JobId id, Taking taking, const TakenJob& job,

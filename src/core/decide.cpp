@@ -141,7 +141,7 @@ Verdict Dispatcher::add_placeholder(Index database, QueueId queue_id, JobId id,
   QueueLock hold(*this, index);
   Queue& q = queue(index);
   if (q.id != queue_id || q.database != database) return Verdict::no_room;
-  if (hash_has(database, index, id)) return Verdict::in_doubt;
+  if (q.withheld != Withheld::no || hash_has(database, index, id)) return Verdict::in_doubt;
   const Token token = draw_tokens(hold, database, 1);
   if (token == 0) return Verdict::not_open;
   Entry* e = allocate(index);
@@ -210,6 +210,7 @@ Entry* last_to_go(Tree& tree) noexcept {
 }  // namespace
 
 void Dispatcher::evict(Queue& q, Entry& e) noexcept {
+  q.given_up++;
   q.dirty.add(e.segment, e.block, e.block);
   q.mode = LoadMode::loading;
   q.short_of_room = 1;
@@ -220,6 +221,7 @@ void Dispatcher::evict(Queue& q, Entry& e) noexcept {
 }
 
 bool Dispatcher::evict_sleeper(Queue& q) noexcept {
+  if (q.withheld == Withheld::reading) return false;
   Entry* last = last_to_go(q.delayed);
   if (last == nullptr) return false;
   evict(q, *last);
@@ -227,6 +229,7 @@ bool Dispatcher::evict_sleeper(Queue& q) noexcept {
 }
 
 bool Dispatcher::evict_last(Queue& q) noexcept {
+  if (q.withheld == Withheld::reading) return false;
   Entry* last = nullptr;
   if (q.delayed_count > q.ready_count) last = last_to_go(q.delayed);
   if (last == nullptr) last = last_to_go(q.ready);
@@ -289,7 +292,8 @@ void Dispatcher::commit_decision(EntryRef ref, Token token, Decision decision, O
       finish_entry(*e);
       if (outcome == OutcomeKind::completed) q.counters.completed++;
       if (outcome == OutcomeKind::dead_lettered) q.counters.dead_lettered++;
-      if (outcome == OutcomeKind::cancelled) q.counters.cancelled++;
+      if (outcome == OutcomeKind::cancelled || outcome == OutcomeKind::purged)
+        q.counters.cancelled++;
       if (q.mode == LoadMode::loading && q.ready_count < kLowWater)
         hold.wake_housekeeper(q.database);
       return;

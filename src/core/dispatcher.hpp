@@ -185,6 +185,21 @@ struct RoomFigures {
   std::int64_t max_length;
 };
 
+/* Which entries list_jobs() lists: those that wait, and that transactions decide. */
+struct ListWish {
+  bool one_key; /* of this hash only */
+  std::uint32_t key_hash;
+  bool leased;   /* those that are held too */
+  bool retrying; /* only those that wait for their next attempt */
+};
+/* Where a job's row lies. */
+struct ListedJob {
+  JobId id;
+  std::uint32_t block;
+  std::uint16_t offset;
+  std::uint8_t segment;
+};
+
 /* A loading queue asks for more before it runs dry. */
 constexpr std::uint32_t kLowWater = 256;
 /* The longest block of job numbers; a larger increment of the sequence leaves gaps. */
@@ -358,6 +373,24 @@ class Dispatcher {
                        Micros due, const JobRow* row = nullptr) noexcept;
   void abort_decision(EntryRef ref, Token token, EntryState before) noexcept;
 
+  /* --- all jobs of a queue (withhold.cpp) --- */
+  /* False: the slot is not this queue's, or another transaction withholds it. all_resident: nothing
+   * but long sleepers is on disk only. */
+  bool withhold(QueueRef queue, bool* all_resident) noexcept;
+  void stop_reading(QueueRef queue) noexcept;
+  void let_go(QueueRef queue) noexcept;
+  /* True also when the slot is not this queue's any more. */
+  bool is_resident(QueueRef queue, JobId id) noexcept;
+  /* COMMIT: n jobs that had no entry were ended, under tokens from `first` on. */
+  void publish_purged(Index database, QueueId id, Token first, std::uint32_t n) noexcept;
+  /* Up to kEntriesPerHold jobs, from that entry on; the walk is over when the position is the
+   * arena's capacity. */
+  std::uint32_t list_jobs(QueueRef queue, const ListWish& wish, Index* position,
+                          ListedJob* out) noexcept;
+  /* A walk between two calls that were true, with the same number, has seen every job that waited
+   * all the while, but for long sleepers. */
+  bool keeps_all(QueueRef queue, std::uint64_t* given_up) const noexcept;
+
   /* --- waiting (wait.cpp) --- */
   /* False: one of the queues has work now; nothing is registered. */
   bool wait_begin(Index waiter, const QueueRef* queues, std::uint32_t n) noexcept;
@@ -416,7 +449,10 @@ class Dispatcher {
   void count_enqueued(QueueLock& hold, Queue& q, JobId id) noexcept;
   void count_ended(QueueLock& hold, Queue& q, JobId id, Token token) noexcept;
   void count_redriven(QueueLock& hold, Queue& q, Token first, std::uint32_t n) noexcept;
+  void count_purged(QueueLock& hold, Queue& q, Token first, std::uint32_t n) noexcept;
   void disturb_count(QueueLock& hold, Queue& q) noexcept;
+  bool free_tombstones(Queue& q) noexcept;
+  void end_withholding(QueueRef queue, Withheld next) noexcept;
   static Micros oldest_due(const Queue& q) noexcept;
   static Entry* oldest_waiting(Queue& q) noexcept;
   /* The first of a priority among the ready. */

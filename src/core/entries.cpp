@@ -97,7 +97,7 @@ void Dispatcher::release_entry(Entry& e) noexcept {
 
 void Dispatcher::finish_entry(Entry& e) noexcept {
   Queue& q = queue(e.queue);
-  if (q.chunk_active == 0) {
+  if (q.chunk_active == 0 && q.withheld != Withheld::reading) {
     release_entry(e);
     return;
   }
@@ -105,6 +105,16 @@ void Dispatcher::finish_entry(Entry& e) noexcept {
   e.incarnation++;
   e.next_of_worker = q.first_tombstone;
   q.first_tombstone = index_of(e);
+}
+
+/* Under the queue lock. True: there are more. */
+bool Dispatcher::free_tombstones(Queue& q) noexcept {
+  for (std::uint32_t i = 0; i < kEntriesPerHold && q.first_tombstone != kNone; i++) {
+    Entry& e = entry(q.first_tombstone);
+    q.first_tombstone = e.next_of_worker;
+    release_entry(e);
+  }
+  return q.first_tombstone != kNone;
 }
 
 bool Dispatcher::hash_add(Index database, Entry& e) noexcept {

@@ -121,6 +121,14 @@ struct QueueRef {
 
 enum class QueueState : std::uint8_t { free, creating, active };
 
+/*
+ * A transaction is ending all jobs of the queue, see withhold.cpp. Then nobody makes a job resident
+ * that is on disk, and nobody puts a placeholder for one.
+ * reading:  it still reads the log. What finishes becomes a tombstone, and nothing is evicted.
+ * deciding: it has written; its end decides.
+ */
+enum class Withheld : std::uint8_t { no, reading, deciding };
+
 /* Figures since the server started. */
 struct QueueCounters {
   std::uint64_t enqueued;
@@ -159,6 +167,7 @@ struct alignas(kCacheLine) Queue {
   LoadMode mode;
   std::uint8_t chunk_active;  /* a loader's chunk runs: what finishes becomes a tombstone */
   std::uint8_t short_of_room; /* the last chunk or commit found no room */
+  Withheld withheld;
   char name[kQueueNameSize];
   QueueOptions options;
   alignas(kCacheLine) ReadyTree ready;
@@ -176,8 +185,9 @@ struct alignas(kCacheLine) Queue {
   Index first_waiter;          /* wait link, see Waiter */
   Index last_waiter;
   std::uint32_t waiter_count;
-  Micros last_claim;   /* wall time at which somebody last asked for a job; 0: never */
-  BoundedRanges dirty; /* job pages with committed rows that nobody has linked */
+  std::uint64_t given_up; /* waiting entries whose jobs went back to being on disk only */
+  Micros last_claim;      /* wall time at which somebody last asked for a job; 0: never */
+  BoundedRanges dirty;    /* job pages with committed rows that nobody has linked */
   QueueCounters counters;
   QueueLength length;
 };

@@ -231,6 +231,7 @@ void Dispatcher::quarantine(EntryRef ref, Token token) noexcept {
   QueueLock hold(*this, index, QueueLock::Adopt{});
   if (e->state != EntryState::leased || e->token != token) return;
   Queue& q = queue(index);
+  q.given_up++;
   if (e->segment == kParkedSegment) {
     /* Rows of long sleepers are found by due time. */
     note_parked(q.database, kAlways);

@@ -39,6 +39,18 @@ void Dispatcher::count_redriven(QueueLock& hold, Queue& q, Token first, std::uin
   }
 }
 
+/*
+ * Jobs that were on disk only and are ended together, under tokens that were drawn at once after
+ * their rows were read. If those are below the boundary, so are the ids: the census counts again.
+ */
+void Dispatcher::count_purged(QueueLock& hold, Queue& q, Token first, std::uint32_t n) noexcept {
+  if (first >= q.length.from_token) {
+    q.length.since -= n;
+  } else {
+    disturb_count(hold, q);
+  }
+}
+
 void Dispatcher::disturb_count(QueueLock& hold, Queue& q) noexcept {
   q.length.disturbed = 1;
   if (q.length.known == 0) return;

@@ -185,6 +185,7 @@ LinkResult Dispatcher::met(Index queue_index, const JobRow& row) noexcept {
 
 LinkResult Dispatcher::link_loaded(Index queue_index, const JobRow& row, Micros now) noexcept {
   Queue& q = queue(queue_index);
+  if (q.withheld != Withheld::no) return met(queue_index, row);
   Entry* e = allocate(queue_index);
   if (e == nullptr) return met(queue_index, row);
   e->id = row.id;

@@ -112,10 +112,7 @@ void Loader::reset() {
 void Loader::take_over(Queue& q) noexcept {
   q.mode = LoadMode::loading;
   q.chunk_active = 0;
-  while (q.first_tombstone != kNone) {
-    Entry& e = dispatcher_->entry(q.first_tombstone);
-    q.first_tombstone = e.next_of_worker;
-    dispatcher_->release_entry(e);
+  while (q.withheld != Withheld::reading && dispatcher_->free_tombstones(q)) {
   }
   for (Entry& e : q.leased) {
     if (e.state == EntryState::expiring)
@@ -204,12 +201,7 @@ void Loader::end_chunk() noexcept {
       Queue& q = dispatcher_->queue(load.ref.queue);
       if (q.incarnation != load.ref.incarnation) break;
       /* From here finished entries are freed at once; those of the chunk go piece by piece. */
-      for (std::uint32_t i = 0; i < kEntriesPerHold && q.first_tombstone != kNone; i++) {
-        Entry& e = dispatcher_->entry(q.first_tombstone);
-        q.first_tombstone = e.next_of_worker;
-        dispatcher_->release_entry(e);
-      }
-      more_tombstones = q.first_tombstone != kNone;
+      more_tombstones = q.withheld != Withheld::reading && dispatcher_->free_tombstones(q);
       if (more_tombstones) continue;
       q.chunk_active = 0;
       if (!load.whole && load.scan.empty() && q.dirty.empty()) {

@@ -151,6 +151,20 @@ void Transaction::note_redriven(std::int32_t level, QueueId queue, Micros due, s
   action.count = n;
 }
 
+bool Transaction::withhold(std::int32_t level, QueueRef queue, bool* all_resident) noexcept {
+  if (!dispatcher_->withhold(queue, all_resident)) return false;
+  add(level, ActionKind::withheld).queue = queue;
+  return true;
+}
+
+void Transaction::note_purged(std::int32_t level, QueueId queue, std::uint32_t n,
+                              Token first) noexcept {
+  Action& action = add(level, ActionKind::purged);
+  action.number = queue;
+  action.token = first;
+  action.count = n;
+}
+
 void Transaction::set_options(QueueId id, const QueueOptions& options) {
   options_.push_back(Options{id, options});
 }
@@ -286,6 +300,14 @@ void Transaction::apply(const Action& action) noexcept {
     case ActionKind::redrives_changed:
       dispatcher_->note_redrives_changed(action.oid);
       break;
+    case ActionKind::withheld:
+      undo(action);
+      break;
+    case ActionKind::purged:
+      if (database_ != kNone)
+        dispatcher_->publish_purged(database_, static_cast<QueueId>(action.number), action.token,
+                                    action.count);
+      break;
     case ActionKind::detach: {
       const Index index = dispatcher_->find_database(action.oid);
       if (index != kNone) dispatcher_->detach_database(index);
@@ -344,6 +366,10 @@ void Transaction::undo(const Action& action) noexcept {
     case ActionKind::queue_created:
       if (action.queue.queue != kNone) dispatcher_->remove_queue(action.queue);
       break;
+    case ActionKind::withheld:
+      dispatcher_->let_go(action.queue);
+      break;
+    case ActionKind::purged:
     case ActionKind::queue_changed:
     case ActionKind::queue_dropped:
     case ActionKind::attach:

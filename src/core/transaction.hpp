@@ -33,6 +33,8 @@ enum class ActionKind : std::uint8_t {
   queues_arrived,   /* likewise for the table of queues */
   redriven,         /* dead letters have become jobs in parked */
   redrives_changed, /* a redrive at a rate was asked for, or arrived past the functions */
+  withheld,         /* a queue all of whose jobs are ended */
+  purged,           /* jobs that had no entry */
 };
 
 class Transaction {
@@ -137,6 +139,12 @@ class Transaction {
   void note_redriven(std::int32_t level, QueueId queue, Micros due, std::uint32_t n,
                      Token first) noexcept;
 
+  /* --- all jobs of a queue, see withhold.cpp --- */
+  /* The queue is let go when the transaction, or the subtransaction, ends. */
+  bool withhold(std::int32_t level, QueueRef queue, bool* all_resident) noexcept;
+  /* n jobs that have no entry were ended under tokens from `first` on that were drawn together. */
+  void note_purged(std::int32_t level, QueueId queue, std::uint32_t n, Token first) noexcept;
+
   /* --- queues and databases --- */
   /* Options that a queue_created or queue_changed noted next will have at commit. May throw
    * std::bad_alloc. */
@@ -175,7 +183,7 @@ class Transaction {
     Token token;
     Micros due;
     std::int64_t number; /* queue id, epoch, or jobs that have room */
-    std::uint32_t count; /* redriven: jobs */
+    std::uint32_t count; /* redriven, purged: jobs */
     std::size_t options; /* queue_*: its options are the one before this; 0: none */
     std::size_t row;     /* decide: likewise in rows_ */
     std::size_t earlier; /* decide, before `completing`: what this one is decided over */

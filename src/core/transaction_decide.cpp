@@ -75,7 +75,9 @@ Verdict Transaction::begin_cancel(std::int32_t level, JobId id, QueueId queue, D
   const Verdict verdict = dispatcher_->begin_cancel(database_, id, queue, out);
   std::size_t own = 0;
   if (verdict == Verdict::in_doubt && find_own(*out, &own)) {
-    if (actions_[own].outcome == OutcomeKind::cancelled) return Verdict::cancelled;
+    const bool ended = actions_[own].outcome == OutcomeKind::cancelled ||
+                       actions_[own].outcome == OutcomeKind::purged;
+    if (actions_[own].settled && ended) return Verdict::cancelled;
     const Verdict again = decide_again(level, own, out, action);
     return again == Verdict::own_duplicate ? Verdict::in_doubt : again;
   }

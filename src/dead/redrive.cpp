@@ -10,6 +10,7 @@
 #include "pg/datum.hpp"
 #include "runtime/session.hpp"
 #include "store/catalog.hpp"
+#include "store/queue_hold.hpp"
 #include "store/redrive.hpp"
 #include "store/redrive_task.hpp"
 

@@ -13,6 +13,7 @@
 #include "produce/unique.hpp"
 #include "runtime/session.hpp"
 #include "store/idempotency.hpp"
+#include "store/key_hash.hpp"
 #include "store/payload_limit.hpp"
 
 namespace dw::produce {
@@ -20,17 +21,6 @@ namespace dw::produce {
 namespace {
 
 constexpr Size kLongestPartitionKey = 1024;  // bytes
-
-// The hash is over UTF-8, whatever the database's encoding.
-uint32 key_hash_of(std::string_view key) {
-  const int encoding = GetDatabaseEncoding();
-  if (encoding == PG_UTF8 || key.empty()) return core::fnv1a32(key);
-  auto* const source = reinterpret_cast<unsigned char*>(const_cast<char*>(key.data()));
-  const auto* const utf8 =
-      pg_do_encoding_conversion(source, static_cast<int>(key.size()), encoding, PG_UTF8);
-  if (utf8 == source) return core::fnv1a32(key);
-  return core::fnv1a32(reinterpret_cast<const char*>(utf8));
-}
 
 }  // namespace
 
@@ -88,7 +78,7 @@ store::NewJob new_job(const Target& target, const JobArguments& arguments, core:
   job.id = id;
   job.topic = target.topic;
   job.queue = target.queue;
-  job.key_hash = arguments.partition_key ? key_hash_of(pg::text_view(*arguments.partition_key))
+  job.key_hash = arguments.partition_key ? store::key_hash(pg::text_view(*arguments.partition_key))
                                          : core::fnv1a32_of_id(id);
   job.priority = arguments.priority;
   job.max_attempts = arguments.max_attempts;

@@ -18,7 +18,7 @@
 
 #include "pg/headers.hpp"
 
-#include "change/replaced_row.hpp"
+#include "change/new_row.hpp"
 #include "change/taken_job.hpp"
 #include "durable_work/errors.h"
 #include "pg/datum.hpp"

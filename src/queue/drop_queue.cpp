@@ -16,8 +16,8 @@
 #include "pg/error.hpp"
 #include "queue/dead_letter_queue.hpp"
 #include "runtime/session.hpp"
+#include "store/queue_hold.hpp"
 #include "store/queue_table.hpp"
-#include "store/redrive.hpp"
 
 namespace {
 

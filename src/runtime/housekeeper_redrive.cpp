@@ -22,6 +22,7 @@
 #include "runtime/housekeeper.hpp"
 #include "runtime/session.hpp"
 #include "store/catalog.hpp"
+#include "store/queue_hold.hpp"
 #include "store/redrive.hpp"
 #include "store/redrive_task.hpp"
 

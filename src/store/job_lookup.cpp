@@ -51,12 +51,7 @@ void unpack(HeapTuple row, TupleDesc description, JobTuple* out) {
   out->headers = has(kJobHeaders) ? self_contained(get(kJobHeaders)) : 0;
 }
 
-HeapTupleHeader copy_row(Page page, ItemId item) {
-  const Size length = ItemIdGetLength(item);
-  char* const copy = pg::allocate<char>(length);
-  std::memcpy(copy, PageGetItem(page, item), length);
-  return reinterpret_cast<HeapTupleHeader>(copy);
-}
+}  // namespace
 
 void unpack_copy(Relation table, uint8 segment, BlockNumber block, OffsetNumber offset,
                  HeapTupleHeader row, uint32 length, JobTuple* out) {
@@ -69,6 +64,32 @@ void unpack_copy(Relation table, uint8 segment, BlockNumber block, OffsetNumber 
   out->block = block;
   out->offset = offset;
   out->segment = segment;
+}
+
+Relation open_id_index(Relation table) {
+  List* const indexes = RelationGetIndexList(table);
+  const ListCell* cell = nullptr;
+  Relation found = nullptr;
+  foreach (cell, indexes) {
+    const Relation index = index_open(lfirst_oid(cell), AccessShareLock);
+    if (index->rd_rel->relam == BRIN_AM_OID && index->rd_index->indisvalid &&
+        index->rd_index->indkey.values[0] == kJobId) {
+      found = index;
+      break;
+    }
+    index_close(index, AccessShareLock);
+  }
+  list_free(indexes);
+  return found;
+}
+
+namespace {
+
+HeapTupleHeader copy_row(Page page, ItemId item) {
+  const Size length = ItemIdGetLength(item);
+  char* const copy = pg::allocate<char>(length);
+  std::memcpy(copy, PageGetItem(page, item), length);
+  return reinterpret_cast<HeapTupleHeader>(copy);
 }
 
 // --- by address ---------------------------------------------------------------------------------
@@ -159,24 +180,6 @@ bool find_parked(core::JobId id, Snapshot snapshot, JobTuple* out) {
   }
   systable_endscan(scan);
   relation_close(table, AccessShareLock);
-  return found;
-}
-
-// The block range index on id, or null: then every page is looked at.
-Relation open_id_index(Relation table) {
-  List* const indexes = RelationGetIndexList(table);
-  const ListCell* cell = nullptr;
-  Relation found = nullptr;
-  foreach (cell, indexes) {
-    const Relation index = index_open(lfirst_oid(cell), AccessShareLock);
-    if (index->rd_rel->relam == BRIN_AM_OID && index->rd_index->indisvalid &&
-        index->rd_index->indkey.values[0] == kJobId) {
-      found = index;
-      break;
-    }
-    index_close(index, AccessShareLock);
-  }
-  list_free(indexes);
   return found;
 }
 

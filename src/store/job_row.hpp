@@ -37,4 +37,12 @@ inline ItemPointerData item_pointer(BlockNumber block, OffsetNumber offset) {
   return place;
 }
 
+// A row that was copied from its page, with its columns taken out; long ones stay in the copy or
+// are fetched.
+void unpack_copy(Relation table, uint8 segment, BlockNumber block, OffsetNumber offset,
+                 HeapTupleHeader row, uint32 length, JobTuple* out);
+
+// The block range index on id, or null: then every page is looked at.
+Relation open_id_index(Relation table);
+
 }  // namespace dw::store

@@ -73,13 +73,15 @@ void insert_index_entries(Relation relation, List* indexes, Datum* values, bool*
 // --- reading ------------------------------------------------------------------------------------
 
 struct Search {
-  core::JobId id;
+  core::JobId first;
+  core::JobId last;
   core::QueueId queue;  // 0: any
+  bool details;
   void (*each)(const FoundOutcome& outcome, void* arg);
   void* arg;
 };
 
-// The member of this row that is the job, if it is one.
+// The members of this row that are asked for.
 void take_row(const Search& search, TupleDesc description, HeapTuple tuple) {
   Datum values[kColumns];
   bool nulls[kColumns];
@@ -92,7 +94,7 @@ void take_row(const Search& search, TupleDesc description, HeapTuple tuple) {
   if (search.queue != 0 && reader.queue() != search.queue) return;
   core::OutcomeMember member;
   while (reader.next(&member)) {
-    if (member.id != search.id) continue;
+    if (member.id < search.first || member.id > search.last) continue;
     FoundOutcome found{};
     found.kind = reader.kind();
     found.queue = reader.queue();
@@ -101,19 +103,19 @@ void take_row(const Search& search, TupleDesc description, HeapTuple tuple) {
     found.attempt = member.attempt;
     found.at = reader.at();
     found.next_due = member.next_due;
-    found.has_detail = !nulls[kDetail - 1];
+    found.has_detail = search.details && !nulls[kDetail - 1];
     if (found.has_detail)
       found.detail = PointerGetDatum(PG_DETOAST_DATUM_COPY(values[kDetail - 1]));
     search.each(found, search.arg);
   }
 }
 
-bool covers(TupleDesc description, HeapTuple tuple, core::JobId id) {
+bool covers(TupleDesc description, HeapTuple tuple, const Search& search) {
   bool none = false;
   const core::JobId first = DatumGetInt64(heap_getattr(tuple, kFirstId, description, &none));
-  if (first >= id) return first == id;
+  if (first >= search.first) return first <= search.last;
   const Datum last = heap_getattr(tuple, kLastId, description, &none);
-  return !none && DatumGetInt64(last) >= id;
+  return !none && DatumGetInt64(last) >= search.first;
 }
 
 // Copies what matches, so that nothing of ours runs while the page is locked.
@@ -135,7 +137,7 @@ void take_page(const Search& search, Relation relation, Snapshot snapshot, Block
     tuple.t_tableOid = RelationGetRelid(relation);
     tuple.t_self.ip_blkid = {static_cast<uint16>(block >> 16), static_cast<uint16>(block & 0xFFFF)};
     tuple.t_self.ip_posid = offset;
-    if (!covers(description, &tuple, search.id)) continue;
+    if (!covers(description, &tuple, search)) continue;
     if (!HeapTupleSatisfiesVisibility(&tuple, snapshot, buffer)) continue;
     matches[count++] = heap_copytuple(&tuple);
   }
@@ -150,9 +152,9 @@ void search_segment(const Search& search, Relation relation, Oid index_oid, Snap
   const Relation index = index_open(index_oid, AccessShareLock);
   ScanKeyData keys[2];
   ScanKeyEntryInitialize(&keys[0], 0, 1, BTGreaterEqualStrategyNumber, INT8OID, InvalidOid,
-                         F_INT8GE, Int64GetDatum(search.id - (core::kMostIdSpan - 1)));
+                         F_INT8GE, Int64GetDatum(search.first - (core::kMostIdSpan - 1)));
   ScanKeyEntryInitialize(&keys[1], 0, 1, BTLessEqualStrategyNumber, INT8OID, InvalidOid, F_INT8LE,
-                         Int64GetDatum(search.id));
+                         Int64GetDatum(search.last));
   TIDBitmap* const bitmap = tbm_create(work_mem * 1024L, nullptr);
   const IndexScanDesc scan = pg::begin_bitmap_scan(index, snapshot, 2);
   index_rescan(scan, keys, 2, nullptr, 0);
@@ -169,14 +171,32 @@ void search_segment(const Search& search, Relation relation, Oid index_oid, Snap
 void search_parked(const Search& search, Relation relation, Oid index_oid, Snapshot snapshot) {
   ScanKeyData keys[2];
   ScanKeyInit(&keys[0], kFirstId, BTGreaterEqualStrategyNumber, F_INT8GE,
-              Int64GetDatum(search.id - (core::kMostIdSpan - 1)));
-  ScanKeyInit(&keys[1], kFirstId, BTLessEqualStrategyNumber, F_INT8LE, Int64GetDatum(search.id));
+              Int64GetDatum(search.first - (core::kMostIdSpan - 1)));
+  ScanKeyInit(&keys[1], kFirstId, BTLessEqualStrategyNumber, F_INT8LE, Int64GetDatum(search.last));
   const SysScanDesc scan = systable_beginscan(relation, index_oid, true, snapshot, 2, keys);
   while (const HeapTuple tuple = systable_getnext(scan)) {
-    if (covers(RelationGetDescr(relation), tuple, search.id))
+    if (covers(RelationGetDescr(relation), tuple, search))
       take_row(search, RelationGetDescr(relation), tuple);
   }
   systable_endscan(scan);
+}
+
+void run(const Search& search, uint8 segment, Snapshot snapshot) {
+  Snapshot seen = snapshot != nullptr ? snapshot : RegisterSnapshot(GetLatestSnapshot());
+  const Relation relation = table_open(tables().outcome[segment], AccessShareLock);
+  List* const indexes = RelationGetIndexList(relation);
+  if (indexes == NIL) {
+    /* Somebody dropped the index: slow, but right. */
+    const BlockNumber blocks = RelationGetNumberOfBlocks(relation);
+    for (BlockNumber block = 0; block < blocks; block++) take_page(search, relation, seen, block);
+  } else if (segment == core::kParkedSegment) {
+    search_parked(search, relation, linitial_oid(indexes), seen);
+  } else {
+    search_segment(search, relation, linitial_oid(indexes), seen);
+  }
+  list_free(indexes);
+  table_close(relation, AccessShareLock);
+  if (snapshot == nullptr) UnregisterSnapshot(seen);
 }
 
 }  // namespace
@@ -201,7 +221,7 @@ void insert_outcome(core::OutcomeKind kind, TimestampTz at, core::QueueId queue,
     Datum values[kColumns] = {Int64GetDatum(members[done].id),
                               Int64GetDatum(members[done + count - 1].id),
                               PointerGetDatum(body.bytes), detail};
-    bool nulls[kColumns] = {false, count == 1, false, !has_detail || done > 0};
+    bool nulls[kColumns] = {false, count == 1, false, !has_detail};
     const HeapTuple tuple = heap_form_tuple(RelationGetDescr(relation), values, nulls);
     forget_old_page(relation, hint);
     heap_insert(relation, tuple, GetCurrentCommandId(true), HEAP_INSERT_SKIP_FSM, nullptr);
@@ -218,22 +238,13 @@ void insert_outcome(core::OutcomeKind kind, TimestampTz at, core::QueueId queue,
 
 void find_outcomes(core::JobId id, core::QueueId queue, uint8 segment, Snapshot snapshot,
                    void (*each)(const FoundOutcome& outcome, void* arg), void* arg) {
-  const Search search{id, queue, each, arg};
-  Snapshot seen = snapshot != nullptr ? snapshot : RegisterSnapshot(GetLatestSnapshot());
-  const Relation relation = table_open(tables().outcome[segment], AccessShareLock);
-  List* const indexes = RelationGetIndexList(relation);
-  if (indexes == NIL) {
-    /* Somebody dropped the index: slow, but right. */
-    const BlockNumber blocks = RelationGetNumberOfBlocks(relation);
-    for (BlockNumber block = 0; block < blocks; block++) take_page(search, relation, seen, block);
-  } else if (segment == core::kParkedSegment) {
-    search_parked(search, relation, linitial_oid(indexes), seen);
-  } else {
-    search_segment(search, relation, linitial_oid(indexes), seen);
-  }
-  list_free(indexes);
-  table_close(relation, AccessShareLock);
-  if (snapshot == nullptr) UnregisterSnapshot(seen);
+  run({id, id, queue, true, each, arg}, segment, snapshot);
+}
+
+void find_outcomes_in(core::JobId first, core::JobId last, core::QueueId queue, uint8 segment,
+                      Snapshot snapshot, void (*each)(const FoundOutcome& outcome, void* arg),
+                      void* arg) {
+  run({first, last, queue, false, each, arg}, segment, snapshot);
 }
 
 bool find_final_outcome(core::JobId id, core::QueueId queue, uint8 segment, Snapshot snapshot,

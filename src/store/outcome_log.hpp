@@ -12,7 +12,7 @@ namespace dw::store {
 
 /*
  * Appends the outcome of one or several jobs of one queue in one segment, in as few rows as the
- * format allows; members sorted by id. detail is a jsonb or 0; it is stored with the first row.
+ * format allows; members sorted by id. detail is a jsonb or 0; it is stored with each row.
  * `wrote(segment, block, arg)` is called for each row with where it went and how many members it
  * covers. Takes and keeps RowExclusiveLock.
  */
@@ -39,6 +39,11 @@ struct FoundOutcome {
  */
 void find_outcomes(core::JobId id, core::QueueId queue, uint8 segment, Snapshot snapshot,
                    void (*each)(const FoundOutcome& outcome, void* arg), void* arg);
+
+/* The same for all jobs with ids from first to last, without details. */
+void find_outcomes_in(core::JobId first, core::JobId last, core::QueueId queue, uint8 segment,
+                      Snapshot snapshot, void (*each)(const FoundOutcome& outcome, void* arg),
+                      void* arg);
 
 /* The final outcome of a job whose row lies, or lay before it was moved to parked, in that segment;
  * false: it is not finished. */

@@ -190,12 +190,6 @@ Redriven redrive_window(const Redrive& redrive, RedrivePosition* position, int m
   return {window->count, !redrive.wait && window->count < wanted, window->more};
 }
 
-LOCKTAG tag_of(core::QueueId queue) {
-  LOCKTAG tag;
-  SET_LOCKTAG_OBJECT(tag, MyDatabaseId, tables().queue, static_cast<Oid>(queue), 0);
-  return tag;
-}
-
 }  // namespace
 
 Redriven redrive_some(const Redrive& redrive, RedrivePosition* position, int most) {
@@ -231,19 +225,6 @@ int64 count_matching(const Redrive& redrive, int64 most) {
   SPI_finish();
   leave_owner(&scope);
   return count;
-}
-
-bool hold_queue(core::QueueId queue, bool wait) {
-  const LOCKTAG tag = tag_of(queue);
-  const bool held = LockAcquire(&tag, AccessShareLock, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
-  AcceptInvalidationMessages();
-  return held;
-}
-
-void hold_queue_for_drop(core::QueueId queue) {
-  const LOCKTAG tag = tag_of(queue);
-  (void)LockAcquire(&tag, AccessExclusiveLock, false, false);
-  AcceptInvalidationMessages();
 }
 
 }  // namespace dw::store

@@ -57,9 +57,4 @@ Redriven redrive_some(const Redrive& redrive, RedrivePosition* position, int mos
 // How many there are now, at most `most`.
 int64 count_matching(const Redrive& redrive, int64 most);
 
-// Keeps the queue from being dropped until the transaction ends; false: somebody is dropping it,
-// and `wait` is false. drop_queue takes the other side.
-bool hold_queue(core::QueueId queue, bool wait);
-void hold_queue_for_drop(core::QueueId queue);
-
 }  // namespace dw::store

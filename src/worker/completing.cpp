@@ -45,7 +45,7 @@ void complete_all(const Completions& wanted, void (*put)(const Lease&, Standing,
     }
     put(lease, standing, arg);
   }
-  if (plain > 0) write_finished(core::OutcomeKind::completed, at, jobs, plain);
+  if (plain > 0) write_outcomes(core::OutcomeKind::completed, at, jobs, plain, std::nullopt);
 }
 
 }  // namespace dw::worker

@@ -32,8 +32,12 @@ int by_place(const void* a, const void* b) {
 
 DecidedJob decided_job(const core::Decided& decided, std::size_t action, int32 attempt,
                        core::Micros next_due) {
-  return {
-      {decided.id, decided.token, attempt, next_due}, action, decided.queue_id, decided.segment};
+  return {{decided.id, decided.token, attempt, next_due},
+          action,
+          decided.queue_id,
+          decided.segment,
+          core::Decision::finish,
+          0};
 }
 
 void write_outcome(core::OutcomeKind kind, TimestampTz at, const DecidedJob& job,
@@ -44,7 +48,8 @@ void write_outcome(core::OutcomeKind kind, TimestampTz at, const DecidedJob& job
   runtime::transaction().settle(job.action, decision, kind, due);
 }
 
-void write_finished(core::OutcomeKind kind, TimestampTz at, DecidedJob* jobs, int n) {
+void write_outcomes(core::OutcomeKind kind, TimestampTz at, DecidedJob* jobs, int n,
+                    std::optional<Datum> detail) {
   if (n > 1) qsort(jobs, static_cast<Size>(n), sizeof(DecidedJob), by_place);
   core::OutcomeMember* const members = pg::allocate<core::OutcomeMember>(static_cast<Size>(n));
   for (int first = 0; first < n;) {
@@ -56,11 +61,11 @@ void write_finished(core::OutcomeKind kind, TimestampTz at, DecidedJob* jobs, in
     }
     Writing writing{&jobs[first]};
     store::insert_outcome(kind, at, jobs[first].queue, jobs[first].segment, members, end - first,
-                          Datum{0}, false, note_row, &writing);
+                          detail.value_or(Datum{0}), detail.has_value(), note_row, &writing);
     first = end;
   }
   for (int i = 0; i < n; i++)
-    runtime::transaction().settle(jobs[i].action, core::Decision::finish, kind, 0);
+    runtime::transaction().settle(jobs[i].action, jobs[i].decision, kind, jobs[i].due);
 }
 
 }  // namespace dw::worker

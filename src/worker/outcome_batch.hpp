@@ -15,8 +15,11 @@ struct DecidedJob {
   std::size_t action;
   core::QueueId queue;
   uint8 segment;
+  core::Decision decision;
+  core::Micros due;  // of a decision to wait
 };
 
+// To be finished; the caller may set another decision.
 DecidedJob decided_job(const core::Decided& decided, std::size_t action, int32 attempt,
                        core::Micros next_due);
 
@@ -24,8 +27,9 @@ DecidedJob decided_job(const core::Decided& decided, std::size_t action, int32 a
 void write_outcome(core::OutcomeKind kind, TimestampTz at, const DecidedJob& job,
                    std::optional<Datum> detail, core::Decision decision, core::Micros due);
 
-// Jobs that are finished the same way, without detail: sorted and packed by queue and segment.
-void write_finished(core::OutcomeKind kind, TimestampTz at, DecidedJob* jobs, int n);
+// Several jobs the same way, each with its decision: sorted and packed by queue and segment.
+void write_outcomes(core::OutcomeKind kind, TimestampTz at, DecidedJob* jobs, int n,
+                    std::optional<Datum> detail);
 
 // The decision is on a queue that promises durability whatever the session's synchronous_commit.
 inline void obey_strict(const core::QueueOptions& options) {

@@ -1,8 +1,11 @@
 // When a job that waits is to be due: what reschedule and its like write.
 #pragma once
 
+#include "core/dispatcher.hpp"
+
 #include "pg/headers.hpp"
 
+#include "change/taken_job.hpp"
 #include "pg/datum.hpp"
 #include "store/json_builder.hpp"
 #include "worker/limits.hpp"
@@ -32,5 +35,8 @@ inline Datum rescheduled_detail() {
   json.end_object();
   return json.datum();
 }
+
+// The outcome of one job, and what becomes of it at commit.
+void write_rescheduled(const TakenJob& taken, const NewDue& due);
 
 }  // namespace dw::change

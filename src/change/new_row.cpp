@@ -1,4 +1,4 @@
-#include "change/replaced_row.hpp"
+#include "change/new_row.hpp"
 
 #include <algorithm>
 
