@@ -67,7 +67,7 @@ Datum change_many(FunctionCallInfo fcinfo, const Call& call, Change change, cons
   core::ListWish wish{};
   wish.one_key = call.filter.partition_key.has_value();
   wish.key_hash = call.filter.key_hash;
-  wish.leased = change == Change::cancel;
+  wish.leased = change != Change::retry_now;
   wish.retrying = change == Change::retry_now;
   JobWalk walk;
   begin_walk(&walk, call.queue, call.filter, wish, call.after);

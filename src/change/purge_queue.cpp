@@ -183,6 +183,8 @@ int64 purge(const store::QueueInfo& queue) {
   const int64 resident = purge_resident(queue);
   const int64 on_disk = purge_on_disk(queue, all_resident);
   runtime::dispatcher().stop_reading(queue.slot);
+  /* The same statement may purge again. */
+  CommandCounterIncrement();
   return resident + on_disk;
 }
 

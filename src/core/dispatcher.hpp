@@ -374,9 +374,9 @@ class Dispatcher {
   void abort_decision(EntryRef ref, Token token, EntryState before) noexcept;
 
   /* --- all jobs of a queue (withhold.cpp) --- */
-  /* False: the slot is not this queue's, or another transaction withholds it. all_resident: nothing
-   * but long sleepers is on disk only. */
-  bool withhold(QueueRef queue, bool* all_resident) noexcept;
+  /* False: the slot is not this queue's, or it is withheld; again: or it is not, by the same
+   * transaction. all_resident: nothing but long sleepers is on disk only. */
+  bool withhold(QueueRef queue, bool again, bool* all_resident) noexcept;
   void stop_reading(QueueRef queue) noexcept;
   void let_go(QueueRef queue) noexcept;
   /* True also when the slot is not this queue's any more. */

@@ -152,8 +152,14 @@ void Transaction::note_redriven(std::int32_t level, QueueId queue, Micros due, s
 }
 
 bool Transaction::withhold(std::int32_t level, QueueRef queue, bool* all_resident) noexcept {
-  if (!dispatcher_->withhold(queue, all_resident)) return false;
-  add(level, ActionKind::withheld).queue = queue;
+  const bool again = std::any_of(actions_.begin(), actions_.end(), [queue](const Action& action) {
+    return action.kind == ActionKind::withheld && action.queue.queue == queue.queue &&
+           action.queue.incarnation == queue.incarnation;
+  });
+  if (!dispatcher_->withhold(queue, again, all_resident)) return false;
+  Action& action = add(level, ActionKind::withheld);
+  action.queue = queue;
+  action.count = again ? 1 : 0;
   return true;
 }
 
@@ -301,7 +307,7 @@ void Transaction::apply(const Action& action) noexcept {
       dispatcher_->note_redrives_changed(action.oid);
       break;
     case ActionKind::withheld:
-      undo(action);
+      if (action.count == 0) undo(action);
       break;
     case ActionKind::purged:
       if (database_ != kNone)
@@ -367,7 +373,10 @@ void Transaction::undo(const Action& action) noexcept {
       if (action.queue.queue != kNone) dispatcher_->remove_queue(action.queue);
       break;
     case ActionKind::withheld:
-      dispatcher_->let_go(action.queue);
+      if (action.count == 0)
+        dispatcher_->let_go(action.queue);
+      else
+        dispatcher_->stop_reading(action.queue);
       break;
     case ActionKind::purged:
     case ActionKind::queue_changed:

@@ -183,7 +183,7 @@ class Transaction {
     Token token;
     Micros due;
     std::int64_t number; /* queue id, epoch, or jobs that have room */
-    std::uint32_t count; /* redriven, purged: jobs */
+    std::uint32_t count; /* redriven, purged: jobs; withheld: 1 if it was before */
     std::size_t options; /* queue_*: its options are the one before this; 0: none */
     std::size_t row;     /* decide: likewise in rows_ */
     std::size_t earlier; /* decide, before `completing`: what this one is decided over */

@@ -14,7 +14,7 @@
  *      only then the log says what was written in 3.
  *
  * Jobs that commit meanwhile have entries of their own, or their pages are marked and read later.
- * One transaction at a time, by a lock of the caller's.
+ * One transaction at a time, by a lock of the caller's; it may do so again.
  */
 #include "core/queue_lock.hpp"
 
@@ -22,12 +22,12 @@
 
 namespace dw::core {
 
-bool Dispatcher::withhold(QueueRef ref, bool* all_resident) noexcept {
+bool Dispatcher::withhold(QueueRef ref, bool again, bool* all_resident) noexcept {
   if (ref.queue == kNone) return false;
   const QueueLock hold(*this, ref.queue);
   Queue& q = queue(ref.queue);
   if (q.incarnation != ref.incarnation || q.state != QueueState::active ||
-      q.withheld != Withheld::no)
+      q.withheld != (again ? Withheld::deciding : Withheld::no))
     return false;
   q.withheld = Withheld::reading;
   *all_resident = q.mode == LoadMode::live;

@@ -235,6 +235,81 @@ DW002 %2$s, 'nowhere'
 DW002 %2$s, 'errors_empty'
 $calls$, :done, :waiting) AS calls \gset
 SELECT * FROM pg_temp.refuse('cancel', :'calls');
+SELECT format($calls$
+22004 NULL, now()
+22023 0, now()
+DW002 9223372036854775807, now()
+22004 %2$s, NULL
+22023 %2$s, 'infinity'
+22023 %2$s, '-infinity'
+22023 %2$s, '9999-01-01'
+DW002 %2$s, now(), 'nowhere'
+DW002 %2$s, now(), 'errors_empty'
+22023 %2$s, now(), ''
+DW006 %1$s, now()
+DW006 %3$s, now()
+$calls$, :done, :waiting, :held) AS calls \gset
+SELECT * FROM pg_temp.refuse('reschedule', :'calls');
+SELECT format($calls$
+22004 NULL, '1'
+22023 -1, '1'
+DW002 9223372036854775807, '1'
+22004 %2$s, NULL
+22023 %2$s, to_jsonb(repeat('x', 1048576))
+DW006 %1$s, '1'
+DW006 %3$s, '1'
+$calls$, :done, :waiting, :held) AS calls \gset
+SELECT * FROM pg_temp.refuse('update_payload', :'calls');
+SELECT * FROM pg_temp.refuse('cancel_many', $$
+22004 NULL
+22023 ''
+DW002 'nowhere'
+22023 repeat('q', 128)
+22023 'errors', older_than => '-1 s'
+22023 'errors', older_than => '-178000000 years'
+22004 'errors', older_than => '1 h', max_jobs => NULL
+22023 'errors', older_than => '1 h', max_jobs => 0
+22023 'errors', older_than => '1 h', max_jobs => 100001
+22023 'errors', after_job_id => -1
+22023 'errors', after_job_id => 9223372036854775807
+22023 'errors'
+$$);
+SELECT * FROM pg_temp.refuse('reschedule_many', $$
+22004 NULL, '2000-01-01'
+22023 '', '2000-01-01'
+DW002 'nowhere', '2000-01-01'
+22023 repeat('q', 128), '2000-01-01'
+22023 'errors', '2000-01-01', older_than => '-1 s'
+22023 'errors', '2000-01-01', older_than => '-178000000 years'
+22004 'errors', '2000-01-01', max_jobs => NULL
+22023 'errors', '2000-01-01', max_jobs => 0
+22023 'errors', '2000-01-01', max_jobs => 100001
+22023 'errors', '2000-01-01', after_job_id => -1
+22023 'errors', '2000-01-01', after_job_id => 9223372036854775807
+22004 'errors', NULL
+22023 'errors', 'infinity'
+22023 'errors', '9999-01-01'
+$$);
+SELECT * FROM pg_temp.refuse('retry_now_many', $$
+22004 NULL
+22023 ''
+DW002 'nowhere'
+22023 repeat('q', 128)
+22023 'errors', older_than => '-1 s'
+22023 'errors', older_than => '-178000000 years'
+22004 'errors', max_jobs => NULL
+22023 'errors', max_jobs => 0
+22023 'errors', max_jobs => 100001
+22023 'errors', after_job_id => -1
+22023 'errors', after_job_id => 9223372036854775807
+$$);
+SELECT * FROM pg_temp.refuse('purge_queue', $$
+22004 NULL
+22023 ''
+DW002 'nowhere'
+22023 repeat('q', 128)
+22004 'errors', NULL
+$$);
 SELECT * FROM pg_temp.refuse('claim', $$
 22004 NULL::text, 'w'
 22023 '', 'w'
