@@ -2,54 +2,10 @@
 // pauses. The redrive writes rows and takes no lock of the queue; its jobs are then read in by the
 // housekeeper, a few to a lock hold. What the claimer sees of both is the longest pause between two
 // answers: while the call runs, while it commits, and while the jobs come in.
-#include "subject.hpp"
-
-#include <atomic>
-#include <thread>
+#include "claimer.hpp"
 
 namespace bench {
 namespace {
-
-// Claims and completes one job at a time until told to stop, and remembers the longest pause
-// between two answers to claims since the last look.
-class Claimer {
- public:
-  explicit Claimer(const Subject& queue) : thread_([this, &queue] { run(queue); }) {}
-
-  double longest_pause_ms() { return static_cast<double>(longest_us_.exchange(0)) / 1e3; }
-  std::int64_t finished() const { return finished_; }
-  void stop() {
-    stop_ = true;
-    thread_.join();
-  }
-
- private:
-  void run(const Subject& queue) {
-    try {
-      Connection connection;
-      connection.script("SET synchronous_commit = off");
-      for (const Statement& statement : queue.statements())
-        connection.prepare(statement.name, statement.sql);
-      while (!stop_) {
-        const TimePoint sent = Clock::now();
-        const Result claimed = connection.execute("claim", "worker-1", "1");
-        const auto us =
-            std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - sent).count();
-        if (us > longest_us_) longest_us_ = us;
-        if (claimed.rows() != 1) continue;
-        connection.execute("finish", claimed.raw(0, 0), claimed.raw(0, 1));
-        ++finished_;
-      }
-    } catch (const std::exception& error) {
-      fmt::print(stderr, "claimer: {}\n", error.what());
-    }
-  }
-
-  std::atomic<std::int64_t> longest_us_{0};
-  std::atomic<std::int64_t> finished_{0};
-  std::atomic<bool> stop_{false};
-  std::thread thread_;
-};
 
 void make_dead_letters(Connection& connection, const Subject& queue, std::int64_t jobs) {
   constexpr int kBatch = 5000;

@@ -6,6 +6,7 @@ which line is missing otherwise. Words between @ stand for jobs, tokens and the 
 
 # A value with which the call works, by the name of the argument.
 GOOD = {
+    "after_job_id": "0",
     "available_at": "'2000-01-01 00:00:00+00'",
     "available_ats": "ARRAY['2000-01-01 00:00:00+00'::timestamptz]",
     "backoff": "'linear'",
@@ -96,6 +97,7 @@ GOOD_FOR = {
 # Arguments with a default that are given all the same, because nothing works without them.
 ALWAYS = {
     "alter_queue": {"lease": "'2 h'"},
+    "cancel_many": {"older_than": "'0'"},
 }
 
 # Of these only the first is given, when a call is made with all of its arguments.
