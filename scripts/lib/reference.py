@@ -36,12 +36,15 @@ STANDARD = [
     ("40001", "an idempotency key, `mark_handled` or `fence` met a newer commit than a REPEATABLE READ snapshot shows",
      "Run the transaction again."),
     ("42501", "no right to execute the function", "`GRANT EXECUTE`, and `USAGE` on the schema."),
-    ("53400", "more than 4,096 worker names hold leases at the same time", "Use stable names, not one per job."),
+    ("53400", "more than 4,096 worker names hold leases at the same time, or too many batches with a `request_id`",
+     "Use stable names, not one per job; claim larger batches."),
+    ("54001", "a jsonpath nested deeper than the server's stack", "Write it shorter, or raise `max_stack_depth`."),
     ("57014", "cancelled or timed out", "As for any statement: the transaction is rolled back."),
 ]
 INTRODUCTION = {
     "queues": "Queues",
     "producing": "Producing",
+    "changing": "Changing",
     "working": "Working",
     "seeing": "Seeing",
     "the extension itself": "The extension itself",
