@@ -72,7 +72,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_drop_queue';
 REVOKE ALL ON FUNCTION durable_work.drop_queue(text, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.drop_queue(text, boolean) IS
-'Drops a queue with its idempotency keys and dead letters. Raises DW006 while jobs are unfinished or another queue has it as dead_letter_queue, unless force is true: then the jobs are gone, their holders are told DW001, and the other queue has no dead_letter_queue any more. Jobs whose enqueue commits while the call runs go with the queue.';
+'Drops a queue with its idempotency keys and dead letters. Raises DW006 while jobs are unfinished or another queue has it as dead_letter_queue, unless force is true: then the jobs are gone, their holders are told DW001, whoever waits for its work or for one of its jobs is woken, and the other queue has no dead_letter_queue any more. Jobs whose enqueue commits while the call runs go with the queue; a transaction that has enqueued to it and commits later is refused (DW002), one that has only claimed or decided jobs of it commits.';
 
 CREATE FUNCTION durable_work.pause_queue(queue text) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE

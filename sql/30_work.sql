@@ -241,7 +241,7 @@ LANGUAGE c
 AS 'MODULE_PATHNAME', 'durable_work_wait_for_work';
 REVOKE ALL ON PROCEDURE durable_work.wait_for_work(text[], interval) FROM PUBLIC;
 COMMENT ON PROCEDURE durable_work.wait_for_work(text[], interval) IS
-'Sleeps until one of the queues (1 to 64) has a due job, or for the timeout (at most durable_work.max_wait). It holds no snapshot meanwhile, and does not poll. Claim after it; there may be nothing left, if another worker was quicker.
+'Sleeps until one of the queues (1 to 64) has a due job or is dropped, or for the timeout (at most durable_work.max_wait). It holds no snapshot meanwhile, and does not poll. Claim after it; there may be nothing left, if another worker was quicker, and the claim raises DW002 if a queue was dropped.
 CALL it as a statement of its own: inside of a transaction block it raises 25001.';
 
 CREATE PROCEDURE durable_work.wait_for_job(

@@ -239,6 +239,9 @@ class Dispatcher {
    * below numbers given already and must not be used; take another. */
   bool open_job_ids(Index database, std::uint32_t sequence, JobId first,
                     std::uint32_t count) noexcept;
+  /* Gives up what is left of the open block. What was given stays the floor of the next: a session
+   * may still bring a lower one. */
+  void close_job_ids(Index database) noexcept;
   /* The first of n new tokens that follow each other, for outcomes of jobs that have no entry; 0:
    * the epoch is not raised yet. */
   Token take_tokens(Index database, std::uint32_t n) noexcept;
@@ -518,7 +521,6 @@ class Dispatcher {
                               std::uint32_t n) const noexcept;
   void wake_list(Index database, Index list, JobId id) const noexcept;
   void wake_all_awaiting(Index database) const noexcept;
-  static void close_job_ids(Database* slot) noexcept;
   void set_deadline_timer(const Queue& q, Micros deadline) noexcept;
   void set_due_timer(const Queue& q, Micros due) noexcept;
   Entry* lock_ref(EntryRef ref,

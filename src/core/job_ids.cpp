@@ -69,9 +69,8 @@ JobId Dispatcher::next_job_id(Index database) const noexcept {
                             kLeftBits);
 }
 
-/* What was given stays the floor of the next block: a session may still bring a lower one. */
-void Dispatcher::close_job_ids(Database* slot) noexcept {
-  slot->job_ids.fetch_and(~kLeftMask, std::memory_order_acq_rel);
+void Dispatcher::close_job_ids(Index database) noexcept {
+  arena_->databases[database].job_ids.fetch_and(~kLeftMask, std::memory_order_acq_rel);
 }
 
 }  // namespace dw::core

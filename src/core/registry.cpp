@@ -143,7 +143,7 @@ void Dispatcher::request_reload(Index index) noexcept {
     const LeafLock leaf(*platform_, kArenaLock);
     arena_->databases[index].reload_all = 1;
     /* Restored rows come with a restored sequence, which may be ahead of the open block. */
-    close_job_ids(&arena_->databases[index]);
+    close_job_ids(index);
   }
   platform_->wake_housekeeper(index);
 }

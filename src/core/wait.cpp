@@ -55,7 +55,11 @@ bool Dispatcher::wait_begin(Index waiter, const QueueRef* queues, std::uint32_t 
   for (std::uint32_t k = 0; k < n; k++) {
     const QueueLock hold(*this, queues[k].queue);
     Queue& q = queue(queues[k].queue);
-    if (q.incarnation != queues[k].incarnation || q.id == 0) continue;
+    if (q.incarnation != queues[k].incarnation || q.id == 0) {
+      /* Dropped since it was looked up; nobody would wake us for that any more. */
+      w.link_count = k;
+      break;
+    }
     const Micros now = platform_->wall_now();
     const bool due = q.ready_count > 0 || (!q.delayed.empty() && q.delayed.begin()->at <= now);
     const bool open =

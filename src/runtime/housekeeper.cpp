@@ -48,6 +48,18 @@ void take_requests(Housekeeper* self) {
     self->wants_epoch = true;
 }
 
+/*
+ * A number above those that the sequence has come to, for the boundary of the census. The rest of
+ * its block is given up: a restore that has brought rows moves the sequence past them later, and
+ * until then the block's numbers may be those of its jobs.
+ */
+bool draw_job_id(const Housekeeper& self) {
+  return transaction_step(self, [&self] {
+    store::next_job_id();
+    dispatcher().close_job_ids(self.slot);
+  });
+}
+
 void follow_catalog(Housekeeper* self) {
   if (!self->wants_catalog && !self->wants_reload && !self->wants_epoch) return;
   if (!is_due(self->catalog)) return;
@@ -68,9 +80,7 @@ void follow_catalog(Housekeeper* self) {
     self->wants_redrives = true;
   }
   if (good && self->wants_recount) {
-    /* A number above those that the sequence has come to. */
-    good = transaction_step(*self, [] { store::next_job_id(); }) &&
-           step(*self, [self] { self->census->reset(); });
+    good = draw_job_id(*self) && step(*self, [self] { self->census->reset(); });
     self->wants_recount = !good;
   }
   if (good) {
@@ -114,9 +124,8 @@ bool load(Housekeeper* self) {
 bool count(Housekeeper* self) {
   if (!is_due(self->count)) return false;
   bool more = false;
-  const bool good =
-      (!self->census->needs_job_id() || transaction_step(*self, [] { store::next_job_id(); })) &&
-      step(*self, [self, &more] { more = self->census->step(kChunk); });
+  const bool good = (!self->census->needs_job_id() || draw_job_id(*self)) &&
+                    step(*self, [self, &more] { more = self->census->step(kChunk); });
   if (!good) {
     self->store->abort();
     note_failure(&self->count);

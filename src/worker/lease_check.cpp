@@ -7,6 +7,7 @@
 #include "pg/datum.hpp"
 #include "pg/error.hpp"
 #include "runtime/session.hpp"
+#include "store/catalog.hpp"
 #include "store/job_log.hpp"
 #include "store/outcome_log.hpp"
 #include "worker/limits.hpp"
@@ -68,6 +69,7 @@ const char* stale_reason(const Lease& lease) {
   if (const char* const reason = reason_in_log(lease.id)) return reason;
   store::JobTuple job;
   if (!store::find_job(lease.id, &job)) return "There is no job with this id.";
+  if (store::find_queue_by_topic(job.topic) == nullptr) return "The queue of the job was dropped.";
   return "The lease ran out or was given back, and the job is not in memory.";
 }
 

@@ -27,6 +27,16 @@ runtime::WaitedQueues read_queues(FunctionCallInfo fcinfo) {
   return queues;
 }
 
+// Of a queue without a place in memory nobody says that it was dropped.
+bool any_is_dropped(const runtime::WaitedQueues& queues) {
+  bool dropped = false;
+  AcceptInvalidationMessages();
+  for (uint32 i = 0; i < queues.count && !dropped; i++)
+    dropped = store::find_queue_by_id(queues.ids[i]) == nullptr;
+  InvalidateCatalogSnapshot();
+  return dropped;
+}
+
 Datum wait_for_work(FunctionCallInfo fcinfo) {
   runtime::require_preloaded();
   runtime::require_writable("wait_for_work");
@@ -37,6 +47,7 @@ Datum wait_for_work(FunctionCallInfo fcinfo) {
   runtime::drop_snapshots();
   const TimestampTz end = GetCurrentTimestamp() + timeout;
   while (runtime::sleep_for_work(&queues, end) == runtime::Slept::not_ready) {
+    if (any_is_dropped(queues)) break;
   }
   return pg::void_result();
 }

@@ -74,5 +74,24 @@ SQL
 is($node->safe_psql('postgres', q{SELECT count(*) FILTER (WHERE durable_work.complete(job_id, token)) FROM (SELECT * FROM helper.held WHERE n::int BETWEEN 54 AND 100 OFFSET 0) h}), '47',
     'the original goes on with its own tokens');
 
+# A restore sets the sequence of job ids after the rows are in. In between the housekeeper counts them, with a number of
+# that sequence; the block which that number begins is made of ids that the restored jobs have.
+my ($rows, $rest) = ("$file.rows", "$file.rest");
+$node->command_ok([ 'pg_dump', '--file', $file, 'postgres' ], 'in two parts: pg_dump');
+# Newer pg_dumps bind the two ends together.
+(my $dump = slurp_file($file)) =~ s/^\\(?:un)?restrict .*\n//gm;
+my ($first, $second) = $dump =~ /\A(.*?)(^SELECT pg_catalog\.setval\(.*)\z/ms;
+like($second, qr/setval\('durable_work\.job_id_seq'/, 'the numbers are set after the rows');
+unlike($second, qr/^COPY /m, 'all of them');
+append_to_file($rows, $first);
+append_to_file($rest, $second);
+$node->safe_psql('postgres', 'CREATE DATABASE in_parts');
+$node->command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', 'in_parts', '-f', $rows ], 'the rows are in');
+my $unfinished = $node->safe_psql('postgres', q{SELECT unfinished FROM durable_work.queue_stats WHERE queue = 'q'});
+ok(wait_until($node, 'in_parts', q{SELECT unfinished FROM durable_work.queue_stats WHERE queue = 'q'}, $unfinished), 'the housekeeper has counted them');
+$node->command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', 'in_parts', '-f', $rest ], 'the numbers are set');
+my $highest_job = $node->safe_psql('in_parts', 'SELECT max(id) FROM durable_work.inbox');
+cmp_ok($node->safe_psql('in_parts', q{SELECT job_id FROM durable_work.enqueue('q', '{"n": "new"}')}), '>', $highest_job, 'the next job has a number of its own');
+
 $node->stop;
 done_testing();

@@ -54,6 +54,18 @@ TEST_F(JobIds, AReloadEndsTheBlock) {
   EXPECT_EQ(take(), 5001);
 }
 
+/* The housekeeper's draw while a restore goes on: its block lies where restored jobs may be. */
+TEST_F(JobIds, AClosedBlockGivesNothingMoreAndStaysTheFloor) {
+  ASSERT_TRUE(open(65));
+  EXPECT_EQ(take(), 66);
+  d().close_job_ids(database_);
+  EXPECT_EQ(take(), 0);
+  EXPECT_EQ(d().next_job_id(database_), 67) << "the boundary of the census";
+  EXPECT_FALSE(open(1)) << "a session that drew before";
+  ASSERT_TRUE(open(5001));
+  EXPECT_EQ(take(), 5002);
+}
+
 TEST_F(JobIds, AnotherIncarnationOfTheExtensionStartsAnew) {
   ASSERT_TRUE(open(1001));
   d().detach_database(database_);
