@@ -13,6 +13,7 @@ class Census::ParkedRows : public JobSink {
   bool take(const StoredJob& job) override {
     any_ = true;
     census_->parked_after_ = job.row.id;
+    census_->highest_ = std::max(census_->highest_, job.row.id);
     const auto found = census_->by_topic_.find(job.topic);
     if (found == census_->by_topic_.end()) return true;
     Count& count = census_->counts_[found->second];
@@ -82,10 +83,13 @@ bool Census::wanted(const Listed& listed) const {
          dispatcher_->queue(listed.ref.queue).length.known == 0;
 }
 
+bool Census::complete() const {
+  return std::none_of(queues_.begin(), queues_.end(),
+                      [this](const Listed& listed) { return wanted(listed); });
+}
+
 bool Census::needs_job_id() const {
-  return dispatcher_->next_job_id(database_) == 0 &&
-         std::any_of(queues_.begin(), queues_.end(),
-                     [this](const Listed& listed) { return wanted(listed); });
+  return dispatcher_->next_job_id(database_) == 0 && !complete();
 }
 
 /* The ids that commits of this queue have counted so far were given before, and so were the tokens:
@@ -114,6 +118,7 @@ bool Census::begin_pass() {
   ended_.clear();
   parked_.clear();
   lives_.clear();
+  highest_ = 0;
   for (const Listed& listed : queues_) {
     Count count{};
     if (!wanted(listed) || !draw_boundary(listed, &count)) continue;
@@ -200,6 +205,7 @@ void Census::settle_lives() {
 }
 
 void Census::take_job(const StoredJob& job) {
+  highest_ = std::max(highest_, job.row.id);
   const auto found = by_topic_.find(job.topic);
   if (found == by_topic_.end()) return;
   Count& count = counts_[found->second];
@@ -229,14 +235,19 @@ bool Census::scan_pages(Micros until) {
 }
 
 void Census::install() {
+  bool disturbed = false;
   for (const Count& count : counts_) {
     const QueueLock hold(*dispatcher_, count.ref.queue);
     Queue& q = dispatcher_->queue(count.ref.queue);
-    if (q.incarnation != count.ref.incarnation || q.length.disturbed != 0) continue;
+    if (q.incarnation != count.ref.incarnation) continue;
+    disturbed = disturbed || q.length.disturbed != 0;
+    if (q.length.disturbed != 0) continue;
     q.length.before = count.unfinished;
     if (count.above != kAlways) q.length.from_id = std::max(q.length.from_id, count.above + 1);
     q.length.known = 1;
   }
+  /* A count that has to be repeated tells given numbers from others by what was given. */
+  if (!disturbed) dispatcher_->raise_job_ids(database_, highest_);
   ended_.clear();
   parked_.clear();
   stage_ = Stage::idle;

@@ -22,7 +22,8 @@
  * The boundary is drawn when the database has been opened after a start, for a queue that has rows
  * on disk; a queue that was made since the start has none. When rows came in past the engine
  * (reload), it is drawn anew. Rows of a restore may have ids that the sequence has not reached yet:
- * an id above all given ones that is in the log is counted, and the boundary is raised above it.
+ * an id above all given ones that is in the log is counted, and the boundary is raised above it. So
+ * are the numbers to be given: the restore will set the sequence, but may not have done so yet.
  *
  * A redrive is counted by its commit if its token is >= T. So a parked row counts if the job waited
  * there when the boundary was drawn: not if its first redrive since then has no death before it
@@ -62,6 +63,9 @@ class Census {
   bool step(Micros budget);
   /* A queue waits to be counted, and an id must be given before that is possible. */
   [[nodiscard]] bool needs_job_id() const;
+  /* Every queue is counted; and the numbers to be given are above those of all rows that were there
+   * when the last count began. */
+  [[nodiscard]] bool complete() const;
 
  private:
   enum class Stage : std::uint8_t { idle, parked, outcomes, jobs };
@@ -119,6 +123,7 @@ class Census {
 
   Stage stage_ = Stage::idle;
   bool in_chunk_ = false; /* still so at the next call: the chunk failed, the pass begins anew */
+  JobId highest_ = 0;     /* of all rows read in this pass */
   JobId given_ = 0;       /* ids from here on were given to nobody when the snapshot was taken */
   std::vector<Count> counts_;
   std::unordered_map<std::int32_t, std::size_t> by_topic_;

@@ -242,6 +242,8 @@ class Dispatcher {
   /* Gives up what is left of the open block. What was given stays the floor of the next: a session
    * may still bring a lower one. */
   void close_job_ids(Index database) noexcept;
+  /* Numbers up to this one are in the log, whatever the sequence says. */
+  void raise_job_ids(Index database, JobId highest) noexcept;
   /* The first of n new tokens that follow each other, for outcomes of jobs that have no entry; 0:
    * the epoch is not raised yet. */
   Token take_tokens(Index database, std::uint32_t n) noexcept;

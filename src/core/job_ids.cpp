@@ -73,4 +73,14 @@ void Dispatcher::close_job_ids(Index database) noexcept {
   arena_->databases[database].job_ids.fetch_and(~kLeftMask, std::memory_order_acq_rel);
 }
 
+void Dispatcher::raise_job_ids(Index database, JobId highest) noexcept {
+  if (highest < 1 || highest >= kHighestSharedId) return;
+  Database& slot = arena_->databases[database];
+  std::uint64_t seen = slot.job_ids.load(std::memory_order_acquire);
+  while (static_cast<JobId>(seen >> kLeftBits) <= highest &&
+         !slot.job_ids.compare_exchange_weak(seen, word_of(highest + 1, 0),
+                                             std::memory_order_acq_rel)) {
+  }
+}
+
 }  // namespace dw::core

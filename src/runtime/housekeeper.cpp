@@ -39,6 +39,7 @@ void take_requests(Housekeeper* self) {
   if (engine.take_reload(self->slot)) {
     self->wants_reload = true;
     self->wants_recount = true;
+    self->rows_arrived = true;
     /* Rows of a restore may carry tokens of this epoch; the count must tell them from those to
      * come. */
     self->wants_epoch = true;
@@ -135,8 +136,19 @@ bool count(Housekeeper* self) {
   return more;
 }
 
+/* The sweep makes dead letters, and jobs of them for a dead_letter_queue. In a restore the sequence
+ * is set after the rows have come: a number from it could be that of one of them. */
+bool must_not_make_jobs(const Housekeeper& self) {
+  return self.rows_arrived && (self.wants_recount || !self.census->complete());
+}
+
 bool sweep(Housekeeper* self) {
   if (!is_due(self->sweep)) return false;
+  if (must_not_make_jobs(*self)) {
+    constexpr int64 kPause = 20 * core::kMillisecond;
+    self->sweep.not_before = platform().monotonic_now() + kPause;
+    return false;
+  }
   bool more = false;
   if (!step(*self, [self, &more] { more = self->sweeper->step(); })) {
     self->store->abort();

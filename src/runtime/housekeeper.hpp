@@ -33,6 +33,8 @@ struct Housekeeper {
   bool wants_catalog;
   bool wants_reload;
   bool wants_recount; /* rows came in past the engine */
+  bool rows_arrived;  /* that has been so: numbers may lie below theirs while a queue is not counted
+                       */
   bool wants_epoch;
   bool wants_redrives;
   Phase catalog;

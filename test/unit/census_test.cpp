@@ -69,6 +69,16 @@ TEST_F(Counting, WaitsForTheDatabaseToBeOpenAndForANumber) {
   EXPECT_FALSE(census().step(kMinute));
 }
 
+TEST_F(Counting, NumbersToBeGivenAreAboveThoseOfRowsThatAreThere) {
+  log_jobs(1, 3);
+  log_jobs(500, 503, 2);
+  give(10);
+  EXPECT_FALSE(census().complete());
+  count();
+  EXPECT_TRUE(census().complete());
+  EXPECT_EQ(d().next_job_id(database_), 504);
+}
+
 TEST_F(Counting, EndsOfEarlierEpochsCount) {
   log_jobs(1, 20);
   end(1, old(1));

@@ -37,6 +37,17 @@ TEST_F(JobIds, ABlockBelowWhatWasGivenIsRefused) {
   EXPECT_EQ(take(), 130);
 }
 
+TEST_F(JobIds, NumbersThatAreInTheLogAreNotGivenWhateverTheSequenceSays) {
+  ASSERT_TRUE(open(65));
+  d().raise_job_ids(database_, 1000);
+  EXPECT_EQ(take(), 0) << "the open block lies below";
+  EXPECT_FALSE(open(129));
+  EXPECT_FALSE(open(961));
+  ASSERT_TRUE(open(1025));
+  d().raise_job_ids(database_, 1000);
+  EXPECT_EQ(take(), 1026) << "they are above already";
+}
+
 TEST_F(JobIds, ASequenceOfAnotherExtensionNeitherTakesNorOpens) {
   ASSERT_TRUE(open(1001));
   EXPECT_EQ(take(kSequence + 1), 0);
