@@ -114,17 +114,14 @@ void write_new_row(const TakenJob& taken, NewRow* row) {
 }
 
 void write_new_enqueued_row(NewRow* row) {
-  const core::Index database = runtime::database();
-  const core::Token token =
-      database != core::kNone ? runtime::dispatcher().take_tokens(database, 1) : 0;
-  if (token == 0)
-    pg::raise(DW_WRONG_STATE, psprintf("job " INT64_FORMAT " cannot be replaced now", row->job.id),
-              "The queues of this database are not loaded yet.", "Try again in a moment.");
+  core::Transaction& transaction = runtime::transaction();
+  const core::JobRow old = *transaction.enqueued_row(row->job.id);
+  CommandCounterIncrement();
+  if (old.segment != core::kParkedSegment) store::remove_own_job(old);
   bool was_there = false;
   const core::JobRow parked = park(row, &was_there);
-  if (!was_there) write_moved(*row, token, GetCurrentTimestamp());
   CommandCounterIncrement();
-  runtime::transaction().replace_enqueued(runtime::level(), row->job.id, parked);
+  transaction.replace_enqueued(runtime::level(), row->job.id, parked);
 }
 
 }  // namespace dw::change

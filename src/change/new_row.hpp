@@ -24,7 +24,9 @@ struct NewRow {
 
 // Of a job that this transaction has taken: writes the row and the outcomes, and settles.
 void write_new_row(const TakenJob& taken, NewRow* row);
-// Of a job that this transaction has enqueued itself. Raises DW006 while there are no tokens yet.
+// Of a job that this transaction has enqueued itself. Nobody else will ever have seen the old row,
+// so it is removed from its slot: an outcome `moved` would become visible together with the row,
+// but known to the loader only later.
 void write_new_enqueued_row(NewRow* row);
 
 // The columns that a job has, to be changed.

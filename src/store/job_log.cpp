@@ -352,6 +352,13 @@ void put_parked(const NewJob* jobs, int n, core::JobRow* rows, bool* was_there) 
   relation_close(table, NoLock);
 }
 
+void remove_own_job(const core::JobRow& row) {
+  const Relation table = relation_open(tables().job[row.segment], RowExclusiveLock);
+  ItemPointerData place = item_pointer(row.block, row.offset);
+  simple_heap_delete(table, &place);
+  relation_close(table, NoLock);
+}
+
 uint8 segment_of(core::JobId id) {
   core::Database* const database = database_slot();
   if (database == nullptr) return 0;

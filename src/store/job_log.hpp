@@ -45,6 +45,9 @@ void insert_jobs(const NewJob* jobs, int n, core::JobRow* rows);
  */
 void put_parked(const NewJob* jobs, int n, core::JobRow* rows, bool* was_there);
 
+/* Removes a row from its slot that this transaction has written, in an earlier command. */
+void remove_own_job(const core::JobRow& row);
+
 /* A stored row. Datums are copies in the current memory context, detoasted. */
 struct JobTuple {
   core::JobId id;
