@@ -55,6 +55,7 @@ void restart(Bench& bench);
 void memory(Bench& bench);
 void large_transaction(Bench& bench);
 void redrive(Bench& bench);
+void options(Bench& bench);
 
 // `count` sessions of one loop with these statements prepared and synchronous_commit set.
 struct Statement {
