@@ -56,6 +56,7 @@ void memory(Bench& bench);
 void large_transaction(Bench& bench);
 void redrive(Bench& bench);
 void change_many(Bench& bench);
+void options(Bench& bench);
 
 // `count` sessions of one loop with these statements prepared and synchronous_commit set.
 struct Statement {

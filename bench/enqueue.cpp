@@ -29,14 +29,6 @@ const std::vector<Statement>& our_statements() {
   return statements;
 }
 
-Client produce(Session& session, const char* statement, const std::string& argument,
-               std::int64_t& calls) {
-  while (calls > 0) {
-    --calls;
-    co_await session.execute(statement, argument);
-  }
-}
-
 class Side {
  public:
   Side(bool ours, bool synchronous) : ours_(ours) {

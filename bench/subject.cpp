@@ -124,6 +124,14 @@ std::vector<Statement> Subject::textbook_statements() const {
   };
 }
 
+Client produce(Session& session, const char* statement, const std::string& argument,
+               std::int64_t& calls) {
+  while (calls > 0) {
+    --calls;
+    co_await session.execute(statement, argument);
+  }
+}
+
 Client consume(Session& session, Consumption& state) {
   const std::string batch = std::to_string(state.batch);
   int empty = 0;

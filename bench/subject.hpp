@@ -43,6 +43,11 @@ std::string payload();
 // An array of `count` of them, as the text of a jsonb[].
 std::string payloads(int count);
 
+// Executes the statement with this argument again and again until no calls are left; `calls` is
+// shared by the clients of a run, and both outlive it.
+Client produce(Session& session, const char* statement, const std::string& argument,
+               std::int64_t& calls);
+
 // What the clients of a claim-and-complete run share.
 struct Consumption {
   int batch = 1;
