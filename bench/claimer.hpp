@@ -13,11 +13,15 @@ class Claimer {
  public:
   explicit Claimer(const Subject& queue) : thread_([this, &queue] { run(queue); }) {}
 
+  ~Claimer() { stop(); }
+  Claimer(const Claimer&) = delete;
+  Claimer& operator=(const Claimer&) = delete;
+
   double longest_pause_ms() { return static_cast<double>(longest_us_.exchange(0)) / 1e3; }
   std::int64_t finished() const { return finished_; }
   void stop() {
     stop_ = true;
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
   }
 
  private:

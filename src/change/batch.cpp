@@ -216,14 +216,6 @@ int take_absent(Batch* batch, Absent* absent, int n) {
 
 // --- what is written ----------------------------------------------------------------------------
 
-Datum purged_detail() {
-  store::JsonBuilder json;
-  json.begin_object();
-  json.text("reason", "purged");
-  json.end_object();
-  return json.datum();
-}
-
 void write(Batch* batch) {
   const TimestampTz now = GetCurrentTimestamp();
   worker::DecidedJob* const jobs = batch->decided;

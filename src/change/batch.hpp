@@ -10,6 +10,7 @@
 #include "pg/headers.hpp"
 
 #include "change/job_walk.hpp"
+#include "store/json_builder.hpp"
 #include "change/reschedule.hpp"
 #include "worker/outcome_batch.hpp"
 
@@ -31,6 +32,15 @@ struct Batch {
 };
 
 constexpr int kSlice = 1000;
+
+// Of every outcome of a purge.
+inline Datum purged_detail() {
+  store::JsonBuilder json;
+  json.begin_object();
+  json.text("reason", "purged");
+  json.end_object();
+  return json.datum();
+}
 
 Batch begin_batch(Change change, core::QueueId queue, const NewDue& due, int64 most);
 

@@ -19,7 +19,6 @@
 #include "runtime/session.hpp"
 #include "store/catalog.hpp"
 #include "store/job_range.hpp"
-#include "store/json_builder.hpp"
 #include "store/outcome_log.hpp"
 #include "store/queue_hold.hpp"
 #include "store/saved_plan.hpp"
@@ -86,14 +85,6 @@ void note_row(uint8 segment, uint32 block, int, void*) {
   core::Transaction& transaction = runtime::transaction();
   transaction.reserve_rows(1);
   transaction.note_written(runtime::level(), segment, block);
-}
-
-Datum purged_detail() {
-  store::JsonBuilder json;
-  json.begin_object();
-  json.text("reason", "purged");
-  json.end_object();
-  return json.datum();
 }
 
 void write_purged(OnDisk* found, const core::JobId* ids, int n) {
