@@ -1,7 +1,5 @@
 #include "fake_log.hpp"
 
-#include "core/outcome_sum.hpp"
-
 #include <algorithm>
 #include <stdexcept>
 
@@ -91,13 +89,26 @@ std::uint64_t FakeLog::page_count() const {
   return count;
 }
 
-/* What the writer's transaction wrote itself does not matter here: nobody parks a job twice in one.
- */
+Xid FakeLog::top_of(Xid xid) const {
+  while (xacts_[xid].parent != kNoXid) xid = xacts_[xid].parent;
+  return xid;
+}
+
+bool FakeLog::sees_itself(Xid self, Xid xid) const {
+  if (sees(snapshot(), xid)) return true;
+  if (top_of(xid) != top_of(self)) return false;
+  for (; xid != kNoXid; xid = xacts_[xid].parent) {
+    if (xacts_[xid].state == State::aborted) return false;
+  }
+  return true;
+}
+
 bool FakeLog::park_job(Xid xid, std::uint32_t writer, std::int32_t topic, JobRow* row) {
   bool was_there = false;
   for (auto& page : jobs_[kParkedSegment]) {
     for (JobOnPage& job : page) {
-      if (job.row.id != row->id || !sees(snapshot(), job)) continue;
+      if (job.row.id != row->id || !sees_itself(xid, job.xid)) continue;
+      if (job.gone != kNoXid && sees_itself(xid, job.gone)) continue;
       job.gone = xid;
       was_there = true;
     }
@@ -105,6 +116,38 @@ bool FakeLog::park_job(Xid xid, std::uint32_t writer, std::int32_t topic, JobRow
   row->segment = kParkedSegment;
   insert_job(xid, writer, topic, row);
   return was_there;
+}
+
+std::map<JobId, OutcomeSum> FakeLog::sums(Snapshot snapshot, QueueId queue,
+                                          std::uint8_t segment) const {
+  std::map<JobId, OutcomeSum> sums;
+  for (const auto& page : outcomes_[segment]) {
+    for (const OutcomeOnPage& outcome : page) {
+      if (!sees(snapshot, outcome.xid)) continue;
+      OutcomeReader reader(outcome.first_id, outcome.batch, outcome.body.data(),
+                           outcome.body.size());
+      if (reader.queue() != queue) continue;
+      OutcomeMember member{};
+      while (reader.next(&member)) sums[member.id].add(reader.kind(), member);
+    }
+  }
+  return sums;
+}
+
+std::vector<JobId> FakeLog::unfinished(Snapshot snapshot, QueueId queue,
+                                       std::uint8_t segment) const {
+  const std::map<JobId, OutcomeSum> known = sums(snapshot, queue, segment);
+  std::vector<JobId> ids;
+  for (const auto& page : jobs_[segment]) {
+    for (const JobOnPage& job : page) {
+      if (job.row.queue != queue || !sees(snapshot, job)) continue;
+      const auto sum = known.find(job.row.id);
+      if (sum == known.end() || (!sum->second.finished() && !sum->second.moved()))
+        ids.push_back(job.row.id);
+    }
+  }
+  std::sort(ids.begin(), ids.end());
+  return ids;
 }
 
 LoggedJob FakeLog::look_up(Snapshot snapshot, QueueId queue, JobId id) const {

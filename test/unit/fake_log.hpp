@@ -8,10 +8,11 @@
  */
 #pragma once
 
-#include "core/outcome.hpp"
+#include "core/outcome_sum.hpp"
 #include "core/store.hpp"
 
 #include <cstdint>
+#include <map>
 #include <vector>
 
 namespace dw::test {
@@ -63,7 +64,8 @@ class FakeLog {
   /* Writes a job row on the page that this writer used last in the segment, and says where it went.
    */
   void insert_job(Xid xid, std::uint32_t writer, std::int32_t topic, JobRow* row);
-  /* Writes the job's row to parked, in place of one that is there. True if there was one. */
+  /* Writes the job's row to parked, in place of one that is there for the writer. True if there was
+   * one. */
   bool park_job(Xid xid, std::uint32_t writer, std::int32_t topic, JobRow* row);
   [[nodiscard]] bool sees(Snapshot snapshot, const JobOnPage& job) const {
     return sees(snapshot, job.xid) && !(job.gone != kNoXid && sees(snapshot, job.gone));
@@ -83,6 +85,12 @@ class FakeLog {
   [[nodiscard]] std::uint64_t page_count() const;
   /* Reads pages as a client does who asks for one job: its row and all outcomes of its segment. */
   [[nodiscard]] LoggedJob look_up(Snapshot snapshot, QueueId queue, JobId id) const;
+  /* Outcomes of a queue's jobs in one segment. */
+  [[nodiscard]] std::map<JobId, OutcomeSum> sums(Snapshot snapshot, QueueId queue,
+                                                 std::uint8_t segment) const;
+  /* The jobs whose row in that segment counts and has no end. */
+  [[nodiscard]] std::vector<JobId> unfinished(Snapshot snapshot, QueueId queue,
+                                              std::uint8_t segment) const;
 
  private:
   enum class State : std::uint8_t { open, aborted, committed };
@@ -96,6 +104,8 @@ class FakeLog {
   std::uint32_t page_of(std::vector<Page>& pages, std::vector<std::uint32_t>& targets,
                         std::uint32_t writer) const;
   [[nodiscard]] Xid top_of(Xid xid) const;
+  /* A transaction sees what it wrote itself. */
+  [[nodiscard]] bool sees_itself(Xid self, Xid xid) const;
 
   std::uint32_t rows_a_page_;
   std::uint64_t commits_ = 0;

@@ -125,12 +125,24 @@ TEST_F(Link, ASleeperForTheParkedTableIsNotLinked) {
   EXPECT_TRUE(slot(queue_).dirty.empty());
 }
 
-TEST_F(Link, ALateCommitOfAParkedJobLowersTheTimeToLookFrom) {
+TEST_F(Link, AParkedJobThatTheLoaderHasPassedIsLinked) {
   d().arena().databases[database_].parked_until.store(platform().wall);
   JobRow row = row_of(1, 10);
   row.segment = kParkedSegment;
-  row.due = platform().wall - kSecond;
+  row.due = platform().wall;
   put(row);
+  EXPECT_EQ(claim_one(1).segment, kParkedSegment);
+}
+
+TEST_F(Link, ALateCommitOfAParkedJobLowersTheTimeToLookFrom) {
+  d().arena().databases[database_].parked_until.store(platform().wall - 2 * kSecond);
+  JobRow row = row_of(1, 10);
+  row.segment = kParkedSegment;
+  row.due = platform().wall - kSecond;
+  const EntryRef reference = link(row);
+  EXPECT_EQ(reference.entry, kNone);
+  d().arena().databases[database_].parked_until.store(platform().wall);
+  publish(row, reference);
   EXPECT_EQ(d().arena().databases[database_].parked_from.load(), row.due);
   EXPECT_TRUE(platform().housekeeper_was_woken());
 }

@@ -4,8 +4,22 @@ namespace dw::test {
 
 void LogTest::begin(std::uint32_t entries, LoadMode mode, const QueueOptions& options) {
   start(entries);
+  options_ = options;
   add_queue(1, options, mode);
   log_ = std::make_unique<FakeLog>();
+  make_housekeeper();
+}
+
+void LogTest::restart() {
+  const Micros wall = platform().wall;
+  start(d().arena().capacity);
+  platform().wall = wall;
+  d().open_database(database_, ++epoch_);
+  add_queue(1, options_, LoadMode::loading);
+  make_housekeeper();
+}
+
+void LogTest::make_housekeeper() {
   store_ = std::make_unique<FakeStore>(log_.get(), kHousekeeper, &d(), database_);
   loader_ = std::make_unique<Loader>(&d(), database_, store_.get());
   sweeper_ = std::make_unique<Sweeper>(&d(), database_, store_.get());

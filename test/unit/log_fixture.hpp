@@ -22,6 +22,8 @@ class LogTest : public ArenaTest {
 
   /* Queue 1 in this mode; a new arena, a new log. */
   void begin(std::uint32_t entries, LoadMode mode, const QueueOptions& options = QueueOptions{});
+  /* Memory is lost, the log stays; queue 1 is loaded from it. */
+  void restart();
   void SetUp() override { begin(64, LoadMode::live); }
   void TearDown() override;
 
@@ -56,6 +58,10 @@ class LogTest : public ArenaTest {
   }
 
  private:
+  void make_housekeeper();
+
+  QueueOptions options_;
+  std::int64_t epoch_ = kEpoch;
   std::unique_ptr<FakeLog> log_;
   std::unique_ptr<FakeStore> store_;
   std::unique_ptr<Loader> loader_;
