@@ -44,7 +44,8 @@ Verdict Transaction::begin_decision(std::int32_t level, JobId id, Token token, D
  * A waiting job that this transaction has changed, or only held back, and that goes on waiting: it
  * is decided anew, under another token. The earlier action stays in front of this one. At the
  * commit its token no longer fits, so only the last one does something; a rollback takes them back
- * in reverse order, each restoring the token of the one before it.
+ * in reverse order, each restoring the token of the one before it. One that decided nothing says
+ * nothing of the job's row: the last one that did is where this one starts from.
  */
 Verdict Transaction::decide_again(std::int32_t level, std::size_t earlier, Decided* out,
                                   std::size_t* action) noexcept {
@@ -57,8 +58,11 @@ Verdict Transaction::decide_again(std::int32_t level, std::size_t earlier, Decid
   const Token token = dispatcher_->redecide(before.ref, before.token);
   if (token == 0) return Verdict::not_open;
   out->token = token;
-  if (changed) out->due = before.due;
-  if (before.row != 0) out->take_row(rows_[before.row - 1]);
+  std::size_t known = earlier;
+  while (!actions_[known].settled && actions_[known].before == EntryState::completing)
+    known = actions_[known].earlier;
+  if (actions_[known].settled) out->due = actions_[known].due;
+  if (actions_[known].row != 0) out->take_row(rows_[actions_[known].row - 1]);
   out->before = EntryState::completing;
   *action = actions_.size();
   Action& again = add(level, ActionKind::decide);

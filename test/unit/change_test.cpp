@@ -334,6 +334,22 @@ TEST_F(Change, IsDecidedOverWhatWasOnlyHeldBack) {
   EXPECT_EQ(claimed_version(), 2U);
 }
 
+/* Somebody looks at the job and leaves it, in between. */
+TEST_F(Change, OverAChangeThatWasHeldBackSinceStartsFromTheChange) {
+  enqueue(1);
+  Client mine = client();
+  const Micros due = platform().wall + kMinute;
+  ASSERT_EQ(mine.change(1, version(2, due)), Verdict::ok);
+  ASSERT_EQ(mine.hold(1, true), Verdict::ok);
+  ASSERT_EQ(mine.hold(1, true), Verdict::ok);
+  EXPECT_EQ(mine.decided().segment, kParkedSegment);
+  EXPECT_EQ(mine.decided().due, due);
+  ASSERT_EQ(mine.cancel(1), Verdict::ok);
+  mine.commit();
+  restart();
+  EXPECT_TRUE(drain().empty());
+}
+
 TEST_F(Change, CancelledInTheSameTransactionEndsInTheNewPlace) {
   enqueue(1);
   Client mine = client();
