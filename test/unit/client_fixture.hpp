@@ -41,6 +41,7 @@ class ClientTest : public Load {
     while (census().step(budget)) {
     }
   }
+  void forget_census() { census_.reset(); }
   bool is_counted() { return slot(d().find_queue(database_, 1)).length.known != 0; }
   std::int64_t unfinished() {
     count();
