@@ -18,6 +18,8 @@
  * with an end of a job with id < B under a token < T. Whether the census saw those rows depends on
  * the moment, so the callback marks the count as disturbed, and the census counts again with the
  * same boundary. There are as many such transactions as were open then, so that comes to an end.
+ * One that decides a job on both sides of the boundary is such a transaction too: its `moved` has a
+ * token < T, what became of the job one >= T (Entry.straddles).
  *
  * The boundary is drawn when the database has been opened after a start, for a queue that has rows
  * on disk; a queue that was made since the start has none. When rows came in past the engine

@@ -239,14 +239,23 @@ bool Dispatcher::evict_last(Queue& q) noexcept {
   return true;
 }
 
+/*
+ * The job may have been moved to parked under the earlier token, and what becomes of it is counted
+ * by the later one: when a boundary of the census lies between the two, the count depends on the
+ * moment.
+ */
 Token Dispatcher::redecide(EntryRef ref, Token token) noexcept {
   Index index = kNone;
   Entry* e = lock_ref(ref, &index);
   if (e == nullptr) return 0;
   QueueLock hold(*this, index, QueueLock::Adopt{});
   if (e->state != EntryState::completing || e->token != token) return 0;
-  const Token next = draw_tokens(hold, queue(index).database, 1);
-  if (next != 0) e->token = next;
+  const Queue& q = queue(index);
+  const Token next = draw_tokens(hold, q.database, 1);
+  if (next == 0) return 0;
+  const Token boundary = q.length.from_token;
+  if (e->segment != kParkedSegment && e->token < boundary && next >= boundary) e->straddles = 1;
+  e->token = next;
   return next;
 }
 
@@ -276,6 +285,7 @@ void Dispatcher::commit_decision(EntryRef ref, Token token, Decision decision, O
   QueueLock hold(*this, index, QueueLock::Adopt{});
   if (e->state != EntryState::completing || e->token != token) return;
   Queue& q = queue(index);
+  if (e->straddles != 0) disturb_count(hold, q);
   end_deciding(q, *e);
   if (decision == Decision::cancel_held && e->worker != kNone) {
     e->state = EntryState::cancelled;

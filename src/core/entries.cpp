@@ -75,6 +75,7 @@ Entry* Dispatcher::allocate(Index queue_index) noexcept {
   e.later = 0;
   e.deciding = 0;
   e.leaving = 0;
+  e.straddles = 0;
   e.at_once = 0;
   e.recorded = 0;
   e.expires_at = 0;

@@ -86,9 +86,11 @@ struct Entry : TreeHook {
   std::uint8_t later : 1;    /* pending, and due later: counted in Queue.pending_later */
   std::uint8_t deciding : 1; /* it waited, and an open transaction decides it: counted likewise */
   std::uint8_t leaving : 1;  /* that transaction drops it for a new one: QueueLength.leaving */
-  std::uint8_t at_once : 1;  /* waiting, enqueued without a due time; at says since when */
-  std::uint16_t recorded;    /* attempts that the log knows of; only then may the entry go */
-  std::uint32_t expires_at;  /* see expiry_seconds(); 0: never */
+  std::uint8_t straddles : 1; /* that transaction decided it on both sides of the boundary of a
+                                 census: its commit disturbs the count */
+  std::uint8_t at_once : 1;   /* waiting, enqueued without a due time; at says since when */
+  std::uint16_t recorded;     /* attempts that the log knows of; only then may the entry go */
+  std::uint32_t expires_at;   /* see expiry_seconds(); 0: never */
 };
 static_assert(sizeof(Entry) == 104, "an entry and its share of the hash stay within 128 bytes");
 

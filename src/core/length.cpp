@@ -93,6 +93,7 @@ void Dispatcher::end_deciding(Queue& q, Entry& e) noexcept {
   if (e.leaving != 0) q.length.leaving--;
   e.deciding = 0;
   e.leaving = 0;
+  e.straddles = 0;
 }
 
 ReadyTree::const_iterator Dispatcher::first_of(const Queue& q, std::uint8_t priority) noexcept {

@@ -209,6 +209,36 @@ TEST_F(ChangeLoad, AChangeWithinParkedDisturbsNothing) {
   EXPECT_EQ(unfinished(), 1);
 }
 
+/* `moved` has a token from before the boundary, what was decided since has a later one. */
+TEST_F(ChangeLoad, DecidedAgainAfterTheBoundaryItIsCountedOnceWheneverItCommits) {
+  for (const bool cancels : {false, true}) {
+    begin(64, LoadMode::live);
+    forget_census();
+    for (JobId id = 1; id <= 12; id++) enqueue(id);
+    /* The census has something to read in parked before it comes to the outcomes. */
+    Client others = client();
+    ASSERT_EQ(others.change(12, version(2)), Verdict::ok);
+    others.commit();
+    JobId next = 1;
+    std::int64_t left = 12;
+    for (const Call call : {Call::after_snapshot, Call::scan_parked, Call::scan_outcomes,
+                            Call::scan_jobs, Call::before_commit}) {
+      Client mine = client();
+      ASSERT_EQ(mine.change(next, version(2)), Verdict::ok);
+      census().reset();
+      once_at(call, [&mine, next, cancels] {
+        const Verdict verdict = cancels ? mine.cancel(next) : mine.change(next, version(3), true);
+        ASSERT_EQ(verdict, Verdict::ok);
+        mine.commit();
+      });
+      count(0);
+      left -= cancels ? 1 : 0;
+      EXPECT_EQ(unfinished(), left) << "at call " << static_cast<int>(call);
+      next++;
+    }
+  }
+}
+
 /* --- enqueued and replaced by one transaction ------------------------------------------------- */
 
 TEST_F(ChangeLoad, AJobReplacedBeforeItsCommitComesWithItsNewRow) {
