@@ -141,7 +141,7 @@ Verdict Dispatcher::add_placeholder(Index database, QueueId queue_id, JobId id,
   QueueLock hold(*this, index);
   Queue& q = queue(index);
   if (q.id != queue_id || q.database != database) return Verdict::no_room;
-  if (q.withheld != Withheld::no || hash_has(database, index, id)) return Verdict::in_doubt;
+  if (is_withheld(q) || hash_has(database, index, id)) return Verdict::in_doubt;
   const Token token = draw_tokens(hold, database, 1);
   if (token == 0) return Verdict::not_open;
   Entry* e = allocate(index);

@@ -458,6 +458,8 @@ class Dispatcher {
   void disturb_count(QueueLock& hold, Queue& q) noexcept;
   bool free_tombstones(Queue& q) noexcept;
   void end_withholding(QueueRef queue, Withheld next) noexcept;
+  /* By a transaction that is still open. */
+  static bool is_withheld(const Queue& q) noexcept;
   static Micros oldest_due(const Queue& q) noexcept;
   static Entry* oldest_waiting(Queue& q) noexcept;
   /* The first of a priority among the ready. */

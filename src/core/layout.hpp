@@ -128,8 +128,10 @@ enum class QueueState : std::uint8_t { free, creating, active };
  * that is on disk, and nobody puts a placeholder for one.
  * reading:  it still reads the log. What finishes becomes a tombstone, and nothing is evicted.
  * deciding: it has written; its end decides.
+ * ended:    it has ended while a chunk of the loader runs, whose snapshot may not see what it
+ * wrote. Nothing is made resident until the end of the chunk; placeholders are put again.
  */
-enum class Withheld : std::uint8_t { no, reading, deciding };
+enum class Withheld : std::uint8_t { no, reading, deciding, ended };
 
 /* Figures since the server started. */
 struct QueueCounters {

@@ -112,6 +112,7 @@ void Loader::reset() {
 void Loader::take_over(Queue& q) noexcept {
   q.mode = LoadMode::loading;
   q.chunk_active = 0;
+  if (q.withheld == Withheld::ended) q.withheld = Withheld::no;
   while (q.withheld != Withheld::reading && dispatcher_->free_tombstones(q)) {
   }
   for (Entry& e : q.leased) {
@@ -204,6 +205,7 @@ void Loader::end_chunk() noexcept {
       more_tombstones = q.withheld != Withheld::reading && dispatcher_->free_tombstones(q);
       if (more_tombstones) continue;
       q.chunk_active = 0;
+      if (q.withheld == Withheld::ended) q.withheld = Withheld::no;
       if (!load.whole && load.scan.empty() && q.dirty.empty()) {
         q.mode = LoadMode::live;
       } else if (load.full) {

@@ -12,6 +12,9 @@
  *      the snapshot sees the end; or after it, then the entry or its tombstone is still there.
  *   4. stop_reading(): tombstones go. The queue stays withheld until the transaction ends, because
  *      only then the log says what was written in 3.
+ *   5. let_go(). A chunk of the loader that runs then goes on reading by a snapshot from before the
+ *      commit: until it is over nothing becomes resident either. What a job with an entry leaves
+ *      behind for that chunk is a tombstone; what ends on disk only leaves none.
  *
  * Jobs that commit meanwhile have entries of their own, or their pages are marked and read later.
  * One transaction at a time, by a lock of the caller's; it may do so again.
@@ -22,12 +25,16 @@
 
 namespace dw::core {
 
+bool Dispatcher::is_withheld(const Queue& q) noexcept {
+  return q.withheld == Withheld::reading || q.withheld == Withheld::deciding;
+}
+
 bool Dispatcher::withhold(QueueRef ref, bool again, bool* all_resident) noexcept {
   if (ref.queue == kNone) return false;
   const QueueLock hold(*this, ref.queue);
   Queue& q = queue(ref.queue);
-  if (q.incarnation != ref.incarnation || q.state != QueueState::active ||
-      q.withheld != (again ? Withheld::deciding : Withheld::no))
+  const bool as_expected = again ? q.withheld == Withheld::deciding : !is_withheld(q);
+  if (q.incarnation != ref.incarnation || q.state != QueueState::active || !as_expected)
     return false;
   q.withheld = Withheld::reading;
   *all_resident = q.mode == LoadMode::live;
@@ -44,7 +51,7 @@ void Dispatcher::end_withholding(QueueRef ref, Withheld next) noexcept {
     QueueLock hold(*this, ref.queue);
     Queue& q = queue(ref.queue);
     if (q.incarnation != ref.incarnation) return;
-    q.withheld = next;
+    q.withheld = next == Withheld::no && q.chunk_active != 0 ? Withheld::ended : next;
     more = q.chunk_active == 0 && free_tombstones(q);
     if (!more && next == Withheld::no) hold.wake_housekeeper(q.database);
   }

@@ -85,6 +85,90 @@ TEST_F(Withhold, JobsOnDiskEndOnceAlthoughTheLoaderRunsBetweenAnyTwoSteps) {
   }
 }
 
+/* Whose snapshot does not see what the purge wrote. */
+TEST_F(Withhold, AChunkThatRunsAtTheCommitDoesNotBringBackWhatEnded) {
+  for (const Call call : {Call::after_snapshot, Call::scan_outcomes, Call::scan_jobs}) {
+    begin(64, LoadMode::loading);
+    log_jobs(1, 40);
+    enqueue(99);
+    log_outcome(OutcomeKind::completed, row_of(1, 99), 1);
+    without_sleepers();
+    Client mine = client();
+    mine.purge(1);
+    once_at(call, [&mine] { mine.commit(); });
+    loader().step(kMinute);
+    EXPECT_EQ(figures(1).resident, 0U) << "at call " << static_cast<int>(call);
+    EXPECT_TRUE(drain().empty());
+    expect_each_ended_once(1, 40);
+  }
+}
+
+TEST_F(Withhold, NorDoesOneThatBeganBeforeThePurge) {
+  for (const Call call : {Call::after_snapshot, Call::scan_jobs}) {
+    begin(64, LoadMode::loading);
+    log_jobs(1, 40);
+    without_sleepers();
+    once_at(call, [this] {
+      Client mine = client();
+      mine.purge(1);
+      mine.commit();
+    });
+    loader().step(kMinute);
+    EXPECT_EQ(figures(1).resident, 0U) << "at call " << static_cast<int>(call);
+    EXPECT_TRUE(drain().empty());
+    expect_each_ended_once(1, 40);
+  }
+}
+
+TEST_F(Withhold, NorDoesTheReadingOfLongSleepers) {
+  log_job(1, 1, kParkedSegment, platform().wall);
+  once_at(Call::scan_parked, [this] {
+    Client mine = client();
+    EXPECT_EQ(mine.purge(1), 1U);
+    mine.commit();
+  });
+  load();
+  EXPECT_TRUE(drain().empty());
+  expect_each_ended_once(1, 1);
+}
+
+TEST_F(Withhold, AnotherPurgeMayFollowWhileSuchAChunkRuns) {
+  begin(64, LoadMode::loading);
+  log_jobs(1, 40);
+  without_sleepers();
+  once_at(Call::after_snapshot, [this] {
+    Client mine = client();
+    mine.purge(1);
+    mine.commit();
+    log_jobs(41, 50);
+    Client again = client();
+    EXPECT_EQ(again.purge(1), 10U);
+    again.commit();
+  });
+  load();
+  EXPECT_TRUE(drain().empty());
+  expect_each_ended_once(1, 50);
+}
+
+TEST_F(Withhold, AQueueIsLoadedAgainAfterAHousekeeperWasKilledInSuchAChunk) {
+  begin(64, LoadMode::loading);
+  log_jobs(1, 40);
+  without_sleepers();
+  once_at(Call::scan_jobs, [this] {
+    Client mine = client();
+    mine.purge(1);
+    mine.abort();
+    throw StoreError();
+  });
+  EXPECT_THROW(loader().step(kMinute), StoreError);
+  store().abort();
+  /* It would have unwound nothing. */
+  q().chunk_active = 1;
+  q().withheld = Withheld::ended;
+  loader().reset();
+  EXPECT_EQ(drain(), range(1, 40));
+}
+
 /* --- what does not end, or not by it ---------------------------------------------------------- */
 
 TEST_F(Withhold, AJobFinishedWhileItReadsIsNotEndedAgain) {
