@@ -380,7 +380,7 @@ class Dispatcher {
 
   /* --- all jobs of a queue (withhold.cpp) --- */
   /* False: the slot is not this queue's, or it is withheld; again: or it is not, by the same
-   * transaction. all_resident: nothing but long sleepers is on disk only. */
+   * transaction. all_resident: nothing but the long sleepers in parked is on disk only. */
   bool withhold(QueueRef queue, bool again, bool* all_resident) noexcept;
   void stop_reading(QueueRef queue) noexcept;
   void let_go(QueueRef queue) noexcept;
@@ -393,7 +393,7 @@ class Dispatcher {
   std::uint32_t list_jobs(QueueRef queue, const ListWish& wish, Index* position,
                           ListedJob* out) noexcept;
   /* A walk between two calls that were true, with the same number, has seen every job that waited
-   * all the while, but for long sleepers. */
+   * all the while, but for the long sleepers in parked. */
   bool keeps_all(QueueRef queue, std::uint64_t* given_up) const noexcept;
 
   /* --- waiting (wait.cpp) --- */
@@ -460,6 +460,7 @@ class Dispatcher {
   void end_withholding(QueueRef queue, Withheld next) noexcept;
   /* By a transaction that is still open. */
   static bool is_withheld(const Queue& q) noexcept;
+  static bool keeps_all_resident(const Queue& q) noexcept;
   static Micros oldest_due(const Queue& q) noexcept;
   static Entry* oldest_waiting(Queue& q) noexcept;
   /* The first of a priority among the ready. */

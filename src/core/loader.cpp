@@ -206,6 +206,8 @@ void Loader::end_chunk() noexcept {
       if (more_tombstones) continue;
       q.chunk_active = 0;
       if (q.withheld == Withheld::ended) q.withheld = Withheld::no;
+      /* Also those that have come due and wait for their chunk. */
+      q.has_sleepers = load.asleep.empty() && load.scan.empty() ? 0 : 1;
       if (!load.whole && load.scan.empty() && q.dirty.empty()) {
         q.mode = LoadMode::live;
       } else if (load.full) {

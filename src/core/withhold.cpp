@@ -29,6 +29,12 @@ bool Dispatcher::is_withheld(const Queue& q) noexcept {
   return q.withheld == Withheld::reading || q.withheld == Withheld::deciding;
 }
 
+/* But for the long sleepers in parked. A job of a slot that sleeps is not made resident by a loader
+ * that finds it, and its queue is live all the same. */
+bool Dispatcher::keeps_all_resident(const Queue& q) noexcept {
+  return q.mode == LoadMode::live && q.has_sleepers == 0;
+}
+
 bool Dispatcher::withhold(QueueRef ref, bool again, bool* all_resident) noexcept {
   if (ref.queue == kNone) return false;
   const QueueLock hold(*this, ref.queue);
@@ -37,7 +43,7 @@ bool Dispatcher::withhold(QueueRef ref, bool again, bool* all_resident) noexcept
   if (q.incarnation != ref.incarnation || q.state != QueueState::active || !as_expected)
     return false;
   q.withheld = Withheld::reading;
-  *all_resident = q.mode == LoadMode::live;
+  *all_resident = keeps_all_resident(q);
   return true;
 }
 
@@ -120,7 +126,7 @@ bool Dispatcher::keeps_all(QueueRef ref, std::uint64_t* given_up) const noexcept
   const QueueLock hold(*this, ref.queue);
   const Queue& q = queue(ref.queue);
   *given_up = q.given_up;
-  return q.incarnation == ref.incarnation && q.mode == LoadMode::live;
+  return q.incarnation == ref.incarnation && keeps_all_resident(q);
 }
 
 }  // namespace dw::core

@@ -111,6 +111,23 @@ TEST_F(Withholding, TombstonesOfAChunkThatRunsStayUntilItsEnd) {
   q().chunk_active = 0;
 }
 
+/* Rows that are put to sleep until they are due leave a queue live, and are on disk all the same.
+ */
+TEST_F(Withholding, ALiveQueueWithSleepersInItsSlotsHasJobsOnDisk) {
+  begin(64, LoadMode::loading);
+  log_job(1);
+  log_job(2, 1, 0, platform().wall + 1000 * kMinute);
+  load();
+  ASSERT_EQ(figures(1).mode, LoadMode::live);
+  ASSERT_EQ(figures(1).resident, 1U);
+  Client mine = client();
+  EXPECT_EQ(mine.purge(1), 2U);
+  mine.commit();
+  platform().advance(1000 * kMinute);
+  EXPECT_TRUE(drain().empty());
+  expect_each_ended_once(1, 2);
+}
+
 /* --- counts ----------------------------------------------------------------------------------- */
 
 TEST_F(Withholding, TheCountIsExactWhereverTheBoundaryLies) {
@@ -236,10 +253,15 @@ TEST_F(Withholding, KeepsAllTellsOfAQuarantineInBetween) {
   EXPECT_NE(before, after);
 }
 
-TEST_F(Withholding, KeepsAllIsFalseWhileLoadingAndOfAnotherQueue) {
+TEST_F(Withholding, KeepsAllIsFalseWithSleepersInSlotsWhileLoadingAndOfAnotherQueue) {
   begin(64, LoadMode::loading);
   std::uint64_t number = 0;
   EXPECT_FALSE(d().keeps_all(slot_ref(), &number));
+  log_job(1, 1, 0, platform().wall + 1000 * kMinute);
+  load();
+  ASSERT_EQ(figures(1).mode, LoadMode::live);
+  EXPECT_FALSE(d().keeps_all(slot_ref(), &number));
+  platform().advance(1000 * kMinute);
   load();
   EXPECT_TRUE(d().keeps_all(slot_ref(), &number));
   const QueueRef gone = slot_ref();
