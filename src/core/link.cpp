@@ -165,7 +165,9 @@ void Dispatcher::forget_later(Queue& q, Entry& e) noexcept {
  * What a row that was read meets when the job has an entry already. An entry that somebody is about
  * to decide may turn out to be wrong. So may one whose decision is visible in the log while its
  * callback, or the end of the chunk, is still to come: then the row may be a later one of the job,
- * a dead letter that was redriven, and must be looked at again.
+ * a dead letter that was redriven, and must be looked at again. While a purge reads, tombstones
+ * outlive the chunk whose end brings back what was not finished but forgotten: quarantined, or
+ * evicted. They are there until the end of the chunk that runs when it has read.
  */
 LinkResult Dispatcher::met(Index queue_index, const JobRow& row) noexcept {
   const Entry* const e = find_entry(queue_index, row.id);
@@ -174,9 +176,11 @@ LinkResult Dispatcher::met(Index queue_index, const JobRow& row) noexcept {
   switch (e->state) {
     case EntryState::busy:
       return LinkResult::busy;
+    case EntryState::tombstone:
+      if (queue(queue_index).withheld != Withheld::no) return LinkResult::busy;
+      [[fallthrough]];
     case EntryState::completing:
     case EntryState::expiring:
-    case EntryState::tombstone:
       return same ? LinkResult::resident : LinkResult::busy;
     default:
       return LinkResult::resident;

@@ -80,6 +80,43 @@ TEST_F(Withholding, NothingIsEvictedWhileItReads) {
   d().let_go(slot_ref());
 }
 
+/* Their tombstones do not say that they are finished. */
+TEST_F(Withholding, WhatIsForgottenWhileItReadsComesBack) {
+  for (JobId id = 1; id <= 3; id++) enqueue(id);
+  Client first = client();
+  ASSERT_EQ(first.change(3, version(2)), Verdict::ok);
+  first.commit();
+  bool all = false;
+  ASSERT_TRUE(d().withhold(slot_ref(), &all));
+  for (const ClaimedJob& job : claim(1, 3)) {
+    if (job.id != 2) d().quarantine(job.ref, job.token);
+  }
+  for (int chunk = 0; chunk < 3; chunk++) load_later();
+  d().stop_reading(slot_ref());
+  for (int chunk = 0; chunk < 3; chunk++) load_later();
+  d().let_go(slot_ref());
+  EXPECT_EQ(drain(), (Ids{1, 3}));
+}
+
+TEST_F(Withholding, WhatIsForgottenComesBackWhenTheReadingEndsInAChunk) {
+  for (const bool commits : {false, true}) {
+    begin(64, LoadMode::live);
+    enqueue(1);
+    const ClaimedJob job = claim_one(1);
+    without_sleepers();
+    Client mine = client();
+    ASSERT_TRUE(mine.withhold(1));
+    d().quarantine(job.ref, job.token);
+    once_at(Call::scan_jobs, [&mine, commits] {
+      mine.stop_reading();
+      if (commits) mine.commit();
+    });
+    load();
+    if (!commits) mine.abort();
+    EXPECT_EQ(drain(), (Ids{1}));
+  }
+}
+
 TEST_F(Withholding, CommitsLinkTheirOwnJobsAndWorkersGoOn) {
   enqueue(1);
   bool all = false;
