@@ -10,8 +10,8 @@
 #include "pg/headers.hpp"
 
 #include "change/job_walk.hpp"
-#include "store/json_builder.hpp"
 #include "change/reschedule.hpp"
+#include "store/json_builder.hpp"
 #include "worker/outcome_batch.hpp"
 
 namespace dw::change {

@@ -55,13 +55,10 @@ Verdict Client::replace(JobId id, const Edit& edit) {
   const JobRow* const known = transaction_.enqueued_row(id);
   if (known == nullptr) return Verdict::not_resident;
   JobRow row = *known;
-  const std::uint8_t from = row.segment;
-  const Token token = dispatcher_->take_tokens(database_, 1);
+  if (row.segment != kParkedSegment) log_->remove_job(xid(), row);
   edit(row);
   if (row.due == kAlways) row.due = 1;
-  decided_.queue_id = row.queue;
-  if (!log_->park_job(xid(), writer_, row.queue, &row))
-    write(OutcomeKind::moved, from, {id, token, 0, 0});
+  log_->park_job(xid(), writer_, row.queue, &row);
   transaction_.replace_enqueued(level(), id, row);
   return Verdict::ok;
 }

@@ -118,6 +118,12 @@ bool FakeLog::park_job(Xid xid, std::uint32_t writer, std::int32_t topic, JobRow
   return was_there;
 }
 
+void FakeLog::remove_job(Xid xid, const JobRow& row) {
+  for (JobOnPage& job : jobs_[row.segment][row.block]) {
+    if (job.row.id == row.id && job.row.offset == row.offset) job.gone = xid;
+  }
+}
+
 std::map<JobId, OutcomeSum> FakeLog::sums(Snapshot snapshot, QueueId queue,
                                           std::uint8_t segment) const {
   std::map<JobId, OutcomeSum> sums;

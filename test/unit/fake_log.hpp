@@ -28,7 +28,7 @@ struct JobOnPage {
   JobRow row;
   std::int32_t topic;
   Xid xid;
-  Xid gone = kNoXid; /* that wrote a newer version of it, in parked */
+  Xid gone = kNoXid; /* that removed it, or wrote a newer version of it in parked */
 };
 
 struct OutcomeOnPage {
@@ -67,6 +67,8 @@ class FakeLog {
   /* Writes the job's row to parked, in place of one that is there for the writer. True if there was
    * one. */
   bool park_job(Xid xid, std::uint32_t writer, std::int32_t topic, JobRow* row);
+  /* Removes a row that the transaction has written itself. */
+  void remove_job(Xid xid, const JobRow& row);
   [[nodiscard]] bool sees(Snapshot snapshot, const JobOnPage& job) const {
     return sees(snapshot, job.xid) && !(job.gone != kNoXid && sees(snapshot, job.gone));
   }

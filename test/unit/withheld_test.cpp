@@ -11,31 +11,31 @@ using Withholding = Withhold;
 
 TEST_F(Withholding, ItIsRefusedToASecondTransactionAndToAQueueThatIsNotThere) {
   bool all = false;
-  ASSERT_TRUE(d().withhold(slot_ref(), &all));
-  EXPECT_FALSE(d().withhold(slot_ref(), &all));
+  ASSERT_TRUE(d().withhold(slot_ref(), false, &all));
+  EXPECT_FALSE(d().withhold(slot_ref(), false, &all));
   d().stop_reading(slot_ref());
-  EXPECT_FALSE(d().withhold(slot_ref(), &all));
+  EXPECT_FALSE(d().withhold(slot_ref(), false, &all));
   d().let_go(slot_ref());
-  EXPECT_TRUE(d().withhold(slot_ref(), &all));
+  EXPECT_TRUE(d().withhold(slot_ref(), false, &all));
   d().let_go(slot_ref());
-  EXPECT_FALSE(d().withhold(QueueRef{kNone, 0}, &all));
+  EXPECT_FALSE(d().withhold(QueueRef{kNone, 0}, false, &all));
   const QueueRef gone = slot_ref();
   d().remove_queue(gone);
-  EXPECT_FALSE(d().withhold(gone, &all));
+  EXPECT_FALSE(d().withhold(gone, false, &all));
   const Index made =
       d().add_queue(database_, 7, "new", QueueOptions{}, QueueState::creating, LoadMode::live);
-  EXPECT_FALSE(d().withhold(ref(made), &all));
+  EXPECT_FALSE(d().withhold(ref(made), false, &all));
 }
 
 TEST_F(Withholding, AQueueThatTakesTheSlotOverIsNotWithheld) {
   bool all = false;
-  ASSERT_TRUE(d().withhold(slot_ref(), &all));
+  ASSERT_TRUE(d().withhold(slot_ref(), false, &all));
   const QueueRef gone = slot_ref();
   d().remove_queue(gone);
   const Index made = add_queue(2);
   ASSERT_EQ(made, gone.queue);
   EXPECT_EQ(slot(made).withheld, Withheld::no);
-  ASSERT_TRUE(d().withhold(ref(made), &all));
+  ASSERT_TRUE(d().withhold(ref(made), false, &all));
   d().stop_reading(gone);
   d().let_go(gone);
   EXPECT_EQ(slot(made).withheld, Withheld::reading);
@@ -47,7 +47,7 @@ TEST_F(Withholding, NothingOnDiskIsLoadedNorGetsAPlaceholder) {
   begin(64, LoadMode::loading);
   log_jobs(1, 5);
   bool all = true;
-  ASSERT_TRUE(d().withhold(slot_ref(), &all));
+  ASSERT_TRUE(d().withhold(slot_ref(), false, &all));
   EXPECT_FALSE(all);
   for (int step = 0; step < 2; step++) {
     load_later();
@@ -64,13 +64,9 @@ TEST_F(Withholding, NothingOnDiskIsLoadedNorGetsAPlaceholder) {
 TEST_F(Withholding, NothingIsEvictedWhileItReads) {
   put_many(1, 1, 64);
   bool all = false;
-  ASSERT_TRUE(d().withhold(slot_ref(), &all));
+  ASSERT_TRUE(d().withhold(slot_ref(), false, &all));
   add_queue(2);
   const std::uint64_t before = q().given_up;
-  Client mine = client();
-  mine.enqueue(row_of(1, 100));
-  EXPECT_FALSE(mine.transaction().hold_enqueued(100));
-  mine.abort();
   tell_queues({1, 2});
   log_jobs(201, 230, 2);
   slot(d().find_queue(database_, 2)).dirty.add(0, 0, 20);
@@ -87,7 +83,7 @@ TEST_F(Withholding, WhatIsForgottenWhileItReadsComesBack) {
   ASSERT_EQ(first.change(3, version(2)), Verdict::ok);
   first.commit();
   bool all = false;
-  ASSERT_TRUE(d().withhold(slot_ref(), &all));
+  ASSERT_TRUE(d().withhold(slot_ref(), false, &all));
   for (const ClaimedJob& job : claim(1, 3)) {
     if (job.id != 2) d().quarantine(job.ref, job.token);
   }
@@ -120,7 +116,7 @@ TEST_F(Withholding, WhatIsForgottenComesBackWhenTheReadingEndsInAChunk) {
 TEST_F(Withholding, CommitsLinkTheirOwnJobsAndWorkersGoOn) {
   enqueue(1);
   bool all = false;
-  ASSERT_TRUE(d().withhold(slot_ref(), &all));
+  ASSERT_TRUE(d().withhold(slot_ref(), false, &all));
   EXPECT_TRUE(all);
   enqueue(2);
   EXPECT_EQ(complete(claim_one(1)), Verdict::ok);
@@ -137,7 +133,7 @@ TEST_F(Withholding, CommitsLinkTheirOwnJobsAndWorkersGoOn) {
 TEST_F(Withholding, TombstonesOfAChunkThatRunsStayUntilItsEnd) {
   enqueue(1);
   bool all = false;
-  ASSERT_TRUE(d().withhold(slot_ref(), &all));
+  ASSERT_TRUE(d().withhold(slot_ref(), false, &all));
   q().chunk_active = 1;
   EXPECT_EQ(complete(claim_one(1)), Verdict::ok);
   d().stop_reading(slot_ref());
