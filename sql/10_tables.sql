@@ -75,7 +75,8 @@ BEGIN
 END
 $make_slots$;
 ALTER TABLE durable_work.parked ADD PRIMARY KEY (id);
-CREATE INDEX parked_due ON durable_work.parked (available_at);
+-- How the housekeeper reads them.
+CREATE INDEX parked_due ON durable_work.parked (topic, available_at, id);
 CREATE INDEX parked_outcome_id ON durable_work.parked_outcome (first_id);
 
 CREATE TABLE durable_work.idempotency (

@@ -194,15 +194,14 @@ void Dispatcher::drop_placeholder(EntryRef ref) noexcept {
 
 namespace {
 
-/* The last entry of a tree that may go: attempts charged in memory only must not be forgotten, and
- * a long sleeper is found by its stored due time, which a deferral leaves behind. */
+/* The last entry of a tree that may go: attempts charged in memory only must not be forgotten. */
 template <typename Tree>
 Entry* last_to_go(Tree& tree) noexcept {
   constexpr int kSteps = 64;
   auto e = tree.end();
   for (int i = 0; i < kSteps && e != tree.begin(); i++) {
     --e;
-    if (e->attempts <= e->recorded && e->segment != kParkedSegment) return &*e;
+    if (e->attempts <= e->recorded) return &*e;
   }
   return nullptr;
 }
@@ -211,7 +210,10 @@ Entry* last_to_go(Tree& tree) noexcept {
 
 void Dispatcher::evict(Queue& q, Entry& e) noexcept {
   q.given_up++;
-  q.dirty.add(e.segment, e.block, e.block);
+  if (e.segment == kParkedSegment)
+    q.parked_given_up = 1;
+  else
+    q.dirty.add(e.segment, e.block, e.block);
   q.mode = LoadMode::loading;
   q.short_of_room = 1;
   leave_tree(q, e);

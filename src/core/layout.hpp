@@ -169,8 +169,9 @@ struct alignas(kCacheLine) Queue {
   Index database;
   QueueState state;
   LoadMode mode;
-  std::uint8_t chunk_active;  /* a loader's chunk runs: what finishes becomes a tombstone */
-  std::uint8_t short_of_room; /* the last chunk or commit found no room */
+  std::uint8_t chunk_active;    /* a loader's chunk runs: what finishes becomes a tombstone */
+  std::uint8_t short_of_room;   /* the last chunk or commit found no room */
+  std::uint8_t parked_given_up; /* an entry of a parked row went: those rows are to be read again */
   std::uint8_t has_sleepers; /* live, and pages are left to be read again when their jobs are due */
   Withheld withheld;
   char name[kQueueNameSize];

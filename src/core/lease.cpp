@@ -233,15 +233,14 @@ void Dispatcher::quarantine(EntryRef ref, Token token) noexcept {
   Queue& q = queue(index);
   q.given_up++;
   if (e->segment == kParkedSegment) {
-    /* Rows of long sleepers are found by due time. */
-    note_parked(q.database, kAlways);
+    q.parked_given_up = 1;
   } else {
     const std::uint32_t last =
         std::max(e->block, arena_->databases[q.database].tail_block[e->segment]);
     q.dirty.add(e->segment, 0, last);
-    if (q.mode == LoadMode::live) q.mode = LoadMode::handover;
-    hold.wake_housekeeper(q.database);
   }
+  if (q.mode == LoadMode::live) q.mode = LoadMode::handover;
+  hold.wake_housekeeper(q.database);
   leave_tree(q, *e);
   /* A chunk that runs may know less of the job than the log does by now. */
   finish_entry(*e);

@@ -14,9 +14,6 @@ constexpr std::uint64_t kNearTail = 128;
 constexpr std::uint32_t kWorthLoading = 4096;
 /* Entries taken back in one lock hold. */
 constexpr std::uint32_t kEvictedAtOnce = 64;
-constexpr Micros kParkedRetry = 1 * kSecond;
-/* A job that somebody was about to cancel when its page was read. */
-constexpr Micros kBusyRetry = 50 * kMillisecond;
 
 }  // namespace
 
@@ -85,8 +82,8 @@ void Loader::set_queues(const QueueTopic* queues, std::size_t n) {
       const QueueLock hold(*dispatcher_, index);
       load.whole = dispatcher_->queue(index).mode == LoadMode::loading;
     }
-    /* Its long sleepers were passed over so far: in a restore the rows of queues may come last. */
-    if (load.whole) dispatcher_->arena().databases[database_].parked_from.store(kAlways);
+    /* Its parked rows were passed over so far: in a restore the rows of queues may come last. */
+    forget_parked(load);
     queues_.push_back(std::move(load));
   }
 }
@@ -97,6 +94,7 @@ void Loader::reset() {
     load.scan.clear();
     load.asleep.clear();
     load.asleep_until = kNever;
+    forget_parked(load);
     const QueueLock hold(*dispatcher_, load.ref.queue);
     Queue& q = dispatcher_->queue(load.ref.queue);
     if (q.incarnation == load.ref.incarnation) take_over(q);
@@ -104,8 +102,6 @@ void Loader::reset() {
   known_.clear();
   outcome_pages_.clear();
   all_outcomes_ = true;
-  Database& database = dispatcher_->arena().databases[database_];
-  database.parked_from.store(kAlways);
 }
 
 /* Under the queue lock. A housekeeper that was terminated unwinds nothing. */
@@ -142,6 +138,7 @@ bool Loader::worth_loading(Queue& q) {
 
 /* Which queues take part in the next chunk. */
 bool Loader::choose() {
+  const Micros now = dispatcher_->platform().wall_now();
   bool any = false;
   for (QueueLoad& load : queues_) {
     load.active = false;
@@ -149,10 +146,17 @@ bool Loader::choose() {
     load.starved = false;
     const QueueLock hold(*dispatcher_, load.ref.queue);
     Queue& q = dispatcher_->queue(load.ref.queue);
-    if (q.incarnation != load.ref.incarnation || q.state == QueueState::free) continue;
-    const bool wants =
-        load.whole || !load.scan.empty() || !q.dirty.empty() || q.mode != LoadMode::live;
+    if (q.incarnation != load.ref.incarnation || q.state == QueueState::free) {
+      load.parked = false;
+      continue;
+    }
+    /* Taken before the snapshot. */
+    if (q.parked_given_up != 0) go_back(load, kAlways);
+    q.parked_given_up = 0;
+    const bool wants = load.whole || !load.scan.empty() || load.parked || !q.dirty.empty() ||
+                       q.mode != LoadMode::live;
     load.active = wants && worth_loading(q);
+    load.parked_tried = now;
     load.starved =
         wants && !load.active && q.resident < dispatcher_->share() && dispatcher_->room(q) == 0;
     any = any || load.active;
@@ -208,7 +212,7 @@ void Loader::end_chunk() noexcept {
       if (q.withheld == Withheld::ended) q.withheld = Withheld::no;
       /* Also those that have come due and wait for their chunk. */
       q.has_sleepers = load.asleep.empty() && load.scan.empty() ? 0 : 1;
-      if (!load.whole && load.scan.empty() && q.dirty.empty()) {
+      if (!load.whole && load.scan.empty() && !load.parked && q.dirty.empty()) {
         q.mode = LoadMode::live;
       } else if (load.full) {
         q.mode = LoadMode::loading;
@@ -349,79 +353,6 @@ void Loader::wake_sleepers(Micros now) {
 }
 
 /*
- * Long sleepers that come due within the horizon. The position is moved before the snapshot is
- * taken: a commit that comes later finds its due time behind the position and lowers parked_from.
- */
-void Loader::load_parked() {
-  Database& database = dispatcher_->arena().databases[database_];
-  const Micros now = dispatcher_->platform().wall_now();
-  const Micros position = database.parked_until.load();
-  /* Never less than was read before: the horizon may have been lowered, the clock set back. */
-  const Micros until = std::max(position, now + horizon_);
-  const bool advance = position == kAlways || until - position > horizon_ / 4;
-  const bool retry = parked_retry_ <= now;
-  if (!advance && !retry && database.parked_from.load() == kNever) return;
-  for (QueueLoad& load : queues_) {
-    load.active = true;
-    load.rows.clear();
-  }
-  const ChunkEnd end(this);
-  Micros from = std::min(position, database.parked_from.exchange(kNever));
-  if (retry) from = std::min(from, parked_unplaced_);
-  database.parked_until.store(until);
-  begin_chunk();
-  try {
-    store_->begin();
-    dispatcher_->note_commit_position(database_, store_->log_position());
-    scan_outcomes(kNever);
-    PageRows sink(this);
-    store_->scan_parked(from == kAlways ? from : from - 1, until, sink);
-    store_->commit();
-  } catch (...) {
-    database.parked_from.store(kAlways);
-    throw;
-  }
-  if (retry) {
-    parked_unplaced_ = kNever;
-    parked_retry_ = kNever;
-  }
-  const Micros unplaced = link_parked(now);
-  if (unplaced != kNever) {
-    /* Found again by the stored due time, which is not later than the one in force. */
-    parked_unplaced_ = std::min(parked_unplaced_, std::min(from, unplaced));
-    parked_retry_ = std::min(parked_retry_, std::max(now + kParkedRetry, unplaced));
-  }
-}
-
-/* Returns the earliest due time of a row that could not be placed. */
-Micros Loader::link_parked(Micros now) {
-  Micros unplaced = kNever;
-  for (QueueLoad& load : queues_) {
-    if (!load.active) continue;
-    for (StoredJob& job : load.rows) {
-      job.row.queue = load.id;
-      job.row.expires_at = expiry_seconds(job.expires_at);
-      known_.apply(load.id, kParkedSegment, job.row.id, &job.row.attempts, &job.row.due);
-      job.row.claim_is_open = known_.last_claim(load.id, kParkedSegment, job.row.id).open;
-      if (known_.finished(load.id, kParkedSegment, job.row.id)) continue;
-      QueueLock hold(*dispatcher_, load.ref.queue);
-      Queue& q = dispatcher_->queue(load.ref.queue);
-      if (q.incarnation != load.ref.incarnation) break;
-      const bool too_many = job.row.due > now && !has_expired(job.row.expires_at, now) &&
-                            q.delayed_count + q.pending_later >= dispatcher_->most_sleepers(q);
-      const LinkResult result =
-          too_many ? LinkResult::no_room : dispatcher_->link_loaded(load.ref.queue, job.row, now);
-      if (result == LinkResult::no_room || result == LinkResult::busy)
-        unplaced = std::min(unplaced, job.row.due);
-      if (result == LinkResult::linked && job.row.due <= now && q.waiter_count > 0 &&
-          !q.options.paused)
-        hold.add_waiters(dispatcher_->take_waiters(load.ref.queue, hold.waiters(), 1));
-    }
-  }
-  return unplaced;
-}
-
-/*
  * A queue below its share finds no free entry: whoever holds most beyond its own gives some back.
  * That may be a queue of another database, whose housekeeper is told.
  */
@@ -452,8 +383,9 @@ bool Loader::relieve() {
 }
 
 bool Loader::step(Micros budget) {
-  wake_sleepers(dispatcher_->platform().wall_now());
-  load_parked();
+  const Micros now = dispatcher_->platform().wall_now();
+  wake_sleepers(now);
+  wake_parked(now);
   if (!choose()) return relieve();
   relieve();
   const Micros until = dispatcher_->platform().monotonic_now() + budget;
@@ -462,15 +394,18 @@ bool Loader::step(Micros budget) {
   store_->begin();
   dispatcher_->note_commit_position(database_, store_->log_position());
   bool more = true;
-  if (scan_outcomes(until)) more = scan_jobs(until);
+  if (scan_outcomes(until)) more = scan_parked(until) || scan_jobs(until);
   store_->commit();
   return more;
 }
 
 Micros Loader::next_wake() const {
   const Micros position = dispatcher_->arena().databases[database_].parked_until.load();
-  Micros next = std::min(parked_retry_, position == kAlways ? kAlways : position - horizon_ / 2);
-  for (const QueueLoad& load : queues_) next = std::min(next, load.asleep_until);
+  Micros next = position == kAlways ? kAlways : position - horizon_ / 2;
+  for (const QueueLoad& load : queues_) {
+    next = std::min({next, load.asleep_until, load.parked_again});
+    if (load.parked) next = std::min(next, load.parked_tried + kParkedRetry);
+  }
   return next;
 }
 

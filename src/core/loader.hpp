@@ -18,8 +18,8 @@
  * queue LIVE.
  *
  * What is due far ahead, or what the limit on waiting entries leaves no room for, is remembered by
- * page with the time when the page is to be looked at again. Long sleepers in the parked table come
- * in by due time.
+ * page with the time when the page is to be looked at again. Rows of the parked table come in by
+ * due time, see loader_parked.cpp.
  */
 #pragma once
 
@@ -31,6 +31,11 @@
 namespace dw::core {
 
 class Loader {
+  /* What found no room, or too many sleepers, in parked. */
+  static constexpr Micros kParkedRetry = 1 * kSecond;
+  /* A job that somebody was about to decide when its row was read. */
+  static constexpr Micros kBusyRetry = 50 * kMillisecond;
+
  public:
   Loader(Dispatcher* dispatcher, Index database, Store* store)
       : dispatcher_(dispatcher), store_(store), database_(database) {}
@@ -72,11 +77,17 @@ class Loader {
     RangeList scan;
     RangeList asleep;
     Micros asleep_until;
+    bool parked;                 /* rows of parked are left to be looked at */
+    ParkedPlace parked_at;       /* up to here they were */
+    Micros parked_tried;         /* when room was last looked for */
+    Micros parked_again;         /* when some are to be looked at again; kNever: none */
+    Micros parked_from;          /* the earliest stored due time of those */
     std::vector<StoredJob> rows; /* of the page being read */
   };
   class ChunkEnd;
   friend class ChunkEnd;
   class PageRows;
+  class ParkedRows;
   class OutcomeRows;
 
   bool choose();
@@ -88,8 +99,12 @@ class Loader {
   void load_page(std::uint8_t segment, std::uint32_t block);
   void link_rows(QueueLoad& load, std::uint8_t segment, std::uint32_t block);
   void take_over(Queue& q) noexcept;
-  void load_parked();
-  Micros link_parked(Micros now);
+  void wake_parked(Micros now);
+  bool scan_parked(Micros until);
+  bool take_parked(QueueLoad& load, StoredJob job);
+  static void forget_parked(QueueLoad& load);
+  static void go_back(QueueLoad& load, Micros due);
+  static void look_again(QueueLoad& load, Micros at, Micros stored);
   bool relieve();
   void wake_sleepers(Micros now);
   [[nodiscard]] bool next_page(std::uint8_t* segment, std::uint32_t* block) const;
@@ -105,8 +120,6 @@ class Loader {
   KnownOutcomes known_;
   RangeList outcome_pages_;
   bool all_outcomes_ = true;
-  Micros parked_retry_ = kNever;    /* when what found no room is tried again */
-  Micros parked_unplaced_ = kNever; /* its earliest due time */
   std::uint64_t loaded_ = 0;
   std::uint64_t damaged_ = 0;
 };

@@ -175,6 +175,7 @@ Index Dispatcher::add_queue(Index database, QueueId id, std::string_view name,
     q.last_claim = 0;
     q.chunk_active = 0;
     q.short_of_room = 0;
+    q.parked_given_up = 0;
     q.has_sleepers = 0;
     q.withheld = Withheld::no;
     q.pending_later = 0;

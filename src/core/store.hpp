@@ -39,6 +39,12 @@ class OutcomeSink {
   virtual bool take(const StoredOutcome& outcome) = 0;
 };
 
+/* A place in the order in which parked rows are read, by their stored due times. */
+struct ParkedPlace {
+  Micros due;
+  JobId id;
+};
+
 /* One lease that ended without an answer, or one overdue job. */
 struct Expiry {
   JobId id;
@@ -70,9 +76,9 @@ class Store {
   /* Rows of one page that the snapshot sees. A page past the end has none. */
   virtual void scan_jobs(std::uint8_t segment, std::uint32_t block, JobSink& sink) = 0;
   virtual void scan_outcomes(std::uint8_t segment, std::uint32_t block, OutcomeSink& sink) = 0;
-  /* Long sleepers due after `from` (exclusive) and up to `until` (inclusive), in order of their due
-   * times. */
-  virtual void scan_parked(Micros from, Micros until, JobSink& sink) = 0;
+  /* Parked rows of one topic in the order of (due, id), behind that place and due up to `until`
+   * (inclusive). */
+  virtual void scan_parked(std::int32_t topic, ParkedPlace after, Micros until, JobSink& sink) = 0;
   /* The next rows of the parked table with a higher id, in order of id, as many as are read at
    * once; none after the last one. */
   virtual void scan_parked_by_id(JobId after, JobSink& sink) = 0;

@@ -135,25 +135,28 @@ void PageStore::scan_outcomes(std::uint8_t segment, std::uint32_t block, core::O
   }
 }
 
-void PageStore::begin_parked_scan(core::Micros from, core::Micros until) {
+void PageStore::begin_parked_scan(std::int32_t topic, core::Micros from, core::Micros until) {
   const Table& parked = job_table(core::kParkedSegment);
   const Oid index = get_relname_relid("parked_due", tables().schema);
   if (!OidIsValid(index)) elog(ERROR, "index durable_work.parked_due is missing");
   due_index_ = index_open(index, AccessShareLock);
-  ScanKeyData keys[2];
-  ScanKeyInit(&keys[0], kJobAvailableAt, BTGreaterStrategyNumber, F_TIMESTAMPTZ_GT,
+  ScanKeyData keys[3];
+  ScanKeyInit(&keys[0], kJobTopic, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(topic));
+  ScanKeyInit(&keys[1], kJobAvailableAt, BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE,
               TimestampTzGetDatum(from));
-  ScanKeyInit(&keys[1], kJobAvailableAt, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE,
+  ScanKeyInit(&keys[2], kJobAvailableAt, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE,
               TimestampTzGetDatum(until));
-  parked_scan_ = systable_beginscan_ordered(parked.relation, due_index_, snapshot_, 2, keys);
+  parked_scan_ = systable_beginscan_ordered(parked.relation, due_index_, snapshot_, 3, keys);
 }
 
-int PageStore::read_parked_rows() {
+int PageStore::read_parked_rows(core::ParkedPlace after) {
   int count = 0;
   while (count < kRowsAtOnce) {
     const HeapTuple row = systable_getnext_ordered(parked_scan_, ForwardScanDirection);
     if (!HeapTupleIsValid(row)) break;
-    decode_job(*row, core::kParkedSegment, &job_rows_[count++]);
+    decode_job(*row, core::kParkedSegment, &job_rows_[count]);
+    const core::JobRow& job = job_rows_[count].row;
+    if (job.due > after.due || job.id > after.id) count++;
   }
   return count;
 }
@@ -165,12 +168,13 @@ void PageStore::end_parked_scan() {
   due_index_ = nullptr;
 }
 
-void PageStore::scan_parked(core::Micros from, core::Micros until, core::JobSink& sink) {
-  pg::call([this, from, until] { begin_parked_scan(from, until); });
+void PageStore::scan_parked(std::int32_t topic, core::ParkedPlace after, core::Micros until,
+                            core::JobSink& sink) {
+  pg::call([this, topic, after, until] { begin_parked_scan(topic, after.due, until); });
   bool wanted = true;
   int count = kRowsAtOnce;
   while (wanted && count == kRowsAtOnce) {
-    count = pg::call([this] { return read_parked_rows(); });
+    count = pg::call([this, after] { return read_parked_rows(after); });
     for (int i = 0; wanted && i < count; i++) wanted = sink.take(job_rows_[i]);
   }
   pg::call([this] { end_parked_scan(); });

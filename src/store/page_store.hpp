@@ -29,7 +29,8 @@ class PageStore final : public core::Store {
   std::uint32_t outcome_blocks(std::uint8_t segment) override;
   void scan_jobs(std::uint8_t segment, std::uint32_t block, core::JobSink& sink) override;
   void scan_outcomes(std::uint8_t segment, std::uint32_t block, core::OutcomeSink& sink) override;
-  void scan_parked(core::Micros from, core::Micros until, core::JobSink& sink) override;
+  void scan_parked(std::int32_t topic, core::ParkedPlace after, core::Micros until,
+                   core::JobSink& sink) override;
   void scan_parked_by_id(core::JobId after, core::JobSink& sink) override;
   void scan_parked_outcomes(core::OutcomeSink& sink) override;
   void write_expiries(const core::Expiry* expiries, std::size_t n, core::Micros now) override;
@@ -53,8 +54,8 @@ class PageStore final : public core::Store {
   void close_tables();
   int read_job_page(std::uint8_t segment, BlockNumber block);
   int read_outcome_page(std::uint8_t segment, BlockNumber block);
-  void begin_parked_scan(core::Micros from, core::Micros until);
-  int read_parked_rows();
+  void begin_parked_scan(std::int32_t topic, core::Micros from, core::Micros until);
+  int read_parked_rows(core::ParkedPlace after);
   int read_parked_by_id(core::JobId after);
   void end_parked_scan();
   void write_group(const core::Expiry* const* group, int n, TimestampTz now);

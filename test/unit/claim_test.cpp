@@ -313,15 +313,16 @@ TEST_F(Claim, AQuarantinedJobIsForgottenAndItsPagesAreLoadedAgain) {
   EXPECT_TRUE(platform().housekeeper_was_woken());
 }
 
-TEST_F(Claim, AQuarantinedSleeperIsLookedForFromTheBeginning) {
-  d().arena().databases[database_].parked_until.store(platform().wall);
+TEST_F(Claim, AQuarantinedSleeperIsLookedForInParked) {
   slot(queue_).mode = LoadMode::live;
   JobRow row = row_of(1, 7);
   const EntryRef reference = put(row);
   entry(reference).segment = kParkedSegment;
   const ClaimedJob job = claim_one(1);
   d().quarantine(job.ref, job.token);
-  EXPECT_EQ(d().arena().databases[database_].parked_from.load(), kAlways);
+  EXPECT_EQ(slot(queue_).parked_given_up, 1);
+  EXPECT_TRUE(slot(queue_).dirty.empty());
+  EXPECT_EQ(slot(queue_).mode, LoadMode::handover);
 }
 
 TEST_F(Claim, PromotesAThousandJobsThatFallDueTogether) {

@@ -67,20 +67,23 @@ void FakeStore::scan_outcomes(std::uint8_t segment, std::uint32_t block, Outcome
   }
 }
 
-void FakeStore::scan_parked(Micros from, Micros until, JobSink& sink) {
+void FakeStore::scan_parked(std::int32_t topic, ParkedPlace after, Micros until, JobSink& sink) {
   require_transaction();
   at(Call::scan_parked);
   std::vector<StoredJob> found;
   for (const auto& page : log_->job_pages(kParkedSegment)) {
     for (const JobOnPage& job : page) {
-      if (!log_->sees(snapshot_, job) || job.row.due <= from || job.row.due > until) continue;
+      const JobRow& row = job.row;
+      const bool behind = row.due > after.due || (row.due == after.due && row.id > after.id);
+      if (!log_->sees(snapshot_, job) || job.topic != topic || !behind || row.due > until) continue;
       StoredJob stored{job.row, job.topic, expiry_time(job.row.expires_at)};
       stored.row.queue = 0;
       found.push_back(stored);
     }
   }
-  std::stable_sort(found.begin(), found.end(),
-                   [](const StoredJob& a, const StoredJob& b) { return a.row.due < b.row.due; });
+  std::sort(found.begin(), found.end(), [](const StoredJob& a, const StoredJob& b) {
+    return a.row.due != b.row.due ? a.row.due < b.row.due : a.row.id < b.row.id;
+  });
   for (const StoredJob& job : found) {
     if (!sink.take(job)) return;
   }

@@ -49,7 +49,7 @@ class FakeStore : public Store {
   std::uint32_t outcome_blocks(std::uint8_t segment) override;
   void scan_jobs(std::uint8_t segment, std::uint32_t block, JobSink& sink) override;
   void scan_outcomes(std::uint8_t segment, std::uint32_t block, OutcomeSink& sink) override;
-  void scan_parked(Micros from, Micros until, JobSink& sink) override;
+  void scan_parked(std::int32_t topic, ParkedPlace after, Micros until, JobSink& sink) override;
   void scan_parked_by_id(JobId after, JobSink& sink) override;
   void scan_parked_outcomes(OutcomeSink& sink) override;
   void write_expiries(const Expiry* expiries, std::size_t n, Micros now) override;
