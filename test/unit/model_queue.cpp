@@ -87,7 +87,7 @@ void World::drop_queue(int session) {
   const QueueId queue = any_queue(session);
   if (queue == 0 || committed_queues().size() < 2) return;
   ModelQueue& row = queues_.at(queue);
-  if (row.dropper != kNobody) return;
+  if (row.dropper != kNobody || is_held_for_purge(queue, session)) return;
   row.dropper = session;
   self.transaction.reserve(1);
   const Index index = slot_index(queue);

@@ -109,7 +109,8 @@ void Reference::cancel_answered(JobKey key, int session, Verdict verdict) const 
     case Verdict::not_resident:
       if (j.held && !j.finished && !j.cancelled_under_holder)
         broken(key, j, "a held job is not resident");
-      if (j.decider == session) broken(key, j, "a job being decided is not resident");
+      if (j.decider == session && !j.purged_on_disk)
+        broken(key, j, "a job being decided is not resident");
       return;
     default:
       broken(key, j, "a cancel got an answer that it cannot get");
@@ -133,7 +134,8 @@ void Reference::change_answered(JobKey key, int session, Verdict verdict) const 
     case Verdict::not_resident:
       if (j.held && !j.finished && !j.cancelled_under_holder)
         broken(key, j, "a held job is not resident");
-      if (j.decider == session) broken(key, j, "a job being decided is not resident");
+      if (j.decider == session && !j.purged_on_disk)
+        broken(key, j, "a job being decided is not resident");
       return;
     case Verdict::cancelled:
       if (!j.cancelled_under_holder) broken(key, j, "a change found it cancelled");
@@ -209,6 +211,8 @@ void Reference::restart() {
     j.cancelled_under_holder = false;
     j.flux = kNobody;
     j.taker = kNobody;
+    j.published = j.visible;
+    j.purged_on_disk = false;
     j.attempts = j.logged_attempts;
     j.due = j.logged_due;
   }

@@ -44,10 +44,13 @@ constexpr int kUnknownFlux = -3;
 struct ModelJob {
   Xid xid = kNoXid; /* that wrote it */
   bool visible = false;
-  bool finished = false; /* a final outcome is visible */
-  bool dead = false;     /* by a dead letter that nobody has redriven or discarded */
-  int taker = kNobody;   /* session that has taken its dead letter and not committed */
-  bool gone = false;     /* with its queue; nothing is promised any more */
+  bool finished = false;       /* a final outcome is visible */
+  bool dead = false;           /* by a dead letter that nobody has redriven or discarded */
+  int taker = kNobody;         /* session that has taken its dead letter and not committed */
+  bool gone = false;           /* with its queue; nothing is promised any more */
+  bool published = false;      /* the callback of its enqueue has run */
+  bool purged_on_disk = false; /* the decider ended it without an entry */
+  std::uint32_t version = 0;   /* of its row that counts */
   std::uint8_t priority = 0;
   std::int32_t most_attempts = 0;
   Micros due = kAlways;

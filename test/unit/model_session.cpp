@@ -29,6 +29,8 @@ void World::act(int session) {
     case Stage::open:
       if (self.has_placeholder) {
         go_on_with_placeholder(session);
+      } else if (self.purge) {
+        go_on_with_purge(session);
       } else {
         act_open(session);
       }
@@ -53,18 +55,20 @@ void World::act_open(int session) {
   const std::uint64_t what = draw(100);
   if (what < 16) return enqueue(session);
   if (what < 34) return claim(session, any_queue(session), static_cast<std::uint32_t>(1 + draw(6)));
-  if (what < 62) return decide(session);
-  if (what < 67) return change(session);
-  if (what < 69) return redrive(session);
-  if (what < 71) return extend();
-  if (what < 72) return heartbeat(session);
-  if (what < 73) return ask_again(session);
-  if (what < 78) return open_savepoint(session);
-  if (what < 80) return release_savepoint(session);
-  if (what < 83) return roll_back_savepoint(session);
+  if (what < 60) return decide(session);
+  if (what < 66) return change(session);
+  if (what < 68) return replace(session);
+  if (what < 70) return redrive(session);
+  if (what < 72) return extend();
+  if (what < 73) return heartbeat(session);
+  if (what < 74) return ask_again(session);
+  if (what < 79) return open_savepoint(session);
+  if (what < 81) return release_savepoint(session);
+  if (what < 84) return roll_back_savepoint(session);
   if (what < 87) return abort(session);
   if (what < 88 && settings_.queues_come_and_go)
     return chance(50) ? create_queue(session) : drop_queue(session);
+  if (what < 89 && settings_.purges) return begin_purge(session);
   pre_commit(session);
 }
 
@@ -73,6 +77,7 @@ void World::begin(int session) {
   self.xids = {log_.begin()};
   self.number++;
   self.rooms.clear();
+  self.purged.clear();
   self.stage = Stage::open;
   note("begin", "session {}", session);
 }
@@ -93,6 +98,7 @@ void World::enqueue(int session) {
   for (std::uint64_t i = 0; i < jobs; i++) {
     JobRow row = row_of(queue, next_id_++);
     give_job_id(row.id);
+    row.key_hash = next_version_++;
     row.priority = static_cast<std::uint8_t>(chance(70) ? 4 : draw(10));
     if (chance(35))
       row.due = platform().wall +
@@ -115,6 +121,7 @@ void World::enqueue(int session) {
     ModelJob& job = reference_.jobs[key];
     job.xid = self.xid();
     job.gone = queues_.at(queue).gone;
+    job.version = row.key_hash;
     job.priority = row.priority;
     job.most_attempts = row.max_attempts != 0 ? row.max_attempts : settings_.most_attempts;
     job.due = job.logged_due = row.due;
@@ -210,6 +217,10 @@ void World::claim(int session, QueueId queue, std::uint32_t n) {
     const JobOnPage& stored = log_.job_pages(job.segment).at(job.block).at(job.offset - 1U);
     if (stored.row.id != job.id || stored.row.queue != queue || !log_.sees(log_.snapshot(), stored))
       throw Violation("a claimed job's row lies elsewhere");
+    const ModelJob& claimed = reference_.job(key);
+    if (!claimed.gone && stored.row.key_hash != claimed.version)
+      throw Violation(fmt::format("job {} was handed out with row {} instead of {}", job.id,
+                                  stored.row.key_hash, claimed.version));
     const bool in_order = i == 0 || jobs[i - 1].priority < job.priority ||
                           (jobs[i - 1].priority == job.priority && jobs[i - 1].id < job.id);
     if (!in_order) throw Violation("a claim is out of order");
@@ -316,103 +327,6 @@ void World::note_outcome(int session, const Decided& decided, std::size_t action
   effect.attempt = attempt;
   note("outcome", "kind {} attempt {} due in {} ms", static_cast<int>(outcome), attempt,
        due == 0 ? 0 : (due - platform().wall) / 1000);
-}
-
-JobKey World::any_job() {
-  /* Rather the younger ones: the older are finished. */
-  const JobId span = std::min<JobId>(next_id_ - 1, 200);
-  const JobId id = next_id_ - 1 - static_cast<JobId>(draw(static_cast<std::uint64_t>(span)));
-  for (const auto& [queue, row] : queues_) {
-    if (reference_.jobs.count({queue, id}) == 1) return {queue, id};
-  }
-  throw Violation("an id was lost");
-}
-
-/* Cancel, of any job that is not finished, or reschedule, of one that waits. */
-void World::change(int session) {
-  Session& self = s(session);
-  if (next_id_ <= 1) return;
-  const JobKey key = any_job();
-  ModelJob& job = reference_.job(key);
-  if (job.flux != kNobody) return;
-  Decided decided{};
-  std::size_t action = 0;
-  self.transaction.reserve(2);
-  self.cancels = chance(50);
-  Verdict verdict = self.cancels ? self.transaction.begin_cancel(self.level(), key.id, key.queue,
-                                                                 &decided, &action)
-                                 : self.transaction.begin_change(self.level(), key.id, key.queue,
-                                                                 false, &decided, &action);
-  note(self.cancels ? "cancel" : "change", "session {} job {} of queue {}: verdict {}", session,
-       key.id, key.queue, static_cast<int>(verdict));
-  if (self.cancels) {
-    reference_.cancel_answered(key, session, verdict);
-  } else {
-    reference_.change_answered(key, session, verdict);
-  }
-  if (verdict == Verdict::ok) {
-    const bool held = decided.before == EntryState::leased;
-    if (held != job.held && !job.gone) throw Violation("a cancel found the job in another state");
-    job.decider = session;
-    self.effects.push_back(Effect{EffectKind::decided, self.level(), key, decided.token, false,
-                                  Decision::retry, OutcomeKind::claimed, 0, decided.attempts,
-                                  held});
-    if (statement_fails(session)) return;
-    end_change(session, decided, action);
-  } else if (verdict == Verdict::not_resident) {
-    verdict = self.transaction.add_placeholder(self.level(), key.queue, key.id, &action);
-    if (verdict != Verdict::ok) return;
-    note("placeholder", "session {} job {} of queue {}", session, key.id, key.queue);
-    self.has_placeholder = true;
-    self.placeholder = key;
-    self.placeholder_action = action;
-    self.placeholder_level = self.level();
-  }
-}
-
-void World::end_change(int session, const Decided& decided, std::size_t action) {
-  if (s(session).cancels) {
-    const bool held = decided.before == EntryState::leased;
-    note_outcome(session, decided, action, held ? Decision::cancel_held : Decision::finish,
-                 OutcomeKind::cancelled, decided.attempts, 0);
-    return;
-  }
-  if (chance(10)) return; /* nothing is settled: given back at the commit */
-  const Micros now = platform().wall;
-  const Micros due =
-      now - kSecond + static_cast<Micros>(draw(static_cast<std::uint64_t>(3 * settings_.horizon)));
-  note_outcome(session, decided, action, Decision::reschedule, OutcomeKind::rescheduled,
-               decided.attempts, explicit_due(due, now));
-}
-
-void World::go_on_with_placeholder(int session) {
-  Session& self = s(session);
-  if (statement_fails(session)) return;
-  const JobKey key = self.placeholder;
-  const LoggedJob found = log_.look_up(log_.snapshot(), key.queue, key.id);
-  self.has_placeholder = false;
-  if (!found.exists || found.finished) {
-    note("placeholder dropped", "session {} job {}", session, key.id);
-    self.transaction.drop_placeholder(self.placeholder_action);
-    return;
-  }
-  ModelJob& job = reference_.job(key);
-  if (!job.gone && (job.held || job.decider != kNobody || job.finished))
-    throw Violation("the log says of a job in work that it waits");
-  Decided decided{};
-  if (!self.transaction.fill_placeholder(self.placeholder_action, found.row, true, &decided)) {
-    if (!job.gone) throw Violation("a placeholder was lost");
-    return;
-  }
-  note("placeholder filled", "session {} job {}", session, key.id);
-  job.decider = session;
-  /* What is known of it now is what the log said. */
-  job.attempts = found.row.attempts;
-  job.due = std::min(job.due, found.row.due);
-  self.effects.push_back(Effect{EffectKind::decided, self.level(), key, decided.token, false,
-                                Decision::retry, OutcomeKind::claimed, 0, decided.attempts, false});
-  if (statement_fails(session)) return;
-  end_change(session, decided, self.placeholder_action);
 }
 
 /* Redrives or discards some of the younger dead letters; whose row is locked is left out. */
@@ -534,6 +448,7 @@ void World::release_savepoint(int session) {
   self.xids.pop_back();
   self.transaction.sub_commit(level);
   for (Effect& effect : self.effects) effect.level = std::min(effect.level, level - 1);
+  for (auto& lock : self.purged) lock.second = std::min(lock.second, level - 1);
   for (ModelRequest& request : requests_) {
     if (request.maker == session && request.fate == Fate::open)
       request.level = std::min(request.level, level - 1);
@@ -551,8 +466,10 @@ void World::roll_back_savepoint(int session) {
   std::size_t first = self.effects.size();
   while (first > 0 && self.effects[first - 1].level >= level) first--;
   if (self.has_placeholder && self.placeholder_level >= level) self.has_placeholder = false;
+  self.purge.reset();
   move_requests(session, level, Fate::open, Fate::in_flux);
   undo(session, first, [this, session, level] { s(session).transaction.sub_abort(level); });
+  std::erase_if(self.purged, [level](const auto& lock) { return lock.second >= level; });
   move_requests(session, level, Fate::in_flux, Fate::forgotten);
 }
 
@@ -592,9 +509,12 @@ void World::undo(int session, std::size_t first, const std::function<void()>& ca
       job.taker = kNobody;
       continue;
     }
-    if (effect.kind == EffectKind::wrote || job.gone) continue;
+    if (effect.kind == EffectKind::wrote || effect.kind == EffectKind::replaced || job.gone)
+      continue;
     if (effect.kind == EffectKind::decided) {
-      if (job.decider == session) job.decider = kNobody;
+      /* What it was decided over is there again. */
+      if (job.decider == session && !effect.again) job.decider = kNobody;
+      if (effect.on_disk) job.purged_on_disk = false;
     } else {
       const std::int32_t before = job.attempts;
       if (job.token == effect.token && reference_.may_be_swept(job))
@@ -667,12 +587,14 @@ void World::become_visible(int session) {
     if (effect.kind == EffectKind::discarded) job.dead = false;
     if (effect.kind == EffectKind::redrove || effect.kind == EffectKind::discarded)
       job.taker = kNobody;
+    if (effect.row) show_row(job, *effect.row);
     if (effect.kind != EffectKind::decided || effect.outcome == OutcomeKind::claimed) continue;
     if (is_final(effect.outcome)) {
       if (job.finished && !job.gone) throw Violation("a job ended twice");
       reference_.finish(job, effect.key, effect.outcome == OutcomeKind::dead_lettered);
     } else {
-      job.logged_attempts = std::max(job.logged_attempts, effect.attempt);
+      job.logged_attempts =
+          effect.row ? effect.attempt : std::max(job.logged_attempts, effect.attempt);
       job.logged_due = effect.due;
     }
   }
@@ -702,6 +624,7 @@ void World::set_after_commit(ModelJob& job, const Effect& effect) const {
       break;
     case Decision::reschedule:
       job.due = effect.due;
+      job.attempts = effect.attempt;
       break;
   }
 }
@@ -712,6 +635,7 @@ void World::publish(int session) {
   for (const Effect& effect : self.effects) {
     if (effect.kind != EffectKind::decided) continue;
     ModelJob& job = reference_.job(effect.key);
+    job.purged_on_disk = false;
     set_after_commit(job, effect);
     reference_.begin_flux(job, effect.key, session);
   }
@@ -719,6 +643,10 @@ void World::publish(int session) {
   run_callback(session, [this, session] { s(session).transaction.commit(log_.snapshot()); });
   move_requests(session, 0, Fate::in_flux, Fate::settled);
   check_drops(self);
+  for (const Effect& effect : self.effects) {
+    if (effect.kind == EffectKind::wrote) reference_.job(effect.key).published = true;
+  }
+  self.purged.clear();
   self.effects.clear();
   self.xids.clear();
   self.stage = Stage::idle;
@@ -729,8 +657,10 @@ void World::abort(int session) {
   note("abort", "session {}", session);
   log_.abort(self.xids.front());
   self.has_placeholder = false;
+  self.purge.reset();
   move_requests(session, 0, Fate::open, Fate::in_flux);
   undo(session, 0, [this, session] { s(session).transaction.abort(); });
+  self.purged.clear();
   move_requests(session, 0, Fate::in_flux, Fate::forgotten);
   self.xids.clear();
   self.stage = Stage::idle;

@@ -111,7 +111,14 @@ TEST(Model, NoJobIsLostRepeatedOrHeldTwice) {
                            "queue removed late",
                            "queue full",
                            "length checked",
-                           "dropped for a new one"})
+                           "dropped for a new one",
+                           "row changed",
+                           "decided again",
+                           "replaced",
+                           "purge",
+                           "purged in memory",
+                           "purged on disk",
+                           "purge done"})
     EXPECT_GT(happened[what], 50U) << what;
   std::uint64_t operations = 0;
   for (const char* what : kOperations) operations += happened[what];

@@ -34,6 +34,7 @@ World::World(std::uint64_t seed, bool traced) : engine_(seed * 7919 + 1), traced
   settings_.errors = chance(60);
   settings_.restarts = chance(30);
   settings_.queues_come_and_go = chance(60);
+  settings_.purges = chance(50);
   platform().reset(seed);
   log_ = FakeLog(settings_.rows_a_page);
   memory_ = std::make_unique<ArenaMemory>(settings_.entries, 8);
@@ -71,11 +72,12 @@ std::string World::description() const {
   return fmt::format(
       "{} entries, {} rows a page, {} sessions, {} queues, {} attempts, lease {} s, backoff {} s, "
       "horizon {} s, "
-      "backlog {}, at most {}, drop oldest {}, errors {}, restarts {}, queues come and go {}",
+      "backlog {}, at most {}, drop oldest {}, errors {}, restarts {}, queues come and go {}, "
+      "purges {}",
       settings_.entries, settings_.rows_a_page, settings_.sessions, settings_.queues,
       settings_.most_attempts, settings_.lease / kSecond, settings_.backoff / kSecond,
       settings_.horizon / kSecond, settings_.backlog, settings_.max_length, settings_.drop_oldest,
-      settings_.errors, settings_.restarts, settings_.queues_come_and_go);
+      settings_.errors, settings_.restarts, settings_.queues_come_and_go, settings_.purges);
 }
 
 void World::start_server() {
@@ -118,6 +120,8 @@ void World::restart_server() {
     session.effects.clear();
     session.xids.clear();
     session.has_placeholder = false;
+    session.purge.reset();
+    session.purged.clear();
     session.stage = Stage::idle;
   }
   memory_ = std::make_unique<ArenaMemory>(settings_.entries, 8);
@@ -488,10 +492,7 @@ void World::work_off() {
   }
 }
 
-void World::check_end() {
-  std::map<JobKey, int> ends;
-  std::map<JobKey, Token> end_tokens;
-  std::map<JobKey, Token> other_tokens;
+void World::each_outcome(const std::function<void(JobKey, OutcomeKind, Token)>& take) const {
   for (std::uint8_t segment = 0; segment < kStores; segment++) {
     for (const auto& page : log_.outcome_pages(segment)) {
       for (const OutcomeOnPage& outcome : page) {
@@ -499,17 +500,41 @@ void World::check_end() {
         OutcomeReader reader(outcome.first_id, outcome.batch, outcome.body.data(),
                              outcome.body.size());
         OutcomeMember member{};
-        while (reader.next(&member)) {
-          const JobKey key{reader.queue(), member.id};
-          /* A dead letter that was discarded has ended before, one that was redriven has not. */
-          if (is_final(reader.kind()) && reader.kind() != OutcomeKind::purged) ends[key]++;
-          if (reader.kind() == OutcomeKind::redriven) ends[key]--;
-          Token& token = is_final(reader.kind()) ? end_tokens[key] : other_tokens[key];
-          token = std::max(token, member.token);
-        }
+        while (reader.next(&member)) take({reader.queue(), member.id}, reader.kind(), member.token);
       }
     }
   }
+}
+
+/* A dead letter that was redriven has not ended; one that was discarded has ended before. */
+std::map<JobKey, int> World::count_ends() const {
+  std::map<JobKey, std::map<Token, OutcomeKind>> lives;
+  each_outcome([&](JobKey key, OutcomeKind kind, Token token) {
+    if (is_final(kind) || kind == OutcomeKind::redriven) lives[key][token] = kind;
+  });
+  std::map<JobKey, int> ends;
+  for (const auto& [key, life] : lives) {
+    bool dead = false;
+    for (const auto& [token, kind] : life) {
+      if (kind == OutcomeKind::redriven) {
+        ends[key]--;
+      } else if (kind != OutcomeKind::purged || !dead) {
+        ends[key]++;
+      }
+      dead = kind == OutcomeKind::dead_lettered;
+    }
+  }
+  return ends;
+}
+
+void World::check_end() {
+  std::map<JobKey, int> ends = count_ends();
+  std::map<JobKey, Token> end_tokens;
+  std::map<JobKey, Token> other_tokens;
+  each_outcome([&](JobKey key, OutcomeKind kind, Token of_it) {
+    Token& token = is_final(kind) ? end_tokens[key] : other_tokens[key];
+    token = std::max(token, of_it);
+  });
   for (const auto& [key, job] : reference_.jobs) {
     if (job.gone) continue;
     const auto found = ends.find(key);

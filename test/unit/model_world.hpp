@@ -21,7 +21,9 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <random>
+#include <set>
 
 namespace dw::test {
 
@@ -62,10 +64,12 @@ class World {
     bool errors;
     bool restarts;
     bool queues_come_and_go;
+    bool purges;
   };
   enum class Stage : std::uint8_t { idle, open, linked, visible };
   enum class EffectKind : std::uint8_t {
     wrote,
+    replaced,
     claimed,
     decided,
     redrove,
@@ -85,6 +89,21 @@ class World {
     std::int32_t attempt;
     bool was_held;
     std::uint32_t expires_at = 0; /* redrove: what is left of it */
+    std::optional<JobRow> row{};  /* that counts from the commit on */
+    bool again = false;           /* decided over what the transaction had decided before */
+    bool on_disk = false;         /* decided without an entry */
+  };
+  /* A purge that has not written everything. */
+  struct Purge {
+    enum class Step : std::uint8_t { list, resident, look, parked, slots };
+    Step step = Step::list;
+    QueueId queue = 0;
+    QueueRef slot{kNone, 0};
+    bool all_resident = false;
+    std::vector<JobId> listed;
+    Snapshot snapshot = 0;
+    std::uint8_t segment = 0;
+    std::set<JobId> owed; /* must be ended by it */
   };
   struct Session {
     explicit Session(Dispatcher* dispatcher) : transaction(dispatcher) {}
@@ -103,6 +122,9 @@ class World {
     JobKey placeholder{};
     std::size_t placeholder_action = 0;
     std::int32_t placeholder_level = 0;
+    std::optional<Purge> purge;
+    /* Queues that it holds to end all their jobs, and since which level. */
+    std::vector<std::pair<QueueId, std::int32_t>> purged;
     [[nodiscard]] std::int32_t level() const { return static_cast<std::int32_t>(xids.size()); }
     [[nodiscard]] Xid xid() const { return xids.back(); }
   };
@@ -156,6 +178,8 @@ class World {
   void check_residents();
   void check_all();
   void work_off();
+  void each_outcome(const std::function<void(JobKey, OutcomeKind, Token)>& take) const;
+  [[nodiscard]] std::map<JobKey, int> count_ends() const;
   void check_end();
 
   /* model_queue.cpp */
@@ -186,9 +210,6 @@ class World {
                     bool remembered);
   void decide(int session);
   void decide_job(int session, JobKey key, Token token, int what);
-  void change(int session);
-  void end_change(int session, const Decided& decided, std::size_t action);
-  void go_on_with_placeholder(int session);
   void redrive(int session);
   void write_redriven(int session, JobKey key, Token token);
   void extend();
@@ -207,7 +228,26 @@ class World {
   void run_callback(int session, const std::function<void()>& call);
   void set_after_commit(ModelJob& job, const Effect& effect) const;
   bool statement_fails(int session);
+
+  /* model_change.cpp */
   JobKey any_job();
+  void change(int session);
+  void check_again(int session, JobKey key, const Decided& decided);
+  void end_change(int session, const Decided& decided, std::size_t action);
+  void go_on_with_placeholder(int session);
+  JobRow another_row(JobKey key);
+  void write_row(int session, const Decided& decided, std::size_t action);
+  void replace(int session);
+  void show_row(ModelJob& job, const JobRow& row) const;
+
+  /* model_purge.cpp */
+  [[nodiscard]] bool is_held_for_purge(QueueId queue, int except = kNobody) const;
+  void begin_purge(int session);
+  void go_on_with_purge(int session);
+  void list_for_purge(int session);
+  void purge_resident(int session);
+  void purge_on_disk(int session, std::uint8_t segment);
+  void end_purge(int session);
 
   /* model_request.cpp */
   RequestRef begin_request(int session);
@@ -258,6 +298,7 @@ class World {
   Index database_ = kNone;
   std::int64_t epoch_ = 1;
   JobId next_id_ = 1;
+  std::uint32_t next_version_ = 1;
   int nested_ = 0;
   bool calm_ = false; /* no errors, nobody acts in between */
   bool housekeeping_ = false;
