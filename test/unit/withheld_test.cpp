@@ -113,6 +113,23 @@ TEST_F(Withholding, WhatIsForgottenComesBackWhenTheReadingEndsInAChunk) {
   }
 }
 
+TEST_F(Withholding, NoSleeperMakesWayWhileItReads) {
+  for (JobId id = 1; id <= 64; id++) enqueue(id);
+  Client theirs = client();
+  for (JobId id = 1; id <= 64; id++)
+    ASSERT_EQ(theirs.reschedule(id, platform().wall + kMinute), Verdict::ok);
+  theirs.commit();
+  log_job(100);
+  d().mark_dirty(database_, 1, 0, 16);
+  bool all = false;
+  ASSERT_TRUE(d().withhold(slot_ref(), &all));
+  load();
+  EXPECT_EQ(figures(1).delayed, 64U);
+  d().let_go(slot_ref());
+  load();
+  EXPECT_LT(figures(1).delayed, 64U) << "then they do";
+}
+
 TEST_F(Withholding, CommitsLinkTheirOwnJobsAndWorkersGoOn) {
   enqueue(1);
   bool all = false;
@@ -236,13 +253,26 @@ TEST_F(Withholding, AListOfJobsHasThoseThatAreWantedAndWhereTheirRowsLie) {
   add_queue(2);
   put(row_of(2, 7));
   link(row_of(1, 8));
-  ASSERT_EQ(claim(1, 2).size(), 2U);
+  JobRow last_try = row_of(1, 10);
+  last_try.priority = 0;
+  last_try.max_attempts = 1;
+  put(last_try);
+  const ClaimedJob lapsed = claim_one(1);
+  d().roll_back_claim(lapsed.ref, lapsed.token);
+  ASSERT_EQ(state_of(10), EntryState::leased);
+  const std::vector<ClaimedJob> held = claim(1, 2);
+  ASSERT_EQ(held.size(), 2U);
+  Decided completing{};
+  ASSERT_EQ(d().begin_decision(database_, 2, held[1].token, &completing), Verdict::ok);
+  JobRow later = row_of(1, 9);
+  later.due = platform().wall + kMinute;
+  put(later);
   const ClaimedJob failed = claim_one(1);
   d().roll_back_claim(failed.ref, failed.token);
   Decided decided{};
   ASSERT_EQ(d().begin_change(database_, 4, 1, &decided), Verdict::ok);
-  EXPECT_EQ(list({}), (Ids{3, 4, 5, 6}));
-  EXPECT_EQ(list({false, 0, true, false}), (Ids{1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(list({}), (Ids{3, 4, 5, 6, 9}));
+  EXPECT_EQ(list({false, 0, true, false}), (Ids{1, 2, 3, 4, 5, 6, 9}));
   EXPECT_EQ(list({true, 5, true, false}), (Ids{1}));
   EXPECT_EQ(list({false, 0, false, true}), (Ids{3}));
   std::vector<ListedJob> listed(kEntriesPerHold);

@@ -34,6 +34,7 @@ TEST_F(Withhold, AnAbortLetsEverythingGoOn) {
   Client mine = client();
   EXPECT_EQ(mine.purge(1), 200U);
   EXPECT_TRUE(claim(1).empty());
+  platform().woken_housekeepers.clear();
   mine.abort();
   EXPECT_TRUE(platform().housekeeper_was_woken());
   EXPECT_EQ(drain(), range(1, 200));
