@@ -195,20 +195,10 @@ void World::replace(int session) {
   }
   if (own.empty()) return;
   const JobKey key = own[draw_index(own.size())];
-  self.transaction.reserve(1);
-  if (!self.transaction.hold_enqueued(key.id)) return note("not replaced");
   const JobRow known = *self.transaction.enqueued_row(key.id);
-  const Token token = d().take_tokens(database_, 1);
-  if (token <= reference_.last_token) throw Violation("a token did not rise");
-  reference_.last_token = token;
+  if (known.segment != kParkedSegment) log_.remove_job(self.xid(), known);
   JobRow row = another_row(key);
-  if (!log_.park_job(self.xid(), self.writer, key.queue, &row)) {
-    self.transaction.reserve_rows(1);
-    const auto blocks =
-        log_.insert_outcome(self.xid(), self.writer, known.segment, OutcomeKind::moved,
-                            platform().wall, key.queue, {OutcomeMember{key.id, token, 0, 0}});
-    self.transaction.note_written(self.level(), known.segment, blocks.at(0));
-  }
+  log_.park_job(self.xid(), self.writer, key.queue, &row);
   self.transaction.replace_enqueued(self.level(), key.id, row);
   note("replaced", "session {} job {} of queue {}: row {}, level {}", session, key.id, key.queue,
        row.key_hash, self.level());

@@ -122,7 +122,7 @@ TEST_F(Withholding, NoSleeperMakesWayWhileItReads) {
   log_job(100);
   d().mark_dirty(database_, 1, 0, 16);
   bool all = false;
-  ASSERT_TRUE(d().withhold(slot_ref(), &all));
+  ASSERT_TRUE(d().withhold(slot_ref(), false, &all));
   load();
   EXPECT_EQ(figures(1).delayed, 64U);
   d().let_go(slot_ref());
