@@ -155,13 +155,18 @@ Verdict Dispatcher::add_placeholder(Index database, QueueId queue_id, JobId id,
   return Verdict::ok;
 }
 
+/* Under another token: the job may have died and been redriven, under a later token than the
+ * placeholder's, before the log was read. */
 bool Dispatcher::fill_placeholder(EntryRef ref, const JobRow& row, bool waits,
                                   Decided* out) noexcept {
   Index index = kNone;
   Entry* e = lock_ref(ref, &index);
   if (e == nullptr) return false;
-  const QueueLock hold(*this, index, QueueLock::Adopt{});
+  QueueLock hold(*this, index, QueueLock::Adopt{});
   if (e->state != EntryState::busy) return false;
+  const Token token = draw_tokens(hold, queue(index).database, 1);
+  if (token == 0) return false;
+  e->token = token;
   take_row(*e, row);
   e->lapsed = end_of_claim(queue(index).options, row);
   e->state = EntryState::delayed;

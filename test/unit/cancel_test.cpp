@@ -293,6 +293,16 @@ TEST_F(Cancel, AFilledPlaceholderThatRollsBackWaits) {
   EXPECT_EQ(claim_one(1).attempt, 4);
 }
 
+TEST_F(Cancel, AFilledPlaceholderIsDecidedUnderATokenFromAfterTheLogWasRead) {
+  EntryRef busy{};
+  d().add_placeholder(database_, 1, 5, &busy);
+  const Token redriven = d().take_tokens(database_, 1);
+  ASSERT_TRUE(d().fill_placeholder(busy, row_of(1, 5), true, &decided_));
+  EXPECT_GT(decided_.token, redriven);
+  EXPECT_EQ(entry(busy).token, decided_.token);
+  commit(Decision::finish);
+}
+
 TEST_F(Cancel, APlaceholderFindsRoomByEvictingTheLastJob) {
   put_many(1, 1, 64);
   slot(queue_).dirty.clear();
