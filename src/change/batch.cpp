@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/open_claim.hpp"
 #include "core/outcome.hpp"
 #include "core/outcome_sum.hpp"
 
@@ -134,8 +135,11 @@ core::JobRow row_of(const Batch& batch, const Absent& absent) {
 
 bool is_wanted(const Batch& batch, const Absent& absent) {
   if (absent.sum.finished() || absent.sum.moved()) return false;
-  if (batch.change != Change::retry_now) return true;
+  if (ends_jobs(batch)) return true;
   const core::JobRow row = row_of(batch, absent);
+  // It is about to become a dead letter: a change would look as if its last claim had been told of.
+  if (core::end_of_claim(batch.options, row) != core::Lapse::none) return false;
+  if (batch.change != Change::retry_now) return true;
   return waits_for_retry(row.attempts, row.due, batch.due.now);
 }
 
@@ -241,10 +245,11 @@ void write(Batch* batch) {
 
 }  // namespace
 
-Batch begin_batch(Change change, core::QueueId queue, const NewDue& due, int64 most) {
+Batch begin_batch(Change change, const store::QueueInfo& queue, const NewDue& due, int64 most) {
   Batch batch{};
   batch.change = change;
-  batch.queue = queue;
+  batch.queue = queue.id;
+  batch.options = queue.options;
   batch.due = due;
   batch.most = most;
   batch.decided = pg::allocate<worker::DecidedJob>(kSlice);

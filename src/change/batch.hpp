@@ -21,6 +21,7 @@ enum class Change : uint8 { cancel, reschedule, retry_now, purge };
 struct Batch {
   Change change;
   core::QueueId queue;
+  core::QueueOptions options;
   NewDue due;  // reschedule, retry_now
   int64 most;  // jobs
   int64 changed;
@@ -42,7 +43,7 @@ inline Datum purged_detail() {
   return json.datum();
 }
 
-Batch begin_batch(Change change, core::QueueId queue, const NewDue& due, int64 most);
+Batch begin_batch(Change change, const store::QueueInfo& queue, const NewDue& due, int64 most);
 
 // Changes these jobs, at most kSlice, given in the order of their numbers, until there are `most`
 // or memory ends. Returns the number of jobs in front of which nothing is left to do.

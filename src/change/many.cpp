@@ -71,7 +71,7 @@ Datum change_many(FunctionCallInfo fcinfo, const Call& call, Change change, cons
   wish.retrying = change == Change::retry_now;
   JobWalk walk;
   begin_walk(&walk, call.queue, call.filter, wish, call.after);
-  Batch batch = begin_batch(change, call.queue.id, due, call.most);
+  Batch batch = begin_batch(change, call.queue, due, call.most);
   while (next_window(&walk)) {
     for (int done = 0; done < walk.found_count;) {
       const int n = std::min(walk.found_count - done, kSlice);

@@ -46,7 +46,7 @@ int64 purge_resident(const store::QueueInfo& queue) {
   wish.leased = true;
   auto* const listed = pg::allocate<core::ListedJob>(core::kEntriesPerHold);
   auto* const jobs = pg::allocate<Candidate>(core::kEntriesPerHold);
-  Batch batch = begin_batch(Change::purge, queue.id, {}, PG_INT64_MAX);
+  Batch batch = begin_batch(Change::purge, queue, {}, PG_INT64_MAX);
   for (core::Index position = 0; position < dispatcher.arena().capacity;) {
     CHECK_FOR_INTERRUPTS();
     const auto n = static_cast<int>(dispatcher.list_jobs(queue.slot, wish, &position, listed));

@@ -2,6 +2,7 @@
 // entry, which keeps the loader from making it claimable, and only then the log is read, with a
 // snapshot taken after that: whatever was decided before the placeholder is seen, and nothing is
 // decided behind it.
+#include "core/open_claim.hpp"
 #include "core/outcome_sum.hpp"
 
 #include "pg/headers.hpp"
@@ -61,6 +62,7 @@ std::optional<Taking> take_logged(core::JobId id, core::QueueId wanted_queue, co
   const store::QueueInfo* const queue = store::find_queue_by_topic(tuple.topic);
   if (queue == nullptr || (wanted_queue != 0 && queue->id != wanted_queue)) return Taking::unknown;
   const core::QueueId queue_id = queue->id;
+  const core::QueueOptions options = queue->options;
 
   // Most that are neither in memory nor waiting on disk are finished: no entry for those.
   Taking taking = judge(read_log(tuple, queue_id), wanted, job);
@@ -84,8 +86,14 @@ std::optional<Taking> take_logged(core::JobId id, core::QueueId wanted_queue, co
     transaction.drop_placeholder(job->action);
     return taking;
   }
-  if (!transaction.fill_placeholder(job->action, row_of(tuple, queue_id, sum), !wanted.dead,
-                                    &job->decided))
+  const core::JobRow row = row_of(tuple, queue_id, sum);
+  if (!wanted.dead && !wanted.leased && core::end_of_claim(options, row) != core::Lapse::none) {
+    // It is about to become a dead letter: a change would look as if its last claim had been told
+    // of.
+    transaction.drop_placeholder(job->action);
+    return Taking::in_doubt;
+  }
+  if (!transaction.fill_placeholder(job->action, row, !wanted.dead, &job->decided))
     return Taking::in_doubt;
   return Taking::taken;
 }

@@ -47,8 +47,10 @@ void require_finished(const store::QueueInfo& queue) {
     if (figures.id == queue.id && waiting + figures.leased > 0)
       refuse(queue.name, psprintf("In memory %u wait and %u are leased.", waiting, figures.leased));
     /* Jobs that this transaction enqueued become resident only when it commits. */
-    parked_only = figures.id == queue.id && figures.mode == core::LoadMode::live &&
-                  figures.resident == 0 && !runtime::transaction().has_work();
+    uint64 unused = 0;
+    parked_only = figures.id == queue.id && figures.resident == 0 &&
+                  runtime::dispatcher().keeps_all(queue.slot, &unused) &&
+                  !runtime::transaction().has_work();
   }
   const int64 unfinished = store::count_unfinished(queue, parked_only);
   if (unfinished > 0)
