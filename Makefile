@@ -35,6 +35,11 @@ $(error durable_work builds for PostgreSQL 15 to 18, but $(PG_CONFIG) is of $(se
 endif
 endif
 
+# A server that was itself built inside its source tree gives extensions no VPATH of their own.
+ifneq ($(top),.)
+VPATH := $(top)
+endif
+
 # --- what to build --------------------------------------------------------------------------------
 
 sources := src/shim.c $(patsubst $(top)/%,%,$(sort $(shell find $(top)/src -name '*.cpp')))

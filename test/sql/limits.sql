@@ -55,8 +55,11 @@ SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_small', '1', header
 SELECT pg_temp.refusal($$SELECT durable_work.enqueue_many('limits_small', '{1}', headers => ARRAY[pg_temp.sized_headers(65537)])$$);
 SELECT pg_temp.refusal($$INSERT INTO durable_work.inbox (queue, payload, headers) VALUES ('limits_small', '1', pg_temp.sized_headers(65537))$$);
 SELECT pg_temp.refusal($$SET durable_work.max_headers = '1 MB'$$);
+-- The server's words differ between majors.
+\set VERBOSITY sqlstate
 ALTER SYSTEM SET durable_work.max_headers = 0;
 ALTER SYSTEM SET durable_work.max_headers = '65 MB';
+\set VERBOSITY default
 
 SELECT durable_work.drop_queue('limits_small', force => true);
 
