@@ -35,8 +35,9 @@ BEGIN
             END IF;
             PERFORM pg_sleep(0.005);
         ELSE
-            INSERT INTO helper.done SELECT from_queue, j FROM unnest(mine.jobs) j;
-            PERFORM durable_work.complete(j, t) FROM unnest(mine.jobs, mine.tokens) u(j, t);
+            -- One that is cancelled between the claim and this is not done: its cancel is counted once it has committed.
+            INSERT INTO helper.done SELECT from_queue, j FROM unnest(mine.jobs, mine.tokens) u(j, t)
+                WHERE durable_work.try_complete(j, t) = 'completed';
             COMMIT;
         END IF;
     END LOOP;
