@@ -51,6 +51,15 @@ CREATE TABLE durable_work.epoch (
     raised_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+-- Which slots of the log are in use: jobs from first_id on lie in this one, up to the next one's. Written when the log goes
+-- on to another slot, so a new database has no row, and a restored one those of the dump.
+CREATE TABLE durable_work.segment (
+    slot integer NOT NULL,
+    first_id bigint NOT NULL,
+    opened_at timestamptz NOT NULL,
+    PRIMARY KEY (slot, first_id)
+);
+
 DO $make_slots$
 DECLARE
     job_columns constant text :=

@@ -189,7 +189,7 @@ FROM (SELECT outcome.job_id,
                    pg_catalog.count(*) FILTER (WHERE member.kind OPERATOR(pg_catalog.=) 'redriven'
                                                   OR (member.kind OPERATOR(pg_catalog.=) 'payload_replaced' AND member.attempt OPERATOR(pg_catalog.=) 0))
                        OVER (PARTITION BY member.queue, member.id ORDER BY member.lease_token) AS life,
-                   pg_catalog.bool_or(member.kind IN ('redriven', 'payload_replaced') AND stored.detail OPERATOR(pg_catalog.?) 'history')
+                   pg_catalog.bool_or(member.kind IN ('redriven', 'payload_replaced', 'relocated') AND stored.detail OPERATOR(pg_catalog.?) 'history')
                        OVER (PARTITION BY member.id) AS left_behind
             FROM (SELECT false AS parked, * FROM durable_work.outcome_0
                   UNION ALL SELECT false, * FROM durable_work.outcome_1

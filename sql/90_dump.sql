@@ -6,7 +6,8 @@ COMMENT ON SEQUENCE durable_work.queue_id_seq IS 'Numbers of queues; never given
 COMMENT ON TABLE durable_work.topic IS 'What producers write to';
 COMMENT ON TABLE durable_work.queue IS 'Queues; each reads one topic. Changed by create_queue, alter_queue, drop_queue, pause_queue and resume_queue only';
 COMMENT ON TABLE durable_work.epoch IS 'Upper half of the lease tokens: one row for each start of the server, the highest counts';
-COMMENT ON TABLE durable_work.parked IS 'Jobs due beyond the timer horizon';
+COMMENT ON TABLE durable_work.segment IS 'Slots of the log that are in use, and the first job number of each';
+COMMENT ON TABLE durable_work.parked IS 'Jobs due beyond the timer horizon, redriven or changed ones, and those that were left in a slot of the log';
 COMMENT ON TABLE durable_work.parked_outcome IS 'What became of parked jobs';
 COMMENT ON TABLE durable_work.idempotency IS 'Idempotency keys and the jobs that have them; they outlive the jobs';
 COMMENT ON TABLE durable_work.dead_letter IS 'Jobs that will not be tried again; shown by the view dead_letters';

@@ -6,12 +6,13 @@
 #include "core/outcome.hpp"
 #include "core/outcome_sum.hpp"
 
-#include "change/new_row.hpp"
-#include "change/taken_job.hpp"
 #include "pg/memory.hpp"
 #include "runtime/session.hpp"
 #include "store/job_log.hpp"
 #include "store/job_range.hpp"
+#include "store/new_row.hpp"
+#include "store/outcome_log.hpp"
+#include "store/taken_job.hpp"
 
 namespace dw::change {
 
@@ -49,7 +50,7 @@ void add_ended(Batch* batch, const core::Decided& job, std::size_t action) {
 bool add_rescheduled(Batch* batch, const core::Decided& job, std::size_t action) {
   if (core::expiry_time(job.expires_at) <= batch->due.at) return false;
   if (job.segment == core::kParkedSegment) {
-    write_rescheduled(TakenJob{job, action, core::OutcomeKind::completed}, batch->due);
+    write_rescheduled(store::TakenJob{job, action, core::OutcomeKind::completed}, batch->due);
     batch->changed++;
     return true;
   }
@@ -62,7 +63,7 @@ bool add_rescheduled(Batch* batch, const core::Decided& job, std::size_t action)
 }
 
 Step put(Batch* batch, const core::Decided& job, std::size_t action) {
-  worker::obey_strict(job.options);
+  store::obey_strict(job.options);
   if (ends_jobs(*batch)) {
     add_ended(batch, job, action);
     return Step::taken;
@@ -161,13 +162,13 @@ bool read_row(const Batch& batch, Absent* absent) {
 std::optional<Step> place(Batch* batch, Absent* absent) {
   core::Transaction& transaction = runtime::transaction();
   const core::JobId id = absent->job.job.row.id;
-  const core::Verdict verdict = add_placeholder(batch->queue, id, true, &absent->action);
+  const core::Verdict verdict = store::add_placeholder(batch->queue, id, true, &absent->action);
   switch (verdict) {
     case core::Verdict::ok:
       absent->placed = true;
       return Step::taken;
     case core::Verdict::in_doubt: {
-      transaction.reserve(kActionsOfOneJob);
+      transaction.reserve(store::kActionsOfOneJob);
       const Step step = take_entry(batch, id);
       return step == Step::absent ? Step::left_out : step;
     }
@@ -260,7 +261,7 @@ int change_jobs(Batch* batch, const Candidate* candidates, int n) {
   const MemoryContext scratch = pg::new_context(CurrentMemoryContext, "durable_work batch");
   const int dealt_with = pg::in_context(scratch, [&] {
     /* Each may need a placeholder, and room for what it becomes. */
-    runtime::transaction().reserve(2 * kSlice + kActionsOfOneJob);
+    runtime::transaction().reserve(2 * kSlice + store::kActionsOfOneJob);
     auto* const absent = pg::allocate<Absent>(kSlice);
     int absent_count = 0;
     int done = 0;

@@ -107,6 +107,13 @@ void take_listed(JobWalk* walk, core::JobId last) {
   MemoryContextDelete(scratch);
 }
 
+void take_logged(JobWalk* walk, core::JobId last, Snapshot snapshot) {
+  uint8 segments[core::kSegments];
+  const int n = store::segments_between(walk->next, last, segments);
+  for (int i = 0; i < n; i++)
+    store::read_slot_range(range_of(*walk, last), segments[i], snapshot, take_row, walk);
+}
+
 core::JobId end_of_listed(const JobWalk& walk) {
   const int last = walk.listed_place + kWindow - 1;
   return last < walk.listed_count ? walk.listed[last].id : walk.end - 1;
@@ -154,9 +161,7 @@ bool next_window(JobWalk* walk) {
     if (walk->from_memory)
       take_listed(walk, last);
     else
-      store::for_each_slot(walk->next, last, [&](uint8 segment) {
-        store::read_slot_range(range_of(*walk, last), segment, snapshot, take_row, walk);
-      });
+      take_logged(walk, last, snapshot);
     UnregisterSnapshot(snapshot);
     walk->next = last + 1;
     if (walk->found_count == 0) continue;

@@ -128,10 +128,12 @@ void purge_range(OnDisk* found, core::JobId first, core::JobId last, bool parked
   }
   if (parked_only) return;
   range.first = first;
-  store::for_each_slot(first, last, [&](uint8 segment) {
-    store::read_slot_range(range, segment, snapshot, take_row, found);
+  uint8 segments[core::kSegments];
+  const int n = store::segments_between(first, last, segments);
+  for (int i = 0; i < n; i++) {
+    store::read_slot_range(range, segments[i], snapshot, take_row, found);
     purge_found(found, snapshot);
-  });
+  }
 }
 
 int64 purge_on_disk(const store::QueueInfo& queue, bool parked_only) {

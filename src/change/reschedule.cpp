@@ -4,13 +4,14 @@
 
 #include "pg/headers.hpp"
 
-#include "change/new_row.hpp"
 #include "change/reschedule.hpp"
-#include "change/taken_job.hpp"
 #include "durable_work/abi.h"
 #include "pg/datum.hpp"
 #include "runtime/session.hpp"
 #include "store/catalog.hpp"
+#include "store/new_row.hpp"
+#include "store/outcome_log.hpp"
+#include "store/taken_job.hpp"
 #include "worker/lease_check.hpp"
 #include "worker/outcome_batch.hpp"
 
@@ -30,26 +31,26 @@ void require_unexpired(const core::Decided& job, const NewDue& due) {
 }
 
 // In parked the row says when the loader looks at the job.
-void write_parked(const TakenJob& taken, const NewDue& due) {
+void write_parked(const store::TakenJob& taken, const NewDue& due) {
   store::JobTuple job;
-  read_taken_row(taken, &job);
-  NewRow row{columns_of(job, taken.decided.queue_id), core::OutcomeKind::rescheduled, kRescheduled,
-             due.at, taken.decided.attempts};
-  write_new_row(taken, &row);
+  store::read_taken_row(taken, &job);
+  store::NewRow row{store::columns_of(job, taken.decided.queue_id), core::OutcomeKind::rescheduled,
+                    kRescheduled, due.at, taken.decided.attempts};
+  store::write_new_row(taken, &row);
 }
 
 Datum reschedule(FunctionCallInfo fcinfo) {
-  worker::begin_deciding("reschedule()", kActionsOfOneJob);
+  worker::begin_deciding("reschedule()", store::kActionsOfOneJob);
   const core::JobId id = pg::required_bigint(fcinfo, 0, "job_id", 1);
   const NewDue due = new_due(pg::required_timestamp(fcinfo, 1, "available_at"));
   core::QueueId queue = 0;
   if (const auto name = pg::optional_text(fcinfo, 2, "queue", 1, core::kQueueNameSize - 1))
     queue = store::require_queue(*name, false).id;
-  TakenJob job;
-  Wanted wanted;
+  store::TakenJob job;
+  store::Wanted wanted;
   wanted.again = true;
-  const Taking taking = take_job(id, queue, wanted, &job);
-  if (taking != Taking::taken) raise_not_taken(id, taking, job, "rescheduled");
+  const store::Taking taking = store::take_job(id, queue, wanted, &job);
+  if (taking != store::Taking::taken) store::raise_not_taken(id, taking, job, "rescheduled");
   require_unexpired(job.decided, due);
   write_rescheduled(job, due);
   return pg::void_result();
@@ -57,7 +58,7 @@ Datum reschedule(FunctionCallInfo fcinfo) {
 
 }  // namespace
 
-void write_rescheduled(const TakenJob& taken, const NewDue& due) {
+void write_rescheduled(const store::TakenJob& taken, const NewDue& due) {
   const core::Decided& job = taken.decided;
   if (job.segment == core::kParkedSegment) {
     write_parked(taken, due);
@@ -67,7 +68,7 @@ void write_rescheduled(const TakenJob& taken, const NewDue& due) {
       core::OutcomeKind::rescheduled, due.now,
       worker::decided_job(job, taken.action, job.attempts, core::explicit_due(due.at, due.now)),
       rescheduled_detail(), core::Decision::reschedule, due.at);
-  worker::obey_strict(job.options);
+  store::obey_strict(job.options);
 }
 
 }  // namespace dw::change

@@ -2,12 +2,13 @@
 #pragma once
 
 #include "core/dispatcher.hpp"
+#include "core/outcome.hpp"
 
 #include "pg/headers.hpp"
 
-#include "change/taken_job.hpp"
 #include "pg/datum.hpp"
 #include "store/json_builder.hpp"
+#include "store/taken_job.hpp"
 #include "worker/limits.hpp"
 
 namespace dw::change {
@@ -22,7 +23,7 @@ inline NewDue new_due(TimestampTz wanted) {
   const TimestampTz now = GetCurrentTimestamp();
   if (wanted > now + worker::kMostSpan)
     pg::raise_invalid("available_at must be at most a hundred years from now");
-  return {now, wanted > now ? worker::whole_milliseconds(wanted) : now};
+  return {now, wanted > now ? core::whole_milliseconds(wanted) : now};
 }
 
 constexpr char kRescheduled[] = "rescheduled";
@@ -37,6 +38,6 @@ inline Datum rescheduled_detail() {
 }
 
 // The outcome of one job, and what becomes of it at commit.
-void write_rescheduled(const TakenJob& taken, const NewDue& due);
+void write_rescheduled(const store::TakenJob& taken, const NewDue& due);
 
 }  // namespace dw::change

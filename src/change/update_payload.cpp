@@ -3,12 +3,12 @@
 
 #include "pg/headers.hpp"
 
-#include "change/new_row.hpp"
-#include "change/taken_job.hpp"
 #include "durable_work/abi.h"
 #include "pg/datum.hpp"
 #include "store/catalog.hpp"
+#include "store/new_row.hpp"
 #include "store/payload_limit.hpp"
+#include "store/taken_job.hpp"
 #include "worker/lease_check.hpp"
 
 namespace dw::change {
@@ -21,21 +21,23 @@ void check_size(core::QueueId queue, Datum payload) {
 }
 
 Datum update_payload(FunctionCallInfo fcinfo) {
-  worker::begin_deciding("update_payload()", kActionsOfOneJob);
+  worker::begin_deciding("update_payload()", store::kActionsOfOneJob);
   const core::JobId id = pg::required_bigint(fcinfo, 0, "job_id", 1);
   const Datum payload = pg::required_datum(fcinfo, 1, "payload");
-  TakenJob job;
-  Wanted wanted;
+  store::TakenJob job;
+  store::Wanted wanted;
   wanted.again = true;
-  const Taking taking = take_job(id, 0, wanted, &job);
-  if (taking != Taking::taken) raise_not_taken(id, taking, job, "given another payload");
+  const store::Taking taking = store::take_job(id, 0, wanted, &job);
+  if (taking != store::Taking::taken)
+    store::raise_not_taken(id, taking, job, "given another payload");
   check_size(job.decided.queue_id, payload);
   store::JobTuple old;
-  read_taken_row(job, &old);
-  NewRow row{columns_of(old, job.decided.queue_id), core::OutcomeKind::payload_replaced,
-             "payload updated", job.decided.due, job.decided.attempts};
+  store::read_taken_row(job, &old);
+  store::NewRow row{store::columns_of(old, job.decided.queue_id),
+                    core::OutcomeKind::payload_replaced, "payload updated", job.decided.due,
+                    job.decided.attempts};
   row.job.payload = payload;
-  write_new_row(job, &row);
+  store::write_new_row(job, &row);
   return pg::void_result();
 }
 

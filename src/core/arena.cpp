@@ -127,7 +127,8 @@ Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters) 
   for (Database& database : arena->databases) {
     database.state = DatabaseState::free;
     database.outcome_pages.clear();
-    for (JobId& first : database.first_id) first = kNever;
+    database.current_segment.store(kParkedSegment);
+    for (std::atomic<JobId>& first : database.first_id) first.store(kNever);
     for (Index& list : database.awaiting) list = kNone;
   }
   return arena;

@@ -111,6 +111,15 @@ bool RangeList::contains(std::uint8_t segment, std::uint32_t block) const {
   });
 }
 
+bool RangeList::has_segment(std::uint8_t segment) const {
+  return std::any_of(ranges_.begin(), ranges_.end(),
+                     [segment](const BlockRange& range) { return range.segment == segment; });
+}
+
+void RangeList::remove_segment(std::uint8_t segment) {
+  std::erase_if(ranges_, [segment](const BlockRange& range) { return range.segment == segment; });
+}
+
 std::uint64_t RangeList::blocks() const {
   std::uint64_t sum = 0;
   for (const BlockRange& range : ranges_) sum += std::uint64_t{range.last} - range.first + 1;

@@ -55,6 +55,8 @@ class RangeList {
   /* Takes one block out. */
   void remove(std::uint8_t segment, std::uint32_t block);
   [[nodiscard]] bool contains(std::uint8_t segment, std::uint32_t block) const;
+  [[nodiscard]] bool has_segment(std::uint8_t segment) const;
+  void remove_segment(std::uint8_t segment);
   [[nodiscard]] std::uint64_t blocks() const;
   [[nodiscard]] const std::vector<BlockRange>& ranges() const { return ranges_; }
 

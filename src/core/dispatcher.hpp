@@ -36,6 +36,12 @@ struct JobRow {
   Micros enqueued_at;       /* wall, as far as it is known; 0: not */
 };
 
+/* An unfinished job of a segment. */
+struct Straggler {
+  JobId id;
+  QueueId queue;
+};
+
 struct WorkerRef {
   Index worker;
   std::uint32_t incarnation;
@@ -251,7 +257,6 @@ class Dispatcher {
   void note_commit_position(Index database, std::uint64_t position) noexcept;
   /* Frees the slot, all its queues and their entries. */
   void detach_database(Index database) noexcept;
-  void set_segments(Index database, std::uint8_t current, const JobId* first_ids) noexcept;
   /* True once per request: reload everything, re-read the table of queues, or that of redrives. */
   bool take_reload(Index database) noexcept;
   bool take_catalog_stale(Index database) noexcept;
@@ -260,6 +265,29 @@ class Dispatcher {
   void note_redrives_changed(DatabaseOid oid) noexcept;
   /* Somebody loaded or moved rows past the engine: every queue is loaded again. */
   void request_reload(Index database) noexcept;
+
+  /* --- segments of the log (ring.cpp) --- */
+  /* The log of a new database: segment 0, from the first id on; nothing if segments are known. */
+  void begin_log(Index database) noexcept;
+  /* A segment that is in use, as the table of segments has it. */
+  void know_segment(Index database, std::uint8_t segment, JobId first) noexcept;
+  /* An empty one becomes the current one for ids from `first` on. False: it is not empty, or ids
+   * from there on may be given already. */
+  bool open_segment(Index database, std::uint8_t segment, JobId first) noexcept;
+  /* While a lock proves that nobody writes to it. Not the current one. */
+  void make_quiet(Index database, std::uint8_t segment) noexcept;
+  /* COMMIT of the transaction that truncated it. */
+  void empty_segment(Index database, std::uint8_t segment) noexcept;
+  /* Where the row of a job lies if not in parked; kParkedSegment: nowhere else. */
+  std::uint8_t segment_of(Index database, JobId id) const noexcept;
+  bool may_write(Index database, std::uint8_t segment) const noexcept;
+  /* Those in use, in the order of their ids; how many. */
+  std::uint8_t segments_in_order(Index database, std::uint8_t* out) const noexcept;
+  void note_hold(Index database, std::uint8_t segment, SegmentHold hold) noexcept;
+  [[nodiscard]] SegmentHold see_hold(Index database, std::uint8_t segment) const noexcept;
+  /* Jobs of a segment that have an entry, at most `most` and one more, and the first of them. */
+  std::uint32_t residents_of(Index database, std::uint8_t segment, std::uint32_t most,
+                             Straggler* oldest) const noexcept;
 
   /* --- queues (registry.cpp) --- */
   Index find_queue(Index database, QueueId id) const noexcept;
@@ -449,6 +477,11 @@ class Dispatcher {
   static std::uint32_t stripe_lock(std::uint32_t hash) noexcept {
     return kFirstStripeLock + hash % kHashStripes;
   }
+
+  static void forget_segments(Database& database) noexcept;
+  static void find_current(Database& database) noexcept;
+  /* Ids from here on are not given yet, and are not until kArenaLock is let go. */
+  [[nodiscard]] JobId end_of_job_ids(Index database) const noexcept;
 
   /* Under the queue lock: a commit that enqueued or ended a job. */
   void count_enqueued(QueueLock& hold, Queue& q, JobId id) noexcept;

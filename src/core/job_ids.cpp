@@ -69,6 +69,11 @@ JobId Dispatcher::next_job_id(Index database) const noexcept {
                             kLeftBits);
 }
 
+JobId Dispatcher::end_of_job_ids(Index database) const noexcept {
+  const std::uint64_t seen = arena_->databases[database].job_ids.load(std::memory_order_acquire);
+  return static_cast<JobId>(seen >> kLeftBits) + static_cast<JobId>(seen & kLeftMask);
+}
+
 void Dispatcher::close_job_ids(Index database) noexcept {
   arena_->databases[database].job_ids.fetch_and(~kLeftMask, std::memory_order_acq_rel);
 }

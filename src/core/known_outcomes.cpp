@@ -26,6 +26,16 @@ void KnownOutcomes::clear() {
   last_page_ = nullptr;
 }
 
+void KnownOutcomes::forget_before(JobId first) {
+  last_key_ = PageKey{0, false, -1};
+  last_page_ = nullptr;
+  std::erase_if(finished_, [first](const auto& page) {
+    return !page.first.parked && page.first.page < (first >> kPageBits);
+  });
+  std::erase_if(records_,
+                [first](const auto& job) { return !job.first.parked && job.first.id < first; });
+}
+
 KnownOutcomes::Page* KnownOutcomes::find_page(QueueId queue, bool parked, std::int64_t number) {
   const PageKey key{queue, parked, number};
   if (key == last_key_) return last_page_;

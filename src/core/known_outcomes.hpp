@@ -39,6 +39,8 @@ class KnownOutcomes {
   void apply(QueueId queue, std::uint8_t segment, JobId id, std::uint16_t* attempts,
              Micros* due) const;
   [[nodiscard]] RecordedClaim last_claim(QueueId queue, std::uint8_t segment, JobId id) const;
+  /* Segments with ids below this one are gone. */
+  void forget_before(JobId first);
   [[nodiscard]] std::size_t open_records() const { return records_.size(); }
 
  private:

@@ -27,6 +27,7 @@
 #pragma once
 
 #include "core/block_ranges.hpp"
+#include "core/segment.hpp"
 #include "core/types.hpp"
 
 #include <boost/intrusive/set.hpp>
@@ -283,9 +284,12 @@ struct alignas(kCacheLine) Database {
   std::uint8_t redrives_changed; /* the table of redrives at a rate */
   std::uint8_t outcomes_noted;   /* at least one outcome page is in outcome_pages */
   std::int64_t epoch;
-  std::uint8_t current_segment;
-  JobId first_id[kSegments];         /* lowest id of the slot's rows; kNever: not in use */
-  std::uint32_t tail_block[kStores]; /* highest job page written so far, a hint */
+  /* Read without a lock, see ring.cpp. */
+  std::atomic<std::uint8_t> current_segment; /* kParkedSegment: not known yet */
+  std::atomic<SegmentState> segment_state[kSegments];
+  std::atomic<JobId> first_id[kSegments]; /* kNever: empty */
+  SegmentHold holds[kSegments];           /* Under kArenaLock; written by the housekeeper. */
+  std::uint32_t tail_block[kStores];      /* highest job page written so far, a hint */
   std::uint32_t outcome_tail[kStores];
   /* Outcome pages written since the housekeeper last looked. Under kArenaLock. */
   BoundedRanges outcome_pages;

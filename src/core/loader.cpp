@@ -241,16 +241,32 @@ bool Loader::scan_outcomes(Micros until) {
   return true;
 }
 
+/* Oldest ids first, whichever slot of the ring they are in. Slots that are not known to be in use,
+ * as in the middle of a restore, come last. */
+void Loader::rank_segments() {
+  std::uint8_t segments[kSegments];
+  const std::uint8_t n = dispatcher_->segments_in_order(database_, segments);
+  std::fill(rank_, rank_ + kSegments, kSegments);
+  for (std::uint8_t i = 0; i < n; i++) rank_[segments[i]] = i;
+}
+
 bool Loader::next_page(std::uint8_t* segment, std::uint32_t* block) const {
   bool found = false;
   for (const QueueLoad& load : queues_) {
-    if (!load.active || load.full || load.scan.empty()) continue;
-    const BlockRange& first = load.scan.ranges().front();
-    if (found && (first.segment > *segment || (first.segment == *segment && first.first >= *block)))
-      continue;
-    *segment = first.segment;
-    *block = first.first;
-    found = true;
+    if (!load.active || load.full) continue;
+    int seen = -1;
+    /* Of each segment the first range counts. */
+    for (const BlockRange& range : load.scan.ranges()) {
+      if (range.segment == seen) continue;
+      seen = range.segment;
+      const auto place = [this](std::uint8_t s) { return rank_[s] * kStores + s; };
+      if (found && (place(range.segment) > place(*segment) ||
+                    (range.segment == *segment && range.first >= *block)))
+        continue;
+      *segment = range.segment;
+      *block = range.first;
+      found = true;
+    }
   }
   return found;
 }
@@ -334,6 +350,7 @@ bool Loader::scan_jobs(Micros until) {
       if (blocks > 0) load.scan.add(segment, 0, blocks - 1);
     }
   }
+  rank_segments();
   std::uint8_t segment = 0;
   std::uint32_t block = 0;
   while (next_page(&segment, &block)) {
@@ -407,6 +424,29 @@ Micros Loader::next_wake() const {
     if (load.parked) next = std::min(next, load.parked_tried + kParkedRetry);
   }
   return next;
+}
+
+bool Loader::has_pages(std::uint8_t segment, bool asleep) const {
+  for (const QueueLoad& load : queues_) {
+    if (load.whole || load.scan.has_segment(segment)) return true;
+    if (asleep && load.asleep.has_segment(segment)) return true;
+    const QueueLock hold(*dispatcher_, load.ref.queue);
+    const Queue& q = dispatcher_->queue(load.ref.queue);
+    if (q.incarnation != load.ref.incarnation) continue;
+    for (std::uint32_t i = 0; i < q.dirty.size(); i++)
+      if (q.dirty.at(i).segment == segment) return true;
+  }
+  return false;
+}
+
+void Loader::forget_segment(std::uint8_t segment) {
+  const Database& database = dispatcher_->arena().databases[database_];
+  /* Ids of a segment lie between its first and the next one's; those before the oldest are gone. */
+  std::uint8_t segments[kSegments];
+  const std::uint8_t n = dispatcher_->segments_in_order(database_, segments);
+  if (n > 0) known_.forget_before(database.first_id[segments[0]].load());
+  for (QueueLoad& load : queues_) load.asleep.remove_segment(segment);
+  outcome_pages_.remove_segment(segment);
 }
 
 bool Loader::complete() const {

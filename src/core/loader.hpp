@@ -53,6 +53,12 @@ class Loader {
    * back. */
   void reset();
 
+  /* True: pages of that segment are still to be read for some queue; asleep: or to be looked at
+   * again later. */
+  [[nodiscard]] bool has_pages(std::uint8_t segment, bool asleep) const;
+  /* The segment was emptied: what is known of its outcomes is of no use any more. */
+  void forget_segment(std::uint8_t segment);
+
   /* Runs one chunk, if there is one to run. True if more can be done at once. May throw; then the
    * caller aborts the store's transaction and may call again. */
   bool step(Micros budget);
@@ -107,6 +113,7 @@ class Loader {
   static void look_again(QueueLoad& load, Micros at, Micros stored);
   bool relieve();
   void wake_sleepers(Micros now);
+  void rank_segments();
   [[nodiscard]] bool next_page(std::uint8_t* segment, std::uint32_t* block) const;
   [[nodiscard]] bool out_of_time(Micros until) const {
     return dispatcher_->platform().monotonic_now() >= until;
@@ -120,6 +127,7 @@ class Loader {
   KnownOutcomes known_;
   RangeList outcome_pages_;
   bool all_outcomes_ = true;
+  std::uint8_t rank_[kSegments] = {}; /* order of the segments' ids */
   std::uint64_t loaded_ = 0;
   std::uint64_t damaged_ = 0;
 };

@@ -35,6 +35,11 @@ struct OutcomeMember {
   Micros next_due; /* wall, rounded up to milliseconds; 0 when there is none */
 };
 
+/* The log keeps milliseconds, and a job is never due before the time asked for. */
+constexpr Micros whole_milliseconds(Micros at) noexcept {
+  return (at + kMillisecond - 1) / kMillisecond * kMillisecond;
+}
+
 /* The due time to write at `at` so that it holds whatever the job's row and earlier outcomes say: a
  * difference of no milliseconds would leave those in force. */
 constexpr Micros explicit_due(Micros due, Micros at) noexcept {
@@ -44,7 +49,8 @@ constexpr Micros explicit_due(Micros due, Micros at) noexcept {
 constexpr bool has_schedule(OutcomeKind kind) noexcept {
   return kind == OutcomeKind::attempt_failed || kind == OutcomeKind::rescheduled ||
          kind == OutcomeKind::dead_lettered || kind == OutcomeKind::claimed ||
-         kind == OutcomeKind::payload_replaced || kind == OutcomeKind::redriven;
+         kind == OutcomeKind::payload_replaced || kind == OutcomeKind::redriven ||
+         kind == OutcomeKind::relocated;
 }
 
 /*

@@ -56,6 +56,7 @@ void OutcomeSum::add(OutcomeKind kind, const OutcomeMember& member) noexcept {
     case OutcomeKind::attempt_failed:
     case OutcomeKind::rescheduled:
     case OutcomeKind::payload_replaced:
+    case OutcomeKind::relocated:
       break;
   }
   schedule(member);

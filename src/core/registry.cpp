@@ -49,9 +49,7 @@ Index Dispatcher::attach_database(DatabaseOid oid) noexcept {
     database.counter.store(0);
     database.job_ids.store(0);
     database.job_id_sequence.store(0);
-    database.current_segment = 0;
-    for (JobId& first : database.first_id) first = kNever;
-    database.first_id[0] = kAlways;
+    forget_segments(database);
     std::memset(database.tail_block, 0, sizeof(database.tail_block));
     std::memset(database.outcome_tail, 0, sizeof(database.outcome_tail));
     database.outcome_pages.clear();
@@ -94,13 +92,6 @@ void Dispatcher::detach_database(Index index) noexcept {
   database.state = DatabaseState::free;
   database.incarnation++;
   database.oid = 0;
-}
-
-void Dispatcher::set_segments(Index index, std::uint8_t current, const JobId* first_ids) noexcept {
-  const LeafLock leaf(*platform_, kArenaLock);
-  Database& database = arena_->databases[index];
-  database.current_segment = current;
-  std::copy(first_ids, first_ids + kSegments, database.first_id);
 }
 
 bool Dispatcher::take_reload(Index index) noexcept {

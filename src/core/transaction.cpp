@@ -34,12 +34,6 @@ void Transaction::reserve(std::size_t n) {
 
 void Transaction::reserve_rows(std::size_t n) { make_room(pages_, n); }
 
-bool Transaction::changes_database() const noexcept {
-  return std::any_of(actions_.begin(), actions_.end(), [](const Action& action) {
-    return action.kind == ActionKind::attach || action.kind == ActionKind::detach;
-  });
-}
-
 Transaction::Action& Transaction::add(std::int32_t level, ActionKind kind) noexcept {
   Action& action = actions_.emplace_back();
   action.kind = kind;
@@ -171,6 +165,10 @@ void Transaction::note_purged(std::int32_t level, QueueId queue, std::uint32_t n
   action.count = n;
 }
 
+void Transaction::note_segment_emptied(std::int32_t level, std::uint8_t segment) noexcept {
+  add(level, ActionKind::segment_emptied).number = segment;
+}
+
 void Transaction::set_options(QueueId id, const QueueOptions& options) {
   options_.push_back(Options{id, options});
 }
@@ -188,6 +186,7 @@ void Transaction::note_database(std::int32_t level, ActionKind kind, DatabaseOid
   Action& action = add(level, kind);
   action.oid = oid;
   action.number = epoch;
+  if (kind == ActionKind::attach || kind == ActionKind::detach) changes_database_ = true;
 }
 
 /* Consecutive jobs of one queue, at most as many as one lock hold may link. */
@@ -280,6 +279,7 @@ void Transaction::apply(const Action& action) noexcept {
       break;
     case ActionKind::queue_changed:
       apply_options(action);
+      dispatcher_->note_catalog_stale(oid_);
       break;
     case ActionKind::queue_dropped:
       if (action.queue.queue != kNone) dispatcher_->remove_queue(action.queue);
@@ -287,7 +287,9 @@ void Transaction::apply(const Action& action) noexcept {
       break;
     case ActionKind::attach: {
       const Index index = dispatcher_->attach_database(action.oid);
-      if (index != kNone) dispatcher_->open_database(index, action.number);
+      if (index == kNone) break;
+      dispatcher_->begin_log(index);
+      dispatcher_->open_database(index, action.number);
       break;
     }
     case ActionKind::rows_arrived: {
@@ -297,6 +299,10 @@ void Transaction::apply(const Action& action) noexcept {
     }
     case ActionKind::queues_arrived:
       dispatcher_->note_catalog_stale(action.oid);
+      break;
+    case ActionKind::segment_emptied:
+      if (database_ != kNone)
+        dispatcher_->empty_segment(database_, static_cast<std::uint8_t>(action.number));
       break;
     case ActionKind::redriven:
       if (database_ != kNone)
@@ -379,6 +385,7 @@ void Transaction::undo(const Action& action) noexcept {
         dispatcher_->stop_reading(action.queue);
       break;
     case ActionKind::purged:
+    case ActionKind::segment_emptied:
     case ActionKind::queue_changed:
     case ActionKind::queue_dropped:
     case ActionKind::attach:
@@ -455,6 +462,7 @@ void Transaction::sub_abort(std::int32_t level) noexcept {
 }
 
 void Transaction::clear() noexcept {
+  changes_database_ = false;
   empty_out(jobs_);
   empty_out(actions_);
   empty_out(options_);

@@ -35,6 +35,7 @@ enum class ActionKind : std::uint8_t {
   redrives_changed, /* a redrive at a rate was asked for, or arrived past the functions */
   withheld,         /* a queue all of whose jobs are ended */
   purged,           /* jobs that had no entry */
+  segment_emptied,  /* the tables of a segment were truncated */
 };
 
 class Transaction {
@@ -49,8 +50,9 @@ class Transaction {
   [[nodiscard]] Index database() const noexcept { return database_; }
   /* True if the transaction did anything here: it may not be prepared. */
   [[nodiscard]] bool has_work() const noexcept { return !actions_.empty() || !jobs_.empty(); }
-  /* True if the launcher is to look at this database after the end. */
-  [[nodiscard]] bool changes_database() const noexcept;
+  /* True if the launcher is to look at this database after the end; also if what changed it was
+   * rolled back to a savepoint. */
+  [[nodiscard]] bool changes_database() const noexcept { return changes_database_; }
   /* Number of actions so far, to be given to delivered(). */
   [[nodiscard]] std::size_t size() const noexcept { return actions_.size(); }
 
@@ -153,6 +155,9 @@ class Transaction {
   void note_database(std::int32_t level, ActionKind kind, DatabaseOid oid,
                      std::int64_t epoch) noexcept;
 
+  /* --- the log --- */
+  void note_segment_emptied(std::int32_t level, std::uint8_t segment) noexcept;
+
   /* --- callbacks --- */
   /* PRE_COMMIT. False if a queue that was enqueued to is gone; its id is in *gone. */
   bool pre_commit(QueueId* gone) noexcept;
@@ -182,7 +187,7 @@ class Transaction {
     RequestRef request;
     Token token;
     Micros due;
-    std::int64_t number; /* queue id, epoch, or jobs that have room */
+    std::int64_t number; /* queue id, epoch, segment, or jobs that have room */
     std::uint32_t count; /* redriven, purged: jobs; withheld: 1 if it was before */
     std::size_t options; /* queue_*: its options are the one before this; 0: none */
     std::size_t row;     /* decide: likewise in rows_ */
@@ -225,6 +230,7 @@ class Transaction {
   Dispatcher* dispatcher_;
   Index database_ = kNone;
   DatabaseOid oid_ = 0;
+  bool changes_database_ = false;
   std::vector<NewJob> jobs_;
   std::vector<Action> actions_;
   std::vector<Options> options_;

@@ -170,7 +170,8 @@ enum class OutcomeKind : std::uint8_t {
   rescheduled = 6,
   payload_replaced = 7,
   purged = 8,
-  redriven = 9, /* a dead letter waits again; only of jobs in parked */
+  redriven = 9,   /* a dead letter waits again; only of jobs in parked */
+  relocated = 10, /* a waiting job has come to parked as it was; only there */
 };
 
 /* After a final outcome the job is never handed out again, but for a dead letter that is redriven:

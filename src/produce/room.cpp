@@ -91,7 +91,7 @@ void drop(const core::Decided& decided, std::size_t action) {
   worker::write_outcome(core::OutcomeKind::dead_lettered, at,
                         worker::decided_job(decided, action, decided.attempts, 0), detail,
                         core::Decision::finish, 0);
-  worker::obey_strict(decided.options);
+  store::obey_strict(decided.options);
 }
 
 struct Asking {

@@ -18,8 +18,6 @@
 
 #include "pg/headers.hpp"
 
-#include "change/new_row.hpp"
-#include "change/taken_job.hpp"
 #include "durable_work/errors.h"
 #include "pg/datum.hpp"
 #include "pg/error.hpp"
@@ -27,7 +25,9 @@
 #include "runtime/session.hpp"
 #include "store/idempotency.hpp"
 #include "store/job_log.hpp"
+#include "store/new_row.hpp"
 #include "store/outcome_log.hpp"
+#include "store/taken_job.hpp"
 
 namespace dw::produce {
 
@@ -79,40 +79,39 @@ bool is_held(core::JobId id, core::QueueId queue) {
 
 // Takes the job if it waits. A doubt is waited for, but not one that its worker makes: then the job
 // counts as leased.
-change::Taking take_waiting(core::JobId id, core::QueueId queue, bool again,
-                            change::TakenJob* job) {
+store::Taking take_waiting(core::JobId id, core::QueueId queue, bool again, store::TakenJob* job) {
   core::Transaction& transaction = runtime::transaction();
-  change::Wanted wanted;
+  store::Wanted wanted;
   wanted.again = again;
-  change::Taking taking = change::Taking::in_doubt;
+  store::Taking taking = store::Taking::in_doubt;
   for (int look = 0; look < kLooks; look++) {
-    transaction.reserve(change::kActionsOfOneJob);
-    taking = change::take_job(id, queue, wanted, job);
-    if (taking != change::Taking::in_doubt) break;
-    if (is_held(id, queue)) return change::Taking::leased;
+    transaction.reserve(store::kActionsOfOneJob);
+    taking = store::take_job(id, queue, wanted, job);
+    if (taking != store::Taking::in_doubt) break;
+    if (is_held(id, queue)) return store::Taking::leased;
     CHECK_FOR_INTERRUPTS();
     pg_usleep(kPause);
   }
-  if (taking == change::Taking::decided_here && transaction.ended_here(id))
-    return change::Taking::finished;
+  if (taking == store::Taking::decided_here && transaction.ended_here(id))
+    return store::Taking::finished;
   return taking;
 }
 
 // Waits, and if so nobody claims it before this transaction has ended.
 bool hold_pending(core::JobId id, core::QueueId queue) {
-  change::TakenJob job;
-  const change::Taking taking = take_waiting(id, queue, false, &job);
+  store::TakenJob job;
+  const store::Taking taking = take_waiting(id, queue, false, &job);
   switch (taking) {
-    case change::Taking::taken:
-    case change::Taking::enqueued_here:
-    case change::Taking::decided_here:
+    case store::Taking::taken:
+    case store::Taking::enqueued_here:
+    case store::Taking::decided_here:
       return true;
-    case change::Taking::leased:
-    case change::Taking::finished:
-    case change::Taking::unknown:
+    case store::Taking::leased:
+    case store::Taking::finished:
+    case store::Taking::unknown:
       return false;
     default:
-      change::raise_not_taken(id, taking, job, "held back for its idempotency key");
+      store::raise_not_taken(id, taking, job, "held back for its idempotency key");
   }
 }
 
@@ -139,8 +138,8 @@ bool stands(const store::KeyHolder& holder, const Target& target, const JobArgum
 }
 
 // Of the new job everything but the number and the time of the first enqueue.
-change::NewRow new_row(const Target& target, const JobArguments& arguments, core::JobId id,
-                       TimestampTz enqueued_at) {
+store::NewRow new_row(const Target& target, const JobArguments& arguments, core::JobId id,
+                      TimestampTz enqueued_at) {
   return {new_job(target, arguments, id, enqueued_at), core::OutcomeKind::payload_replaced,
           "replaced", arguments.available_at.value_or(core::kAlways), 0};
 }
@@ -150,29 +149,29 @@ bool replace(const store::KeyHolder& holder, const Target& target, const JobArgu
   if (arguments.unique_while == UniqueWhile::window && holder.expired) return false;
   const core::JobId id = holder.job_id;
   if (const core::JobRow* const own = runtime::transaction().enqueued_row(id)) {
-    change::NewRow row = new_row(target, arguments, id, own->enqueued_at);
-    change::write_new_enqueued_row(&row);
+    store::NewRow row = new_row(target, arguments, id, own->enqueued_at);
+    store::write_new_enqueued_row(&row);
     return true;
   }
-  change::TakenJob job;
-  const change::Taking taking = take_waiting(id, target.queue, true, &job);
+  store::TakenJob job;
+  const store::Taking taking = take_waiting(id, target.queue, true, &job);
   switch (taking) {
-    case change::Taking::taken: {
+    case store::Taking::taken: {
       store::JobTuple old;
-      change::read_taken_row(job, &old);
-      change::NewRow row = new_row(target, arguments, id, old.enqueued_at);
-      change::write_new_row(job, &row);
+      store::read_taken_row(job, &old);
+      store::NewRow row = new_row(target, arguments, id, old.enqueued_at);
+      store::write_new_row(job, &row);
       return true;
     }
-    case change::Taking::leased:
+    case store::Taking::leased:
       if (arguments.unique_while == UniqueWhile::pending) return false;
       raise_not_replaceable(*arguments.idempotency_key, id, true);
-    case change::Taking::finished:
-    case change::Taking::unknown:
+    case store::Taking::finished:
+    case store::Taking::unknown:
       if (arguments.unique_while != UniqueWhile::window) return false;
       raise_not_replaceable(*arguments.idempotency_key, id, false);
     default:
-      change::raise_not_taken(id, taking, job, "replaced");
+      store::raise_not_taken(id, taking, job, "replaced");
   }
 }
 

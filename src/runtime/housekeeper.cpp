@@ -76,7 +76,8 @@ void follow_catalog(Housekeeper* self) {
     self->wants_catalog = !good;
   }
   if (good && self->wants_reload) {
-    good = step(*self, [self] { self->loader->reset(); });
+    /* A restore brings segments, too. */
+    good = know_segments(self, false) && step(*self, [self] { self->loader->reset(); });
     self->wants_reload = !good;
     self->wants_redrives = true;
   }
@@ -185,8 +186,10 @@ int64 plan(Housekeeper* self) {
   sleep = std::min(sleep, self->expiry_walk->pause());
   sleep = std::min(sleep,
                    std::max(span(monotonic, next_redrive()), pause_left(self->redrive, monotonic)));
-  for (const Phase* phase :
-       {&self->catalog, &self->load, &self->count, &self->sweep, &self->redrive, &self->summary}) {
+  sleep = std::min(sleep, std::max(span(monotonic, self->rotation->next_step()),
+                                   pause_left(self->rotate, monotonic)));
+  for (const Phase* phase : {&self->catalog, &self->load, &self->count, &self->sweep,
+                             &self->redrive, &self->rotate, &self->prune, &self->summary}) {
     const int64 left = pause_left(*phase, monotonic);
     if (left > 0) sleep = std::min(sleep, left);
   }
@@ -210,11 +213,13 @@ bool work(Housekeeper* self) {
   self->expiry_walk->step();
   more = sweep(self) || more;
   more = redrive(self) || more;
+  more = rotate(self) || more;
   if (platform().wall_now() >= self->idle_check_at) {
     self->idle_check_at = core::kNever;
     dispatcher().wake_idle(self->slot);
   }
   if (!more && is_due(self->summary)) more = summarise_ranges(self);
+  if (!more && is_due(self->prune)) more = prune(self);
   return more;
 }
 
@@ -257,8 +262,8 @@ extern "C" void dw_housekeeper_main_body(Datum argument) {
   }
   self->started = platform().monotonic_now();
   self->idle_check_at = core::kNever;
-  for (Phase* phase :
-       {&self->catalog, &self->load, &self->count, &self->sweep, &self->redrive, &self->summary})
+  for (Phase* phase : {&self->catalog, &self->load, &self->count, &self->sweep, &self->redrive,
+                       &self->rotate, &self->prune, &self->summary})
     note_success(phase);
   self->wants_redrives = true;
   BackgroundWorkerInitializeConnectionByOid(self->desk->database, InvalidOid, 0);

@@ -6,6 +6,7 @@
 #include "core/census.hpp"
 #include "core/expiry_walk.hpp"
 #include "core/loader.hpp"
+#include "core/rotation.hpp"
 #include "core/sweeper.hpp"
 
 #include "pg/headers.hpp"
@@ -13,6 +14,7 @@
 #include "runtime/process.hpp"
 #include "runtime/shared.hpp"
 #include "store/page_store.hpp"
+#include "store/segment_tables.hpp"
 
 namespace dw::runtime {
 
@@ -28,6 +30,8 @@ struct Housekeeper {
   core::Sweeper* sweeper;
   core::Census* census;
   core::ExpiryWalk* expiry_walk;
+  store::SegmentTables* segments;
+  core::Rotation* rotation;
 
   /* What is asked for and not done yet. */
   bool wants_catalog;
@@ -42,6 +46,8 @@ struct Housekeeper {
   Phase count;
   Phase sweep;
   Phase redrive;
+  Phase rotate;
+  Phase prune;
   Phase summary;
 
   bool load_reported;
@@ -102,6 +108,17 @@ bool read_queues(Housekeeper* self);
 bool redrive(Housekeeper* self);
 /* Monotonic time of the next; kNever when there is none. */
 int64 next_redrive();
+
+/* --- housekeeper_rotation.cpp --- */
+/* Reads the table of segments. False: failed, reported. */
+bool know_segments(Housekeeper* self, bool at_start);
+/* One step in the life of the log's segments. True: more is to be done at once. */
+bool rotate(Housekeeper* self);
+
+/* --- housekeeper_prune.cpp --- */
+/* Removes what is past its time from the ordinary tables, a little at a time. True: more is to be
+ * done at once. */
+bool prune(Housekeeper* self);
 
 /* --- housekeeper_summary.cpp --- */
 /* Summarises page ranges that are full, for a few milliseconds. True: more is to be done at once.

@@ -19,17 +19,7 @@
 
 namespace dw::runtime {
 
-namespace {
-
-/* The log begins in segment 0 and stays there: all ids belong to it. */
-void set_first_segment(core::Index slot) {
-  core::JobId first_ids[core::kSegments];
-  for (core::JobId& first : first_ids) first = core::kNever;
-  first_ids[0] = core::kAlways;
-  dispatcher().set_segments(slot, 0, first_ids);
-}
-
-}  // namespace
+namespace {}  // namespace
 
 bool renew_epoch(Housekeeper* self) {
   int64 epoch = 0;
@@ -68,7 +58,7 @@ Attach attach_slot(Housekeeper* self) {
   const bool is_new = slot.state != core::DatabaseState::open;
   int64 epoch = 0;
   if (is_new) {
-    set_first_segment(self->slot);
+    if (!know_segments(self, true)) return Attach::failed;
     if (!transaction_step(*self, [&epoch] { epoch = raise_epoch(); })) return Attach::failed;
   }
   self->store = new (MemoryContextAlloc(TopMemoryContext, sizeof(store::PageStore)))
@@ -81,6 +71,10 @@ Attach attach_slot(Housekeeper* self) {
       core::Census(&engine, self->slot, self->store);
   self->expiry_walk = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::ExpiryWalk)))
       core::ExpiryWalk(&engine, self->slot);
+  self->segments = new (MemoryContextAlloc(TopMemoryContext, sizeof(store::SegmentTables)))
+      store::SegmentTables(&engine, self->slot);
+  self->rotation = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::Rotation)))
+      core::Rotation(&engine, self->slot, self->store, self->segments, self->loader);
   if (self->took_over) self->expiry_walk->reset();
   self->loader->set_horizon(timer_horizon());
   if (!read_queues(self)) return Attach::failed;

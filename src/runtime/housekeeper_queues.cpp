@@ -25,6 +25,7 @@ struct QueueRow {
   core::QueueId id;
   int32 topic;
   core::QueueOptions options;
+  int64 retention;
   char name[core::kQueueNameSize];
 };
 
@@ -51,6 +52,7 @@ void collect_row(const store::QueueInfo& info, void* arg) {
   row.id = info.id;
   row.topic = info.topic;
   row.options = info.options;
+  row.retention = info.retention;
   std::memcpy(row.name, info.name, sizeof row.name);
 }
 
@@ -110,6 +112,10 @@ bool tell_loader(Housekeeper* self, const QueueRows& rows) {
       topics[i] = core::Loader::QueueTopic{rows.rows[i].id, rows.rows[i].topic};
     self->loader->set_queues(topics, static_cast<std::size_t>(rows.count));
     self->census->set_queues(topics, static_cast<std::size_t>(rows.count));
+    auto* const keeps = pg::allocate<core::QueueKeep>(static_cast<Size>(rows.count) + 1);
+    for (int i = 0; i < rows.count; i++)
+      keeps[i] = core::QueueKeep{rows.rows[i].id, rows.rows[i].topic, rows.rows[i].retention};
+    self->rotation->set_queues(keeps, static_cast<std::size_t>(rows.count));
   });
 }
 

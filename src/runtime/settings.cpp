@@ -15,6 +15,9 @@ constexpr int kMostResidentJobs = 1 << 27;
 
 int max_resident_jobs_setting = kDefaultResidentJobs;
 int timer_horizon_setting = 15 * 60 * 1000;
+int segment_max_age_setting = 3 * 60 * 60;
+int segment_max_size_setting = 4 * 1024 * 1024;
+int truncate_grace_setting = 60 * 60;
 int max_wait_setting = 60 * 1000;
 int max_headers_setting = 64;
 
@@ -23,6 +26,12 @@ int max_headers_setting = 64;
 uint32 max_resident_jobs() { return static_cast<uint32>(max_resident_jobs_setting); }
 
 int64 timer_horizon() { return int64{timer_horizon_setting} * 1000; }
+
+int64 segment_max_age() { return int64{segment_max_age_setting} * core::kSecond; }
+
+uint64 segment_max_size() { return static_cast<uint64>(segment_max_size_setting) * 1024; }
+
+int64 truncate_grace() { return int64{truncate_grace_setting} * core::kSecond; }
 
 int64 max_wait() { return int64{max_wait_setting} * 1000; }
 
@@ -44,6 +53,26 @@ void define_settings(bool at_server_start) {
       "is near.",
       &timer_horizon_setting, 15 * 60 * 1000, 1000, 24 * 60 * 60 * 1000, PGC_SIGHUP, GUC_UNIT_MS,
       nullptr, nullptr, nullptr);
+  DefineCustomIntVariable("durable_work.segment_max_age",
+                          "Sets how long jobs are written to one segment of the log.",
+                          "Then another segment is begun. The space of one comes back when all of "
+                          "its jobs are finished "
+                          "and the retention of their queues is over.",
+                          &segment_max_age_setting, 3 * 60 * 60, 1, 30 * 24 * 60 * 60, PGC_SIGHUP,
+                          GUC_UNIT_S, nullptr, nullptr, nullptr);
+  DefineCustomIntVariable(
+      "durable_work.segment_max_size",
+      "Sets how large the tables of one segment of the log may grow before another is begun.",
+      "There are eight segments. While all are in use the last one goes on growing.",
+      &segment_max_size_setting, 4 * 1024 * 1024, 64, INT_MAX, PGC_SIGHUP, GUC_UNIT_KB, nullptr,
+      nullptr, nullptr);
+  DefineCustomIntVariable(
+      "durable_work.truncate_grace",
+      "Sets how long an old snapshot keeps a segment of the log that could be emptied.",
+      "A snapshot that is older than the last change in a segment and reads it only after it was "
+      "emptied misses its jobs; a dump takes its snapshot first and its locks later.",
+      &truncate_grace_setting, 60 * 60, 0, 30 * 24 * 60 * 60, PGC_SIGHUP, GUC_UNIT_S, nullptr,
+      nullptr, nullptr);
   DefineCustomIntVariable("durable_work.max_wait", "Sets the longest timeout of wait_for_work.",
                           "A call with a longer one is refused.", &max_wait_setting, 60 * 1000, 1,
                           24 * 60 * 60 * 1000, PGC_SIGHUP, GUC_UNIT_MS, nullptr, nullptr, nullptr);

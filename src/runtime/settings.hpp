@@ -8,4 +8,9 @@ namespace dw::runtime {
 /* Entries in the arena. */
 uint32 max_resident_jobs();
 
+/* Of the log's segments; microseconds and bytes. */
+int64 segment_max_age();
+uint64 segment_max_size();
+int64 truncate_grace();
+
 }  // namespace dw::runtime

@@ -45,6 +45,8 @@ const char* kind_name(core::OutcomeKind kind) {
       return "purged";
     case core::OutcomeKind::redriven:
       return "redriven";
+    case core::OutcomeKind::relocated:
+      return "relocated";
   }
   return "unknown";
 }
@@ -70,6 +72,7 @@ const char* event_name(core::OutcomeKind kind, Datum detail, bool has_detail) {
     case core::OutcomeKind::redriven:
       return "redriven";
     case core::OutcomeKind::moved:
+    case core::OutcomeKind::relocated:
     case core::OutcomeKind::claimed:
       break;
   }

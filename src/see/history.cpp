@@ -117,6 +117,13 @@ void put_outcomes(FunctionCallInfo fcinfo, const Outcomes& all) {
       claimed = outcome.token;
       claimed_attempt = outcome.attempt;
     }
+    if (outcome.kind == core::OutcomeKind::relocated) {
+      /* No event of the job's own, but what happened before it may be told only here. */
+      Datum before = 0;
+      attempts = outcome.attempt;
+      if (store::carried_history(outcome, &before)) put_carried(fcinfo, before);
+      continue;
+    }
     const char* const name = see::event_name(outcome.kind, outcome.detail, outcome.has_detail);
     if (name == nullptr) continue;
     Event event{outcome.at, name, -1, nullptr, outcome.token, outcome.detail, outcome.has_detail};

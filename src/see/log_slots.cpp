@@ -12,6 +12,23 @@
 #include "pg/datum.hpp"
 #include "runtime/session.hpp"
 
+namespace {
+
+const char* state_name(const dw::core::Database& database, uint8 segment) {
+  if (segment == database.current_segment.load()) return "current";
+  switch (database.segment_state[segment].load()) {
+    case dw::core::SegmentState::open:
+      return "sealed";
+    case dw::core::SegmentState::quiet:
+      return "draining";
+    case dw::core::SegmentState::empty:
+      break;
+  }
+  return "empty";
+}
+
+}  // namespace
+
 extern "C" Datum dw_log_slots_body(FunctionCallInfo fcinfo) {
   using namespace dw;
   runtime::require_preloaded();
@@ -20,12 +37,10 @@ extern "C" Datum dw_log_slots_body(FunctionCallInfo fcinfo) {
   if (slot == core::kNone) return pg::end_set(fcinfo);
   const core::Database& database = runtime::dispatcher().arena().databases[slot];
   for (uint8 segment = 0; segment < core::kSegments; segment++) {
-    const core::JobId first_id = database.first_id[segment];
+    const core::JobId first_id = database.first_id[segment].load();
     const bool in_use = first_id != core::kNever;
-    const char* const state = segment == database.current_segment ? "current"
-                              : in_use                            ? "in use"
-                                                                  : "not in use";
-    const Datum values[] = {Int32GetDatum(segment), CStringGetTextDatum(state),
+    const Datum values[] = {Int32GetDatum(segment),
+                            CStringGetTextDatum(state_name(database, segment)),
                             Int64GetDatum(std::max<core::JobId>(first_id, 1))};
     const bool nulls[] = {false, false, !in_use};
     pg::put_row(fcinfo, values, nulls);

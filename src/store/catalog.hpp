@@ -21,6 +21,7 @@ struct Tables {
   Oid topic;
   Oid queue;
   Oid epoch;
+  Oid segment;
   Oid idempotency;
   Oid dead_letter;
   Oid redrive_task;

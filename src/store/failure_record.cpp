@@ -36,6 +36,8 @@ const char* event_of(core::OutcomeKind kind) {
       return "redriven";
     case core::OutcomeKind::payload_replaced:
       return "payload_replaced";
+    case core::OutcomeKind::relocated:
+      return "relocated"; /* told of only by what it carries */
     default:
       return nullptr;
   }
@@ -72,7 +74,8 @@ bool is_told(const History& history, const FoundOutcome& claim, core::Token endi
 
 /* The job may come from elsewhere, and no attempt is told of. */
 bool may_carry(core::OutcomeKind kind) {
-  return kind == core::OutcomeKind::redriven || kind == core::OutcomeKind::payload_replaced;
+  return kind == core::OutcomeKind::redriven || kind == core::OutcomeKind::payload_replaced ||
+         kind == core::OutcomeKind::relocated;
 }
 
 Datum history_element(const FoundOutcome& outcome) {
@@ -120,7 +123,7 @@ Datum failure_history(core::JobId id, core::QueueId queue, uint8 segment, core::
     Datum carried = 0;
     if (carried_history(outcome, &carried))
       for_each_element(carried, [&json](Datum element) { json.element(element); });
-    json.element(history_element(outcome));
+    if (outcome.kind != core::OutcomeKind::relocated) json.element(history_element(outcome));
   }
   if (last) json.element(*last);
   json.end_array();

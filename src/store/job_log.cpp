@@ -5,10 +5,12 @@
 // itself), index entries. What it would have checked (read-only transaction, rights) the callers
 // check.
 //
-// Which segment: an id belongs to the slot whose first id is the highest not above it; that is the
-// current slot but for ids taken just before a rotation. The slot is read again after its table is
-// locked: rotation changes it first and then waits for the lock, so whoever holds the lock and
-// still reads the same slot may write to it until the transaction ends.
+// Which segment: an id belongs to the one whose first id is the highest not above it; that is the
+// current one but for ids taken just before a rotation. Its state is read again after its table is
+// locked: a segment becomes quiet while its table is locked against writers, so whoever holds the
+// lock and still reads the same may write to it until the transaction ends. A job whose segment
+// may not be written, or that is enqueued before the database has its place in shared memory, goes
+// to parked: that takes any id, and is where a look-up by id begins.
 //
 // Which page: one at the end, so that pages fill in the order in which the loader and the block
 // range summaries take them; see tail_page.cpp.
@@ -18,7 +20,6 @@
 // placeholder before it reads the pages, so one of the two always sees the other. This is what the
 // index itself does for every row; here it is done once for a run of rows.
 #include <algorithm>
-#include <atomic>
 
 #include "core/dispatcher.hpp"
 #include "pg/headers.hpp"
@@ -135,17 +136,25 @@ void fill_row(const NewJob& job, uint8 segment, const ItemPointerData& place, co
 
 // --- segments -----------------------------------------------------------------------------------
 
+bool is_writable(core::JobId id, uint8* segment) {
+  const core::Index slot = runtime::database();
+  // A transaction that made the extension anew has other tables than the slot knows of.
+  if (slot == core::kNone || runtime::transaction().changes_database()) return false;
+  *segment = runtime::dispatcher().segment_of(slot, id);
+  return runtime::dispatcher().may_write(slot, *segment);
+}
+
+// Null: the job goes to parked.
 Relation lock_segment(core::JobId id, uint8* segment) {
-  for (;;) {
-    const uint8 wanted = segment_of(id);
-    const Oid table = tables().job[wanted];
+  while (is_writable(id, segment)) {
+    const Oid table = tables().job[*segment];
     LockRelationOid(table, RowExclusiveLock);
-    if (segment_of(id) == wanted && tables().job[wanted] == table) {
-      *segment = wanted;
+    uint8 now = 0;
+    if (is_writable(id, &now) && now == *segment && tables().job[now] == table)
       return relation_open(table, NoLock);
-    }
     UnlockRelationOid(table, RowExclusiveLock);
   }
+  return nullptr;
 }
 
 // Entries for rows that are on their pages already.
@@ -255,10 +264,33 @@ void append_many(Relation table, uint8 segment, const NewJob* jobs, int n, core:
   MemoryContextDelete(chunk);
 }
 
-// Jobs that all belong to the slot of the first of them; returns how many that were.
+void insert_parked(const NewJob* jobs, int n, core::JobRow* rows) {
+  const Relation table = relation_open(tables().job[core::kParkedSegment], RowExclusiveLock);
+  insert_with_indexes(table, core::kParkedSegment, jobs, n, rows);
+  relation_close(table, NoLock);
+}
+
+// Jobs that no segment takes. The loader finds a parked row by its due time, and a row has one only
+// if it is later than the enqueue.
+void park_at_once(const NewJob* jobs, int n, core::JobRow* rows) {
+  for (int i = 0; i < n; i++) {
+    NewJob job = jobs[i];
+    if (!is_delayed(job)) {
+      job.has_available_at = true;
+      job.available_at = job.enqueued_at + 1;
+    }
+    insert_parked(&job, 1, &rows[i]);
+  }
+}
+
+// Jobs that go to the same place as the first of them; returns how many that were.
 int insert_run(const NewJob* jobs, int n, core::JobRow* rows) {
-  uint8 segment = 0;
+  uint8 segment = core::kParkedSegment;
   const Relation table = lock_segment(jobs[0].id, &segment);
+  if (table == nullptr) {
+    park_at_once(jobs, 1, rows);
+    return 1;
+  }
   int run = 1;
   while (run < n && segment_of(jobs[run].id) == segment) run++;
   SegmentIndexes& indexes = indexes_of(table, segment);
@@ -275,12 +307,6 @@ int insert_run(const NewJob* jobs, int n, core::JobRow* rows) {
   if (tail != nullptr) raise_tail(tail, rows[run - 1].block);
   relation_close(table, NoLock);
   return run;
-}
-
-void insert_parked(const NewJob* jobs, int n, core::JobRow* rows) {
-  const Relation table = relation_open(tables().job[core::kParkedSegment], RowExclusiveLock);
-  insert_with_indexes(table, core::kParkedSegment, jobs, n, rows);
-  relation_close(table, NoLock);
 }
 
 // The address of a job's row in parked.
@@ -360,24 +386,8 @@ void remove_own_job(const core::JobRow& row) {
 }
 
 uint8 segment_of(core::JobId id) {
-  core::Database* const database = database_slot();
-  if (database == nullptr) return 0;
-  const auto first_id = [database](uint8 segment) {
-    return std::atomic_ref<core::JobId>(database->first_id[segment])
-        .load(std::memory_order_relaxed);
-  };
-  const uint8 current =
-      std::atomic_ref<uint8>(database->current_segment).load(std::memory_order_relaxed);
-  if (first_id(current) <= id) return current;
-  uint8 best = current;
-  core::JobId best_first = core::kAlways;
-  for (uint8 segment = 0; segment < core::kSegments; segment++) {
-    const core::JobId first = first_id(segment);
-    if (first > id || first < best_first) continue;
-    best = segment;
-    best_first = first;
-  }
-  return best;
+  const core::Index slot = runtime::database();
+  return slot == core::kNone ? core::kParkedSegment : runtime::dispatcher().segment_of(slot, id);
 }
 
 void insert_jobs(const NewJob* jobs, int n, core::JobRow* rows) {

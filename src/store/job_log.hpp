@@ -33,7 +33,7 @@ struct NewJob {
 core::JobId next_job_id();
 
 /*
- * Appends the rows, in order, to the current segment, or to parked when due beyond the timer
+ * Appends the rows, in order, to the segment of their ids, or to parked when due beyond the timer
  * horizon, and fills in where each went. Takes and keeps RowExclusiveLock on the tables. Index
  * entries are made.
  */
@@ -83,7 +83,8 @@ void read_jobs(const core::ClaimedJob* jobs, int n, JobTuple* tuples, bool* foun
 /* Finds a job by id with the latest snapshot, in its segment or in parked. */
 bool find_job(core::JobId id, JobTuple* tuple);
 
-/* The slot an id belongs to if it is not in parked. */
+/* The segment of an id whose row is not in parked; kParkedSegment: none, or it is not known here.
+ */
 uint8 segment_of(core::JobId id);
 
 }  // namespace dw::store

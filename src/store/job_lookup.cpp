@@ -7,7 +7,8 @@
 // neighbouring jobs; rows are copied under the lock and read after it.
 //
 // By id: parked first, because a job that was moved there has a row in its old segment too; then
-// the segment that its id belongs to, through the block range index.
+// the segment that its id belongs to, through the block range index; then the others, most of which
+// are empty.
 #include "core/dispatcher.hpp"
 #include "pg/headers.hpp"
 
@@ -282,8 +283,12 @@ void read_jobs(const core::ClaimedJob* jobs, int n, JobTuple* tuples, bool* foun
 
 bool find_job(core::JobId id, JobTuple* tuple) {
   const Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-  const bool found =
-      find_parked(id, snapshot, tuple) || find_in_segment(id, segment_of(id), snapshot, tuple);
+  const uint8 expected = segment_of(id);
+  bool found = find_parked(id, snapshot, tuple) ||
+               (expected != core::kParkedSegment && find_in_segment(id, expected, snapshot, tuple));
+  // On a standby, and for rows that somebody brought from elsewhere.
+  for (uint8 segment = 0; segment < core::kSegments && !found; segment++)
+    if (segment != expected) found = find_in_segment(id, segment, snapshot, tuple);
   UnregisterSnapshot(snapshot);
   return found;
 }

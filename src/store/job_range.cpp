@@ -153,6 +153,21 @@ core::JobId read_parked_range(const JobRange& range, int most, Snapshot snapshot
   return read_up_to;
 }
 
+int segments_between(core::JobId first, core::JobId last, uint8* segments) {
+  const core::Index slot = runtime::database();
+  if (slot == core::kNone) return 0;
+  uint8 all[core::kSegments];
+  const int n = runtime::dispatcher().segments_in_order(slot, all);
+  const core::Database& database = runtime::dispatcher().arena().databases[slot];
+  int count = 0;
+  for (int i = 0; i < n; i++) {
+    if (database.first_id[all[i]].load() > last) break;
+    if (i + 1 < n && database.first_id[all[i + 1]].load() <= first) continue;
+    segments[count++] = all[i];
+  }
+  return count;
+}
+
 void sum_outcomes(core::QueueId queue, uint8 segment, const core::JobId* ids, int n,
                   Snapshot snapshot, core::OutcomeSum* sums) {
   for (int i = 0; i < n; i++) sums[i] = core::OutcomeSum();

@@ -32,17 +32,8 @@ void read_slot_range(const JobRange& range, uint8 segment, Snapshot snapshot, Ra
 core::JobId read_parked_range(const JobRange& range, int most, Snapshot snapshot, RangeSink sink,
                               void* arg);
 
-// Calls each for every slot that ids from first to last may lie in. The slots follow each other, as
-// their first ids do.
-template <typename Each>
-void for_each_slot(core::JobId first, core::JobId last, Each each) {
-  const uint8 end = segment_of(last);
-  for (uint8 segment = segment_of(first);;
-       segment = static_cast<uint8>((segment + 1) % core::kSegments)) {
-    each(segment);
-    if (segment == end) break;
-  }
-}
+// The segments that ids from first to last may lie in, in the order of their ids; how many.
+int segments_between(core::JobId first, core::JobId last, uint8* segments);
 
 // What the outcomes of these jobs say. Ids in rising order, all of rows in that segment. The cost
 // is that of all outcomes between the first and the last.

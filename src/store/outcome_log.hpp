@@ -50,8 +50,8 @@ void find_outcomes_in(core::JobId first, core::JobId last, core::QueueId queue, 
 bool find_final_outcome(core::JobId id, core::QueueId queue, uint8 segment, Snapshot snapshot,
                         FoundOutcome* out);
 
-/* What an outcome `redriven` or `payload_replaced` took along from where the job had been before:
- * an array of objects like those of failure_history(). False: nothing. */
+/* What an outcome `redriven`, `payload_replaced` or `relocated` took along from where the job had
+ * been before: an array of objects like those of failure_history(). False: nothing. */
 bool carried_history(const FoundOutcome& outcome, Datum* history);
 /* Its detail without that. */
 Datum without_history(Datum detail);
@@ -65,5 +65,10 @@ Datum failure_history(core::JobId id, core::QueueId queue, uint8 segment, core::
 /* Detail object of a failed attempt: {"worker": …, "error": …, "reason": …}. Any part may be
  * absent. */
 Datum failure_detail(const char* worker, Datum error, bool has_error, const char* reason);
+
+/* A decision on a queue that promises durability, whatever the session's synchronous_commit. */
+inline void obey_strict(const core::QueueOptions& options) {
+  if (options.strict) ForceSyncCommit();
+}
 
 }  // namespace dw::store

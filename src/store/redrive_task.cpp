@@ -4,6 +4,7 @@
 
 #include "pg/datum.hpp"
 #include "pg/memory.hpp"
+#include "store/statement.hpp"
 
 namespace dw::store {
 
@@ -34,37 +35,6 @@ constexpr char kDropSource[] = "DELETE FROM durable_work.redrive_task WHERE queu
 constexpr char kDropTarget[] =
     "UPDATE durable_work.redrive_task SET state = 'failed', error = $2, "
     "ended_at = pg_catalog.clock_timestamp() WHERE to_queue = $1 AND state = 'running'";
-
-// One statement as the owner; `read` sees the result before it goes, in the caller's memory
-// context.
-template <int n, typename Read>
-uint64 execute(const char* statement, const Oid (&types)[n], Datum (&values)[n], const char* nulls,
-               Read read) {
-  const MemoryContext caller = CurrentMemoryContext;
-  OwnerScope scope;
-  enter_owner(&scope);
-  if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
-  const int result =
-      SPI_execute_with_args(statement, n, const_cast<Oid*>(types), values, nulls, false, 0);
-  if (result < 0) elog(ERROR, "a statement gave %s", SPI_result_code_string(result));
-  const uint64 rows = SPI_processed;
-  for (uint64 row = 0; row < rows && SPI_tuptable != nullptr; row++)
-    pg::in_context(caller, [&read, row] { read(row); });
-  SPI_finish();
-  leave_owner(&scope);
-  return rows;
-}
-
-void ignore(uint64) {}
-
-Datum column(uint64 row, int number, bool* null) {
-  return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, null);
-}
-
-Datum number(uint64 row, int at) {
-  bool null = false;
-  return column(row, at, &null);
-}
 
 // A copy of a varlena; 0 for null.
 Datum copy(uint64 row, int at) {

@@ -94,7 +94,8 @@ void write_moved(const Writing& writing, const bool* was_there) {
     for (; i < writing.n && segment_of(writing.letters[i].id) == segment; i++) {
       if (!was_there[i]) members[count++] = {writing.letters[i].id, writing.first + i, 0, 0};
     }
-    if (count > 0)
+    /* A slot that was emptied since has no row of them. */
+    if (count > 0 && segment != core::kParkedSegment)
       insert_outcome(core::OutcomeKind::moved, writing.at, writing.redrive->from, segment, members,
                      count, Datum{0}, false, note_row, nullptr);
   }

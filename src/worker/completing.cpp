@@ -2,6 +2,7 @@
 
 #include "pg/headers.hpp"
 
+#include "store/outcome_log.hpp"
 #include "worker/completing.hpp"
 #include "worker/limits.hpp"
 #include "worker/outcome_batch.hpp"
@@ -22,7 +23,7 @@ void write_completed(const core::Decided& decided, std::size_t action, Timestamp
                      std::optional<Datum> result) {
   write_outcome(core::OutcomeKind::completed, at, decided_job(decided, action, 0, 0), result,
                 core::Decision::finish, 0);
-  obey_strict(decided.options);
+  store::obey_strict(decided.options);
 }
 
 void complete_all(const Completions& wanted, void (*put)(const Lease&, Standing, void* arg),
@@ -38,7 +39,7 @@ void complete_all(const Completions& wanted, void (*put)(const Lease&, Standing,
     const Standing standing = take_decision(lease, &decided, &action);
     if (standing == Standing::held && wanted.results.is_null(i)) {
       jobs[plain++] = decided_job(decided, action, 0, 0);
-      obey_strict(decided.options);
+      store::obey_strict(decided.options);
     } else if (standing == Standing::held) {
       write_completed(decided, action, at,
                       PointerGetDatum(PG_DETOAST_DATUM_PACKED(wanted.results.values[i])));

@@ -57,7 +57,7 @@ void make_dead_letter(const core::Decided& decided, std::size_t action, Timestam
   write_outcome(core::OutcomeKind::dead_lettered, at,
                 decided_job(decided, action, decided.attempts, 0), detail, core::Decision::finish,
                 0);
-  obey_strict(decided.options);
+  store::obey_strict(decided.options);
 }
 
 // Returns what became of the job, in the word that fail() returns.
@@ -78,11 +78,11 @@ const char* charge(const core::Decided& decided, std::size_t action, const Failu
           ? *failure.retry_in
           : core::retry_delay(decided.options, decided.attempts, platform.random());
   /* Without a delay no time is written: the job is due at once. */
-  const core::Micros due = delay > 0 ? whole_milliseconds(at + delay) : at;
+  const core::Micros due = delay > 0 ? core::whole_milliseconds(at + delay) : at;
   write_outcome(core::OutcomeKind::attempt_failed, at,
                 decided_job(decided, action, decided.attempts, delay > 0 ? due : 0),
                 detail_of(decided, failure.error, nullptr), core::Decision::retry, due);
-  obey_strict(decided.options);
+  store::obey_strict(decided.options);
   return "retry";
 }
 

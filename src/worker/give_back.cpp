@@ -4,12 +4,14 @@
 // again anyway. It is written where the claim was. A deferral is a promise about time and is
 // written to the log.
 #include "core/dispatcher.hpp"
+#include "core/outcome.hpp"
 
 #include "pg/headers.hpp"
 
 #include "durable_work/abi.h"
 #include "pg/datum.hpp"
 #include "runtime/session.hpp"
+#include "store/outcome_log.hpp"
 #include "worker/lease_check.hpp"
 #include "worker/limits.hpp"
 #include "worker/outcome_batch.hpp"
@@ -39,7 +41,7 @@ Datum release(FunctionCallInfo fcinfo) {
     write_outcome(core::OutcomeKind::rescheduled, now,
                   decided_job(decided, action, decided.attempts - 1, 0), std::nullopt,
                   core::Decision::put_back, now);
-    obey_strict(decided.options);
+    store::obey_strict(decided.options);
   } else {
     runtime::transaction().settle(action, core::Decision::put_back, core::OutcomeKind::rescheduled,
                                   now);
@@ -54,7 +56,7 @@ Datum defer(FunctionCallInfo fcinfo) {
   const TimestampTz now = GetCurrentTimestamp();
   if (until > now + kMostSpan) pg::raise_invalid("until must be at most a hundred years from now");
   const bool later = until > now;
-  const core::Micros due = later ? whole_milliseconds(until) : now;
+  const core::Micros due = later ? core::whole_milliseconds(until) : now;
   core::Decided decided;
   std::size_t action = 0;
   require_decision(lease, &decided, &action);
@@ -62,7 +64,7 @@ Datum defer(FunctionCallInfo fcinfo) {
   write_outcome(core::OutcomeKind::rescheduled, now,
                 decided_job(decided, action, decided.attempts - 1, later ? due : 0), std::nullopt,
                 core::Decision::put_back, due);
-  obey_strict(decided.options);
+  store::obey_strict(decided.options);
   return pg::void_result();
 }
 

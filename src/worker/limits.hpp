@@ -15,9 +15,4 @@ constexpr std::size_t kMostWorkerBytes = core::kWorkerNameSize - 1;
 // Leases, delays and dates: a hundred years.
 constexpr int64 kMostSpan = int64{36'525} * USECS_PER_DAY;
 
-// Rounded up: the log keeps milliseconds, and a job is never due before the time asked for.
-constexpr core::Micros whole_milliseconds(core::Micros at) {
-  return (at + core::kMillisecond - 1) / core::kMillisecond * core::kMillisecond;
-}
-
 }  // namespace dw::worker

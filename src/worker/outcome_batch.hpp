@@ -31,9 +31,4 @@ void write_outcome(core::OutcomeKind kind, TimestampTz at, const DecidedJob& job
 void write_outcomes(core::OutcomeKind kind, TimestampTz at, DecidedJob* jobs, int n,
                     std::optional<Datum> detail);
 
-// The decision is on a queue that promises durability whatever the session's synchronous_commit.
-inline void obey_strict(const core::QueueOptions& options) {
-  if (options.strict) ForceSyncCommit();
-}
-
 }  // namespace dw::worker

@@ -82,6 +82,13 @@ std::vector<std::uint32_t> FakeLog::insert_outcome(Xid xid, std::uint32_t writer
   return blocks;
 }
 
+void FakeLog::truncate(std::uint8_t segment) {
+  jobs_[segment].clear();
+  outcomes_[segment].clear();
+  job_targets_[segment].clear();
+  outcome_targets_[segment].clear();
+}
+
 std::uint64_t FakeLog::page_count() const {
   std::uint64_t count = 0;
   for (int segment = 0; segment < kStores; segment++)

@@ -84,6 +84,8 @@ class FakeLog {
       std::uint8_t segment) const {
     return outcomes_[segment];
   }
+  /* At once, for everybody. */
+  void truncate(std::uint8_t segment);
   [[nodiscard]] std::uint64_t page_count() const;
   /* Reads pages as a client does who asks for one job: its row and all outcomes of its segment. */
   [[nodiscard]] LoggedJob look_up(Snapshot snapshot, QueueId queue, JobId id) const;

@@ -9,13 +9,13 @@
 
 #include "pg/headers.hpp"
 
-#include "change/taken_job.hpp"
 #include "store/job_log.hpp"
+#include "store/taken_job.hpp"
 
-namespace dw::change {
+namespace dw::store {
 
 struct NewRow {
-  store::NewJob job;       // with the old one's id, topic and enqueued_at; `due` counts
+  NewJob job;              // with the old one's id, topic and enqueued_at; `due` counts
   core::OutcomeKind kind;  // payload_replaced or rescheduled
   const char* reason;
   TimestampTz due;  // core::kAlways: at once, as from the beginning
@@ -30,8 +30,8 @@ void write_new_row(const TakenJob& taken, NewRow* row);
 void write_new_enqueued_row(NewRow* row);
 
 // The columns that a job has, to be changed.
-store::NewJob columns_of(const store::JobTuple& job, core::QueueId queue);
+NewJob columns_of(const JobTuple& job, core::QueueId queue);
 // The row of a job that was taken, wherever it lies.
-void read_taken_row(const TakenJob& taken, store::JobTuple* job);
+void read_taken_row(const TakenJob& taken, JobTuple* job);
 
-}  // namespace dw::change
+}  // namespace dw::store

@@ -12,7 +12,7 @@
 #include "durable_work/errors.h"
 #include "pg/error.hpp"
 
-namespace dw::change {
+namespace dw::store {
 
 struct Wanted {
   bool leased = false;        // also one that a worker holds
@@ -54,4 +54,4 @@ core::Verdict add_placeholder(core::QueueId queue, core::JobId id, bool wait_for
 [[noreturn]] void raise_not_taken(core::JobId id, Taking taking, const TakenJob& job,
                                   const char* change);
 
-}  // namespace dw::change
+}  // namespace dw::store

@@ -1,4 +1,4 @@
-#include "change/new_row.hpp"
+#include "store/new_row.hpp"
 
 #include <algorithm>
 
@@ -7,10 +7,8 @@
 #include "runtime/session.hpp"
 #include "store/json_builder.hpp"
 #include "store/outcome_log.hpp"
-#include "worker/limits.hpp"
-#include "worker/outcome_batch.hpp"
 
-namespace dw::change {
+namespace dw::store {
 
 namespace {
 
@@ -21,7 +19,7 @@ void note_row(uint8 segment, uint32 block, int, void*) {
 }
 
 Datum no_history() {
-  store::JsonBuilder json;
+  JsonBuilder json;
   json.begin_array();
   json.end_array();
   return json.datum();
@@ -31,14 +29,13 @@ Datum no_history() {
 // one day; so it goes along. A job that was never tried has nothing that is worth the look-up.
 Datum detail_of(const TakenJob& taken, const char* reason, bool was_there) {
   const core::Decided& job = taken.decided;
-  store::JsonBuilder json;
+  JsonBuilder json;
   json.begin_object();
   json.text("reason", reason);
   if (!was_there)
     json.json("history", job.attempts == 0 ? no_history()
-                                           : store::failure_history(job.id, job.queue_id,
-                                                                    store::segment_of(job.id),
-                                                                    job.token, std::nullopt));
+                                           : failure_history(job.id, job.queue_id, job.segment,
+                                                             job.token, std::nullopt));
   json.end_object();
   return json.datum();
 }
@@ -50,21 +47,21 @@ core::JobRow park(NewRow* row, bool* was_there) {
   row->job.has_available_at = true;
   row->job.available_at = row->due == core::kAlways ? earliest : std::max(row->due, earliest);
   core::JobRow parked;
-  store::put_parked(&row->job, 1, &parked, was_there);
+  put_parked(&row->job, 1, &parked, was_there);
   parked.attempts = static_cast<std::uint16_t>(row->attempts);
   return parked;
 }
 
-void write_moved(const NewRow& row, core::Token token, TimestampTz at) {
-  const core::OutcomeMember member{row.job.id, token, 0, 0};
-  store::insert_outcome(core::OutcomeKind::moved, at, row.job.queue, store::segment_of(row.job.id),
-                        &member, 1, Datum{0}, false, note_row, nullptr);
+void write_moved(const core::Decided& job, TimestampTz at) {
+  const core::OutcomeMember member{job.id, job.token, 0, 0};
+  insert_outcome(core::OutcomeKind::moved, at, job.queue_id, job.segment, &member, 1, Datum{0},
+                 false, note_row, nullptr);
 }
 
 }  // namespace
 
-store::NewJob columns_of(const store::JobTuple& job, core::QueueId queue) {
-  store::NewJob row{};
+NewJob columns_of(const JobTuple& job, core::QueueId queue) {
+  NewJob row{};
   row.id = job.id;
   row.topic = job.topic;
   row.queue = queue;
@@ -82,46 +79,46 @@ store::NewJob columns_of(const store::JobTuple& job, core::QueueId queue) {
   return row;
 }
 
-void read_taken_row(const TakenJob& taken, store::JobTuple* job) {
+void read_taken_row(const TakenJob& taken, JobTuple* job) {
   core::ClaimedJob address{};
   address.id = taken.decided.id;
   address.block = taken.decided.block;
   address.offset = taken.decided.offset;
   address.segment = taken.decided.segment;
   bool found = false;
-  store::read_jobs(&address, 1, job, &found);
-  if (!found && !store::find_job(address.id, job))
+  read_jobs(&address, 1, job, &found);
+  if (!found && !find_job(address.id, job))
     pg::raise(DW_INTERNAL_ERROR, psprintf("row of job " INT64_FORMAT " is missing", address.id));
 }
 
 void write_new_row(const TakenJob& taken, NewRow* row) {
   const core::Decided& job = taken.decided;
   const TimestampTz at = GetCurrentTimestamp();
-  if (row->due != core::kAlways && row->due > at) row->due = worker::whole_milliseconds(row->due);
+  if (row->due != core::kAlways && row->due > at) row->due = core::whole_milliseconds(row->due);
   bool was_there = false;
   const core::JobRow parked = park(row, &was_there);
   const core::OutcomeMember member{job.id, job.token, row->attempts,
                                    core::explicit_due(parked.due, at)};
-  store::insert_outcome(row->kind, at, job.queue_id, core::kParkedSegment, &member, 1,
-                        detail_of(taken, row->reason, was_there), true, note_row, nullptr);
-  if (!was_there) write_moved(*row, job.token, at);
+  insert_outcome(row->kind, at, job.queue_id, core::kParkedSegment, &member, 1,
+                 detail_of(taken, row->reason, was_there), true, note_row, nullptr);
+  if (!was_there) write_moved(job, at);
   // It may be changed again by the same statement.
   CommandCounterIncrement();
   core::Transaction& transaction = runtime::transaction();
   transaction.set_row(taken.action, parked);
   transaction.settle(taken.action, core::Decision::reschedule, row->kind, parked.due);
-  worker::obey_strict(job.options);
+  obey_strict(job.options);
 }
 
 void write_new_enqueued_row(NewRow* row) {
   core::Transaction& transaction = runtime::transaction();
   const core::JobRow old = *transaction.enqueued_row(row->job.id);
   CommandCounterIncrement();
-  if (old.segment != core::kParkedSegment) store::remove_own_job(old);
+  if (old.segment != core::kParkedSegment) remove_own_job(old);
   bool was_there = false;
   const core::JobRow parked = park(row, &was_there);
   CommandCounterIncrement();
   transaction.replace_enqueued(runtime::level(), row->job.id, parked);
 }
 
-}  // namespace dw::change
+}  // namespace dw::store

@@ -7,13 +7,13 @@
 
 #include "pg/headers.hpp"
 
-#include "change/taken_job.hpp"
 #include "runtime/session.hpp"
 #include "store/catalog.hpp"
 #include "store/job_log.hpp"
 #include "store/outcome_log.hpp"
+#include "store/taken_job.hpp"
 
-namespace dw::change {
+namespace dw::store {
 
 namespace {
 
@@ -21,11 +21,11 @@ namespace {
 constexpr int kTries = 16;
 static_assert(kActionsOfOneJob >= 2 * kTries);
 
-core::OutcomeSum read_log(const store::JobTuple& job, core::QueueId queue) {
+core::OutcomeSum read_log(const JobTuple& job, core::QueueId queue) {
   core::OutcomeSum sum;
-  store::find_outcomes(
+  find_outcomes(
       job.id, queue, job.segment, nullptr,
-      [](const store::FoundOutcome& outcome, void* arg) {
+      [](const FoundOutcome& outcome, void* arg) {
         static_cast<core::OutcomeSum*>(arg)->add(
             outcome.kind, {outcome.id, outcome.token, outcome.attempt, outcome.next_due});
       },
@@ -33,8 +33,8 @@ core::OutcomeSum read_log(const store::JobTuple& job, core::QueueId queue) {
   return sum;
 }
 
-core::JobRow row_of(const store::JobTuple& job, core::QueueId queue, const core::OutcomeSum& sum) {
-  core::JobRow row = store::job_row(job, queue);
+core::JobRow row_of(const JobTuple& job, core::QueueId queue, const core::OutcomeSum& sum) {
+  core::JobRow row = job_row(job, queue);
   if (sum.due() != 0) row.due = sum.due();
   row.attempts = static_cast<std::uint16_t>(sum.attempts());
   row.claim_is_open = sum.claim_is_open();
@@ -57,9 +57,9 @@ std::optional<Taking> take_logged(core::JobId id, core::QueueId wanted_queue, co
                                   TakenJob* job) {
   core::Transaction& transaction = runtime::transaction();
   if (transaction.enqueued_here(id)) return Taking::enqueued_here;
-  store::JobTuple tuple;
-  if (!store::find_job(id, &tuple)) return Taking::unknown;
-  const store::QueueInfo* const queue = store::find_queue_by_topic(tuple.topic);
+  JobTuple tuple;
+  if (!find_job(id, &tuple)) return Taking::unknown;
+  const QueueInfo* const queue = find_queue_by_topic(tuple.topic);
   if (queue == nullptr || (wanted_queue != 0 && queue->id != wanted_queue)) return Taking::unknown;
   const core::QueueId queue_id = queue->id;
   const core::QueueOptions options = queue->options;
@@ -79,7 +79,7 @@ std::optional<Taking> take_logged(core::JobId id, core::QueueId wanted_queue, co
   }
   // An error from here on drops the placeholder with the transaction.
   core::OutcomeSum sum;
-  const bool found = store::find_job(id, &tuple);
+  const bool found = find_job(id, &tuple);
   if (found) sum = read_log(tuple, queue_id);
   taking = found ? judge(sum, wanted, job) : Taking::unknown;
   if (taking != Taking::taken) {
@@ -203,4 +203,4 @@ void raise_not_taken(core::JobId id, Taking taking, const TakenJob& job, const c
             "Try again when that transaction has ended.");
 }
 
-}  // namespace dw::change
+}  // namespace dw::store

@@ -1,0 +1,37 @@
+/*
+ * The segments of the log: core/rotation.hpp decides, store/segment_tables.hpp does.
+ */
+#include "pg/headers.hpp"
+
+#include "runtime/housekeeper.hpp"
+#include "runtime/session.hpp"
+#include "runtime/settings.hpp"
+
+namespace dw::runtime {
+
+namespace {
+
+constexpr int64 kBudget = 10 * core::kMillisecond;
+
+}  // namespace
+
+bool know_segments(Housekeeper* self, bool at_start) {
+  return transaction_step(*self, [self, at_start] { store::read_segments(self->slot, at_start); });
+}
+
+bool rotate(Housekeeper* self) {
+  if (!is_due(self->rotate)) return false;
+  self->rotation->set({segment_max_age(), segment_max_size(), truncate_grace()});
+  bool more = false;
+  if (!step(*self,
+            [self, &more] { more = self->rotation->step(kBudget, !self->census->complete()); })) {
+    self->store->abort();
+    self->rotation->abandon();
+    note_failure(&self->rotate);
+    return false;
+  }
+  note_success(&self->rotate);
+  return more;
+}
+
+}  // namespace dw::runtime

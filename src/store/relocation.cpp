@@ -1,0 +1,76 @@
+/*
+ * Moving the unfinished jobs of a segment to parked, so that the segment can be emptied.
+ *
+ * A job is taken as whoever changes it would take it: nobody claims, loads or decides it until the
+ * transaction ends. Its row is written to parked with what is known of its attempts and failures,
+ * and the segment gets `moved`. It keeps its id, its place in the order, and its idempotency key,
+ * which lies elsewhere.
+ */
+#include "core/dispatcher.hpp"
+
+#include "pg/headers.hpp"
+
+#include "pg/memory.hpp"
+#include "pg/subtransaction.hpp"
+#include "runtime/session.hpp"
+#include "store/catalog.hpp"
+#include "store/new_row.hpp"
+#include "store/segment_tables.hpp"
+#include "store/taken_job.hpp"
+
+namespace dw::store {
+
+namespace {
+
+core::Fate relocate_job(uint8 segment, const core::Straggler& straggler) {
+  Wanted wanted;
+  wanted.wait_for_room = false;
+  TakenJob taken{};
+  switch (take_job(straggler.id, straggler.queue, wanted, &taken)) {
+    case Taking::taken:
+      break;
+    case Taking::finished:
+    case Taking::unknown:
+      return core::Fate::finished;
+    case Taking::no_room:
+      return core::Fate::no_room;
+    default:
+      return core::Fate::held;
+  }
+  /* It went to parked before: the commit gives it back as it was. */
+  if (taken.decided.segment != segment) return core::Fate::finished;
+  JobTuple job;
+  read_taken_row(taken, &job);
+  NewRow row{columns_of(job, taken.decided.queue_id), core::OutcomeKind::relocated, "relocated",
+             taken.decided.due, taken.decided.attempts};
+  write_new_row(taken, &row);
+  return core::Fate::moved;
+}
+
+}  // namespace
+
+void relocate_jobs(uint8 segment, const core::Straggler* jobs, std::size_t n, core::Fate* fates) {
+  runtime::transaction().reserve(n * kActionsOfOneJob);
+  const MemoryContext scratch = pg::new_context(CurrentMemoryContext, "durable_work relocation");
+  for (std::size_t i = 0; i < n; i++) {
+    CHECK_FOR_INTERRUPTS();
+    core::Fate* const fate = &fates[i];
+    const core::Straggler* const job = &jobs[i];
+    pg::error_report report{};
+    /* One that fails does not keep the others. */
+    const bool good = pg::in_context(scratch, [&report, segment, job, fate] {
+      return pg::subtransaction(&report,
+                                [segment, job, fate] { *fate = relocate_job(segment, *job); });
+    });
+    if (!good) {
+      *fate = core::Fate::held;
+      ereport(LOG, (errcode(report.sqlstate),
+                    errmsg("durable_work: job " INT64_FORMAT " cannot be moved to parked", job->id),
+                    errdetail_internal("%s", report.message != nullptr ? report.message : "")));
+    }
+    MemoryContextReset(scratch);
+  }
+  MemoryContextDelete(scratch);
+}
+
+}  // namespace dw::store
