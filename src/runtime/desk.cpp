@@ -49,6 +49,11 @@ void poke_launcher() {
   if (preloaded()) poke_about(MyDatabaseId);
 }
 
+void replace_housekeeper() {
+  nudge_housekeeper(MyDatabaseId, true);
+  poke_about(MyDatabaseId);
+}
+
 void close_database_until_end(Oid database) {
   closing()[waiter()].store(database, std::memory_order_seq_cst);
   nudge_housekeeper(database, true);
