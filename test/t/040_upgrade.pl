@@ -12,7 +12,7 @@ use Installation;
 
 my $installation = new_installation();
 my $current = $installation->current;
-my $node = new_server('upgrade', installation => $installation);
+my $node = new_server('upgrade', installation => $installation, conf => [ "log_line_prefix = '%m [%p] %b: '" ]);
 my $catalog = slurp_file($installation->kept . '/catalog.sql');
 $node->safe_psql('postgres', 'CREATE DATABASE fresh');
 $node->safe_psql('fresh', 'CREATE EXTENSION durable_work');
@@ -65,7 +65,7 @@ for my $old (@released) {
     # As after an upgrade of the files: a server that starts with the new library.
     my $log = -s $node->logfile;
     $node->restart;
-    $node->wait_for_log(qr/LOG:.*library and SQL versions of durable_work do not fit/, $log);
+    $node->wait_for_log(qr/housekeeper: LOG:.*library and SQL versions of durable_work do not fit/, $log);
     # A session that is there before and after the update.
     my $session = new_session($node, $database);
     is($session->try(q{SELECT durable_work.enqueue('main', '{}')}), 'DW007', "$old: nothing can be enqueued yet");
@@ -73,7 +73,7 @@ for my $old (@released) {
     is($session->try('SELECT * FROM durable_work.queue_stats'), 'DW007', "$old: figures are refused too");
     is($session->query('SELECT durable_work.library_version()'), $current, "$old: but the library tells its version");
     is($session->query('SELECT count(*) FROM durable_work.queues'), '9', "$old: and what needs no library can be read");
-    is(() = slurp_file($node->logfile, $log) =~ /housekeeper.*LOG:.*do not fit/g, 1, "$old: the log says it once");
+    is(() = slurp_file($node->logfile, $log) =~ /housekeeper: LOG:.*do not fit/g, 1, "$old: the log says it once");
 
     is($session->try('ALTER EXTENSION durable_work UPDATE'), 'ok', "$old: the extension can be updated");
     is($session->query(q{SELECT extversion FROM pg_extension WHERE extname = 'durable_work'}), $current, "$old: to this version");

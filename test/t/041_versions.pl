@@ -28,7 +28,7 @@ $installation->write_script("$current--0.0.9", $add);
 $installation->write_script("0.0.9--$current", $add);
 $installation->write_script($newer, $installation->read_script($current));
 
-my $node = new_server('versions', installation => $installation);
+my $node = new_server('versions', installation => $installation, conf => [ "log_line_prefix = '%m [%p] %b: '" ]);
 sub sql { return $node->safe_psql('postgres', $_[0]); }
 sql(q{SELECT durable_work.create_queue('q', lease => '1 h')});
 
@@ -62,6 +62,7 @@ ok($node->poll_query_until('postgres', 'SELECT true'), 'the server comes back');
 is(sql('SELECT durable_work.library_version()'), $current, 'after a crash the library is the same');
 $installation->replace_library($library);
 $node->restart;
+is(sql(q{SELECT bool_and(durable_work.complete(job_id, lease_token)) FROM helper.claim('q', 1)}), 't', 'after a restart with the library back, too');
 
 # SQL of a version that the library does not serve --------------------------------------------------------------------
 # Every function that is called by users, with nulls: none may get as far as to look at them.
@@ -86,7 +87,7 @@ for my $case ([ '98.0.0', qr/Restart the server if the newer version's files are
     my $log = -s $node->logfile;
     my $keeper = housekeeper($node, 'postgres');
     is(state_of($node, 'postgres', "ALTER EXTENSION durable_work UPDATE TO '$version'"), 'ok', "$version: the update itself works");
-    $node->wait_for_log(qr/housekeeper.*LOG:.*library and SQL versions of durable_work do not fit/, $log);
+    $node->wait_for_log(qr/housekeeper: LOG:.*library and SQL versions of durable_work do not fit/, $log);
     ok(wait_until($node, 'postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type ~ 'housekeeper' AND datname = 'postgres'}), "$version: the housekeeper leaves");
 
     my $after = new_session($node);
@@ -107,7 +108,7 @@ for my $case ([ '98.0.0', qr/Restart the server if the newer version's files are
         INSERT INTO durable_work.queue SELECT 7777, 'restored', 7777, lease, backoff, backoff_base, backoff_cap, jitter, delivery, max_length, overflow, retention, NULL, durable_claims, strict, max_runtime, max_payload FROM durable_work.queue WHERE name = 'q'}),
         'ok', "$version: rows can be restored");
     $node->command_ok([ 'pg_dump', '--file', PostgreSQL::Test::Utils::tempdir . '/dump', 'postgres' ], "$version: and dumped");
-    is(() = slurp_file($node->logfile, $log) =~ /housekeeper.*LOG:.*do not fit/g, 1, "$version: the log says it once");
+    is(() = slurp_file($node->logfile, $log) =~ /housekeeper: LOG:.*do not fit/g, 1, "$version: the log says it once");
 
     is(state_of($node, 'postgres', "ALTER EXTENSION durable_work UPDATE TO '$current'"), 'ok', "$version: back to what the library serves");
     ok(housekeeper($node, 'postgres'), "$version: a housekeeper comes by itself");
@@ -124,7 +125,7 @@ sql(q{SELECT durable_work.enqueue('q', '{"n": "kept"}')});
 sql(q{ALTER EXTENSION durable_work UPDATE TO '98.0.0'});
 my $log = -s $node->logfile;
 $node->restart;
-$node->wait_for_log(qr/housekeeper.*LOG:.*do not fit/, $log);
+$node->wait_for_log(qr/housekeeper: LOG:.*do not fit/, $log);
 is(state_of($node, 'postgres', q{SELECT durable_work.claim('q', 'w')}), 'DW007', 'started with SQL of another version: refused');
 is($node->safe_psql('other', q{SELECT count(*) FROM durable_work.claim('q', 'w')}) >= 0, 1, 'another database of the same server is served');
 is(state_of($node, 'postgres', 'BEGIN; DROP EXTENSION durable_work; ROLLBACK'), 'ok', 'the extension could be dropped');
