@@ -50,8 +50,9 @@ void poke_launcher() {
 }
 
 void replace_housekeeper() {
-  nudge_housekeeper(MyDatabaseId, true);
+  /* In this order, or the poke would mostly be for the one that has just come. */
   poke_about(MyDatabaseId);
+  nudge_housekeeper(MyDatabaseId, true);
 }
 
 void close_database_until_end(Oid database) {

@@ -30,37 +30,17 @@ void set_first_segment(core::Index slot) {
   dispatcher().set_segments(slot, 0, first_ids);
 }
 
-/* The database's slot as it is now; gone when it has been given to another extension since. */
-struct SlotSeen {
-  core::Index slot;
-  uint32 incarnation;
-};
-
-SlotSeen see_slot() {
-  const core::Index slot = dispatcher().find_database(MyDatabaseId);
-  return {slot, slot != core::kNone ? arena()->databases[slot].incarnation : 0};
-}
-
-enum class Served : uint8 { yes, absent, misfit };
-
-/* In a transaction. A version that this library does not serve is reported once: the housekeeper
- * leaves, and none is sent again until the extension is altered. */
-Served look_for_extension() {
-  if (store::find_tables() != nullptr) return Served::yes;
+/*
+ * In a transaction. A version that this library does not serve is reported once: the housekeeper
+ * leaves, and none is sent again until the extension is altered. A slot that is there stays:
+ * transactions that began before the version changed still end in it, and the housekeeper that
+ * finds a served version again takes it over.
+ */
+bool is_served() {
+  if (store::find_tables() != nullptr) return true;
   const store::InstalledExtension extension = store::installed_extension();
-  if (!extension.is_here() || extension.fits()) return Served::absent;
-  store::report_misfit(LOG, extension);
-  return Served::misfit;
-}
-
-/* What memory holds of the database may not be what the other version's functions write: the
- * housekeeper that finds a served version begins with the log. A slot that was made since we looked
- * is that of a CREATE EXTENSION. */
-void give_up(const SlotSeen& seen) {
-  if (seen.slot == core::kNone) return;
-  const core::Database& slot = arena()->databases[seen.slot];
-  if (slot.state != core::DatabaseState::free && slot.incarnation == seen.incarnation)
-    dispatcher().detach_database(seen.slot);
+  if (extension.is_here() && !extension.fits()) store::report_misfit(LOG, extension);
+  return false;
 }
 
 }  // namespace
@@ -79,12 +59,9 @@ bool catch_up_epoch(Housekeeper* self) {
 }
 
 Attach attach_slot(Housekeeper* self) {
-  const SlotSeen seen = see_slot();
-  Served served = Served::absent;
-  if (!transaction_step(*self, [&served] { served = look_for_extension(); }))
-    return Attach::failed;
-  if (served == Served::misfit) give_up(seen);
-  if (served != Served::yes) return Attach::no_extension;
+  bool found = false;
+  if (!transaction_step(*self, [&found] { found = is_served(); })) return Attach::failed;
+  if (!found) return Attach::no_extension;
   settle_at_desk(*self);
 
   core::Dispatcher& engine = dispatcher();

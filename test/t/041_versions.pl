@@ -77,9 +77,10 @@ for my $case ([ '98.0.0', qr/Restart the server if the newer version's files are
     my $before = new_session($node);
     $before->query(q{SELECT durable_work.enqueue('q', '{"n": "before"}')});
     $before->query(q{TRUNCATE helper.held; INSERT INTO helper.held SELECT * FROM helper.claim('q', 1)});
-    # Enqueues before the version changes, and commits after it.
+    # Enqueues and completes before the version changes, and commits after it.
+    $before->query(q{SELECT durable_work.enqueue('q', '{"n": "decided"}')});
     my $open = new_session($node);
-    $open->query(q{BEGIN; SELECT durable_work.enqueue('q', '{"n": "between"}')});
+    $open->query(q{BEGIN; SELECT durable_work.enqueue('q', '{"n": "between"}'); SELECT durable_work.complete(job_id, lease_token) FROM helper.claim('q', 1)});
     my $waiting = new_session($node);
     $waiting->send(q{CALL durable_work.wait_for_work('{q}', '60 s')});
     ok(wait_until($node, 'postgres', 'SELECT count(*) = 1 FROM pg_stat_activity WHERE pid = ' . $waiting->pid . q{ AND wait_event_type = 'Extension'}), "$version: a worker waits");
@@ -108,14 +109,15 @@ for my $case ([ '98.0.0', qr/Restart the server if the newer version's files are
         INSERT INTO durable_work.queue SELECT 7777, 'restored', 7777, lease, backoff, backoff_base, backoff_cap, jitter, delivery, max_length, overflow, retention, NULL, durable_claims, strict, max_runtime, max_payload FROM durable_work.queue WHERE name = 'q'}),
         'ok', "$version: rows can be restored");
     $node->command_ok([ 'pg_dump', '--file', PostgreSQL::Test::Utils::tempdir . '/dump', 'postgres' ], "$version: and dumped");
-    is(() = slurp_file($node->logfile, $log) =~ /housekeeper: LOG:.*do not fit/g, 1, "$version: the log says it once");
+    # A housekeeper may come between the two things that a commit tells the launcher; it is not one after the other.
+    cmp_ok(scalar(() = slurp_file($node->logfile, $log) =~ /housekeeper: LOG:.*do not fit/g), '<=', 2, "$version: the log does not repeat it");
 
     is(state_of($node, 'postgres', "ALTER EXTENSION durable_work UPDATE TO '$current'"), 'ok', "$version: back to what the library serves");
     ok(housekeeper($node, 'postgres'), "$version: a housekeeper comes by itself");
     is($waiting->finish_sent, 'ok', "$version: the worker that waited is woken");
-    is($before->try(q{SELECT durable_work.complete(job_id, token) FROM helper.held}), 'DW001', "$version: leases from before are over");
-    is($before->query(q{INSERT INTO helper.held SELECT * FROM helper.claim('q', 2); SELECT string_agg(n, ', ' ORDER BY n) FROM helper.held h WHERE token > (SELECT min(token) FROM helper.held)}), 'before, between', "$version: nothing is lost");
-    is($before->query(q{SELECT bool_and(durable_work.complete(job_id, token)) FROM helper.held h WHERE token > (SELECT min(token) FROM helper.held)}), 't', "$version: and can be completed");
+    is($before->query(q{SELECT n || durable_work.complete(job_id, token) FROM helper.held}), 'beforetrue', "$version: a lease from before is still one");
+    is($before->query(q{TRUNCATE helper.held; INSERT INTO helper.held SELECT * FROM helper.claim('q', 1); SELECT n || durable_work.complete(job_id, token) FROM helper.held}), 'betweentrue', "$version: nothing is lost");
+    is($before->query(q{SELECT count(*) FROM durable_work.claim('q', 'w', 10)}), '0', "$version: and nothing comes twice");
     is($after->query(q{SELECT durable_work.drop_queue('restored')}), '', "$version: the restored queue is known");
     $_->quit for $before, $after, $open, $waiting;
 }
