@@ -18,8 +18,8 @@
 namespace dw::core {
 
 // Versions of the SQL that are served besides the library's own. One belongs here only if the
-// library finds every table it looks for (store/catalog.cpp) and takes every function's arguments as
-// that version declares them, and a test runs on it.
+// library finds every table it looks for (store/catalog.cpp) and takes every function's arguments
+// as that version declares them, and a test runs on it.
 inline constexpr std::array<std::string_view, 0> kAlsoServed{};
 
 // Set by the build from durable_work.control.

@@ -2,10 +2,10 @@
  * Noticing that the extension, or a database, goes away, or that the extension is updated.
  *
  * DROP EXTENSION detaches the database when it commits. ALTER EXTENSION makes every process look at
- * the extension's version again, and another housekeeper come. The server refuses to drop, copy, rename or
- * move a database while anybody is connected to it, and waits five seconds at most; a housekeeper
- * would be in the way, so it is asked to leave first, and none is sent there again before the
- * transaction has ended.
+ * the extension's version again, and another housekeeper come. The server refuses to drop, copy,
+ * rename or move a database while anybody is connected to it, and waits five seconds at most; a
+ * housekeeper would be in the way, so it is asked to leave first, and none is sent there again
+ * before the transaction has ended.
  *
  * The hooks are called by the server, outside of the guard; what may throw goes through it here.
  */

@@ -67,8 +67,8 @@ void say_farewell(const Housekeeper& self, Farewell farewell);
 template <typename Function>
 [[nodiscard]] bool step(const Housekeeper& self, Function function) {
   return protected_step(
-      self.memory,
-      [&self] { return slot_is_gone(self) || asked_to_leave(self) ? DEBUG1 : LOG; }, function);
+      self.memory, [&self] { return slot_is_gone(self) || asked_to_leave(self) ? DEBUG1 : LOG; },
+      function);
 }
 
 /* The same in a transaction with a snapshot. */

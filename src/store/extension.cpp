@@ -53,8 +53,7 @@ void report_misfit(int level, const InstalledExtension& extension) {
   pg::report(level, DW_NOT_READY, "library and SQL versions of durable_work do not fit",
              psprintf("The library that the server has loaded is of version %s, the extension in "
                       "database \"%s\" of version %s.",
-                      DW_VERSION, get_database_name(MyDatabaseId),
-                      extension.version),
+                      DW_VERSION, get_database_name(MyDatabaseId), extension.version),
              what_to_do(extension.fit));
 }
 

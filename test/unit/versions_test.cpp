@@ -41,8 +41,8 @@ TEST(Versions, NumbersAreComparedAsNumbers) {
 
 TEST(Versions, WhatIsNoVersionFitsNowhere) {
   for (const std::string_view text :
-       {"", "-", "-1", ".", "1.", ".1", "1..2", "1.10.2.", "1.10.2.0.0", "one", "1.10.2b", "1.10.+2",
-        " 1.10.2", "1.10.100000", "99999999999999999999999"})
+       {"", "-", "-1", ".", "1.", ".1", "1..2", "1.10.2.", "1.10.2.0.0", "one", "1.10.2b",
+        "1.10.+2", " 1.10.2", "1.10.100000", "99999999999999999999999"})
     EXPECT_EQ(judge(text), VersionFit::unknown) << text;
   EXPECT_EQ(judge_version("1.0", "", {}), VersionFit::unknown);
 }
