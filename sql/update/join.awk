@@ -16,7 +16,7 @@ function fail(text) {
   exit 1
 }
 
-function heading(line) { return line ~ /^-- .* -{20,}$/ }
+function heading(line) { return line ~ /^-- .* ----------+$/ }
 
 function include(file, section,    path, line, status, wanted, found) {
   path = directory "/" file
