@@ -1,6 +1,6 @@
 # durable_work: the extension (PGXS). Core library, unit tests and tools: CMakeLists.txt.
 #
-#   make                 build durable_work.so and durable_work--<version>.sql
+#   make                 build durable_work.so, durable_work--<version>.sql and the update scripts
 #   make install         into the server that PG_CONFIG names
 #   make installcheck    pg_regress, isolation and TAP tests against a running server
 #                        that preloads durable_work (./scripts/test sets one up)
@@ -44,12 +44,12 @@ endif
 
 sources := src/shim.c $(patsubst $(top)/%,%,$(sort $(shell find $(top)/src -name '*.cpp')))
 script_parts := $(sort $(wildcard $(top)/sql/[0-9]*.sql))
+updates := $(patsubst $(top)/sql/update/%,durable_work--%,$(wildcard $(top)/sql/update/*--*.sql))
 
 MODULE_big = durable_work
 EXTENSION = durable_work
 OBJS = $(addsuffix .o,$(basename $(sources)))
-DATA = $(patsubst $(top)/%,%,$(wildcard $(top)/sql/durable_work--*--*.sql))
-DATA_built = durable_work--$(version).sql
+DATA_built = durable_work--$(version).sql $(updates)
 PGFILEDESC = "durable_work - durable job queue"
 EXTRA_CLEAN = $(OBJS:.o=.d) tmp_check tmp_check_iso output_iso results
 
@@ -103,6 +103,9 @@ $(OBJS): build-flags
 
 durable_work--$(version).sql: $(script_parts) $(top)/durable_work.control
 	cat $(script_parts) > $@
+
+$(updates): durable_work--%.sql: $(top)/sql/update/%.sql $(top)/sql/update/join.awk $(script_parts) $(top)/durable_work.control
+	awk -v directory=$(top)/sql -v version=$(version) -f $(top)/sql/update/join.awk $< > $@ || { rm -f $@; false; }
 
 -include $(OBJS:.o=.d)
 endif

@@ -6,10 +6,3 @@ AS 'MODULE_PATHNAME', 'durable_work_attach_database';
 REVOKE ALL ON FUNCTION durable_work.attach_database() FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.attach_database() IS
 'Part of CREATE EXTENSION, refused elsewhere: begins the numbering of lease tokens, and makes enqueue and claim work once the transaction commits.';
-
-CREATE FUNCTION durable_work.library_version() RETURNS text
-LANGUAGE c STABLE PARALLEL SAFE
-AS 'MODULE_PATHNAME', 'durable_work_library_version';
-REVOKE ALL ON FUNCTION durable_work.library_version() FROM PUBLIC;
-COMMENT ON FUNCTION durable_work.library_version() IS
-'Version of the loaded library. It differs from the extension''s version between an upgrade of the files and the restart of the server.';

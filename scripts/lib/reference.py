@@ -18,8 +18,8 @@ ADVICE = {
     "DW005": "Slow down and try again.",
     "DW006": "\"Being decided\": another transaction that is still open has decided the job; wait for its end and call again. "
              "Otherwise the message says which state is in the way.",
-    "DW007": "Add `shared_preload_libraries = 'durable_work'` to `postgresql.conf` and restart; after an upgrade of the files also "
-             "`ALTER EXTENSION durable_work UPDATE`.",
+    "DW007": "Add `shared_preload_libraries = 'durable_work'` to `postgresql.conf` and restart. When versions do not fit, DETAIL names both and "
+             "HINT says what is missing: `ALTER EXTENSION durable_work UPDATE`, or the restart. Nothing was done; try again later.",
     "DW008": "Correct the definition.",
     "DW009": "Correct the workflow's code.",
 }

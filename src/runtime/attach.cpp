@@ -6,6 +6,7 @@
 #include "pg/error.hpp"
 #include "runtime/epoch.hpp"
 #include "runtime/session.hpp"
+#include "store/extension.hpp"
 
 namespace dw::runtime {
 
@@ -17,6 +18,13 @@ extern "C" Datum dw_attach_database_body(FunctionCallInfo fcinfo) {
   if (!creating_extension)
     pg::raise(DW_WRONG_STATE, "attach_database() is called by CREATE EXTENSION only", nullptr,
               "There is nothing to do: it has been called when the extension was created.");
+  /* CREATE EXTENSION ... VERSION of one that this library does not serve: what ALTER EXTENSION
+   * UPDATE can mend need not fail. The housekeeper begins the numbering then. */
+  const store::InstalledExtension extension = store::installed_extension();
+  if (extension.is_here() && !extension.fits()) {
+    store::report_misfit(WARNING, extension);
+    return pg::void_result();
+  }
   const int64 epoch = raise_epoch();
   if (!preloaded()) {
     pg::report(

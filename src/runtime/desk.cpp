@@ -49,6 +49,12 @@ void poke_launcher() {
   if (preloaded()) poke_about(MyDatabaseId);
 }
 
+void replace_housekeeper() {
+  /* In this order, or the poke would mostly be for the one that has just come. */
+  poke_about(MyDatabaseId);
+  nudge_housekeeper(MyDatabaseId, true);
+}
+
 void close_database_until_end(Oid database) {
   closing()[waiter()].store(database, std::memory_order_seq_cst);
   nudge_housekeeper(database, true);

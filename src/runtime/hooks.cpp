@@ -1,10 +1,11 @@
 /*
- * Noticing that the extension, or a database, goes away.
+ * Noticing that the extension, or a database, goes away, or that the extension is updated.
  *
- * DROP EXTENSION detaches the database when it commits. The server refuses to drop, copy, rename or
- * move a database while anybody is connected to it, and waits five seconds at most; a housekeeper
- * would be in the way, so it is asked to leave first, and none is sent there again before the
- * transaction has ended.
+ * DROP EXTENSION detaches the database when it commits. ALTER EXTENSION makes every process look at
+ * the extension's version again, and another housekeeper come. The server refuses to drop, copy,
+ * rename or move a database while anybody is connected to it, and waits five seconds at most; a
+ * housekeeper would be in the way, so it is asked to leave first, and none is sent there again
+ * before the transaction has ended.
  *
  * The hooks are called by the server, outside of the guard; what may throw goes through it here.
  */
@@ -13,6 +14,7 @@
 #include "durable_work/abi.h"
 #include "runtime/session.hpp"
 #include "runtime/shared.hpp"
+#include "store/catalog.hpp"
 
 namespace dw::runtime {
 
@@ -37,9 +39,20 @@ void note_detach(Oid database) {
   });
 }
 
+void note_alteration() {
+  guarded([] {
+    transaction(); /* its callback tells the launcher */
+    store::tables_changed();
+    note_altered_extension();
+  });
+}
+
 void on_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void* arg) {
   if (next_object_access_hook != nullptr)
     next_object_access_hook(access, class_id, object_id, sub_id, arg);
+  if (access == OAT_POST_ALTER && class_id == ExtensionRelationId &&
+      object_id == get_extension_oid("durable_work", true))
+    note_alteration();
   if (access != OAT_DROP) return;
   if (class_id == ExtensionRelationId) {
     if (object_id == get_extension_oid("durable_work", true)) note_detach(MyDatabaseId);

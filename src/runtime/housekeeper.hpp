@@ -60,12 +60,21 @@ struct Housekeeper {
 bool slot_is_gone(const Housekeeper& self);
 core::Database& slot_of(const Housekeeper& self);
 
-/* A step that may fail; what fails because the extension has just been dropped is nobody's concern.
- */
+/* --- housekeeper_desk.cpp --- */
+/* Takes the desk that the launcher prepared; false: it was meant for another. */
+bool take_desk(Housekeeper* self, Datum argument);
+/* The extension is there. */
+void settle_at_desk(const Housekeeper& self);
+bool asked_to_leave(const Housekeeper& self);
+void say_farewell(const Housekeeper& self, Farewell farewell);
+
+/* A step that may fail; what fails because the extension has just been dropped or altered is
+ * nobody's concern. */
 template <typename Function>
 [[nodiscard]] bool step(const Housekeeper& self, Function function) {
   return protected_step(
-      self.memory, [&self] { return slot_is_gone(self) ? DEBUG1 : LOG; }, function);
+      self.memory, [&self] { return slot_is_gone(self) || asked_to_leave(self) ? DEBUG1 : LOG; },
+      function);
 }
 
 /* The same in a transaction with a snapshot. */
@@ -80,14 +89,6 @@ template <typename Function>
     CommitTransactionCommand();
   });
 }
-
-/* --- housekeeper_desk.cpp --- */
-/* Takes the desk that the launcher prepared; false: it was meant for another. */
-bool take_desk(Housekeeper* self, Datum argument);
-/* The extension is there. */
-void settle_at_desk(const Housekeeper& self);
-bool asked_to_leave(const Housekeeper& self);
-void say_farewell(const Housekeeper& self, Farewell farewell);
 
 /* --- housekeeper_attach.cpp --- */
 enum class Attach : uint8 { done, no_extension, failed };

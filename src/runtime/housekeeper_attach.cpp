@@ -16,10 +16,26 @@
 #include "runtime/housekeeper.hpp"
 #include "runtime/session.hpp"
 #include "store/catalog.hpp"
+#include "store/extension.hpp"
 
 namespace dw::runtime {
 
-namespace {}  // namespace
+namespace {
+
+/*
+ * In a transaction. A version that this library does not serve is reported once: the housekeeper
+ * leaves, and none is sent again until the extension is altered. A slot that is there stays:
+ * transactions that began before the version changed still end in it, and the housekeeper that
+ * finds a served version again takes it over.
+ */
+bool is_served() {
+  if (store::find_tables() != nullptr) return true;
+  const store::InstalledExtension extension = store::installed_extension();
+  if (extension.is_here() && !extension.fits()) store::report_misfit(LOG, extension);
+  return false;
+}
+
+}  // namespace
 
 bool renew_epoch(Housekeeper* self) {
   int64 epoch = 0;
@@ -36,8 +52,7 @@ bool catch_up_epoch(Housekeeper* self) {
 
 Attach attach_slot(Housekeeper* self) {
   bool found = false;
-  if (!transaction_step(*self, [&found] { found = store::find_tables() != nullptr; }))
-    return Attach::failed;
+  if (!transaction_step(*self, [&found] { found = is_served(); })) return Attach::failed;
   if (!found) return Attach::no_extension;
   settle_at_desk(*self);
 

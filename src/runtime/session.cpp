@@ -20,6 +20,7 @@
 #include "pg/error.hpp"
 #include "runtime/session.hpp"
 #include "runtime/shared.hpp"
+#include "store/catalog.hpp"
 
 namespace dw::runtime {
 
@@ -33,6 +34,7 @@ core::Transaction* the_transaction = nullptr;
 
 bool on_exit_registered = false;
 bool database_created = false;
+bool extension_altered = false;
 
 struct WorkerMemory {
   core::WorkerRef ref;
@@ -82,13 +84,16 @@ void on_transaction(XactEvent event, void*) {
       the_transaction->commit(XactLastCommitEnd);
       if (look) poke_launcher();
       if (database_created) poke_about(InvalidOid);
+      if (extension_altered) replace_housekeeper();
       database_created = false;
+      extension_altered = false;
       reopen_closed_database();
       break;
     }
     case XACT_EVENT_ABORT:
       the_transaction->abort();
       database_created = false;
+      extension_altered = false;
       reopen_closed_database();
       break;
     default:
@@ -116,7 +121,10 @@ bool preloaded() { return control() != nullptr; }
 
 void require_preloaded() {
   PreventCommandIfParallelMode("functions of durable_work");
-  if (likely(preloaded())) return;
+  if (likely(preloaded())) {
+    (void)store::tables();
+    return;
+  }
   pg::raise(
       DW_NOT_READY, "durable_work is not loaded at server start",
       "Jobs are dispatched from shared memory, which can only be had at server start.",
@@ -191,5 +199,7 @@ core::WorkerRef worker(std::string_view name, int64 instance) {
 void forget_worker() { last_worker.known = false; }
 
 void note_created_database() { database_created = true; }
+
+void note_altered_extension() { extension_altered = true; }
 
 }  // namespace dw::runtime

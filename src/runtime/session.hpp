@@ -16,9 +16,10 @@ namespace dw::runtime {
 /* False when the library was not loaded by shared_preload_libraries. */
 bool preloaded();
 
-/* Raises DW007 unless preloaded, and 25000 in a parallel worker, which cannot take the snapshots
- * that are needed; one gets there only behind a function that is marked safe and is not. The first
- * line of every SQL function that needs the dispatcher. */
+/* Raises DW007 unless preloaded and of a version that serves the SQL of this database, and 25000 in
+ * a parallel worker, which cannot take the snapshots that are needed; one gets there only behind a
+ * function that is marked safe and is not. The first line of every SQL function that needs the
+ * dispatcher. */
 void require_preloaded();
 
 /* Raises 25006 on a standby or in a read-only transaction, as the server itself would for

@@ -35,7 +35,8 @@ constexpr int kNoProcess = -1;
  */
 enum class DeskState : uint8 { free, starting, working, left };
 
-/* Why a housekeeper left; nothing when it failed or was terminated. */
+/* Why a housekeeper left; nothing when it failed or was terminated. no_extension: none that this
+ * library serves. */
 enum class Farewell : uint8 { none, no_extension, asked, again };
 
 struct Desk {
@@ -101,6 +102,11 @@ void close_database_until_end(Oid database);
 void reopen_closed_database();
 /* The launcher looks for new databases when this transaction commits. */
 void note_created_database();
+/* The housekeeper of this database is replaced when this transaction commits: the new one sees
+ * whether the library serves the extension's version of then. */
+void note_altered_extension();
+/* The same at once. Never fails. */
+void replace_housekeeper();
 /* Whether some process has closed it. */
 bool is_closed(Oid database);
 

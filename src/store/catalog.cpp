@@ -6,21 +6,22 @@
  * again each time, which is a few cache look-ups.
  *
  * A table counts only if it is a member of the extension, so that somebody else's schema of the
- * same name is never mistaken for ours.
+ * same name is never mistaken for ours, and only if this library serves the extension's version
+ * there. pg_extension has no invalidation messages of its own: whoever changes the version sends
+ * one for the table of queues (tables_changed).
  */
 #include "core/dispatcher.hpp"
 
 #include "pg/headers.hpp"
 
-#include "pg/error.hpp"
 #include "store/catalog.hpp"
+#include "store/extension.hpp"
 
 namespace dw::store {
 
 namespace {
 
 constexpr char kSchema[] = "durable_work";
-constexpr char kExtension[] = "durable_work";
 
 /* Process-local. */
 constinit bool callbacks_registered = false;
@@ -55,8 +56,8 @@ Oid relation_named(const Tables& found, const char* name) {
 
 bool look_up(Tables* found, Oid* first, Oid* last) {
   *found = Tables{};
-  const Oid extension = get_extension_oid(kExtension, true);
-  if (!OidIsValid(extension)) return false;
+  const InstalledExtension extension = installed_extension();
+  if (!extension.fits()) return false;
   found->schema = get_namespace_oid(kSchema, true);
   if (!OidIsValid(found->schema)) return false;
 
@@ -95,7 +96,7 @@ bool look_up(Tables* found, Oid* first, Oid* last) {
   if (!OidIsValid(least)) return false; /* one is missing: the script has not got that far */
   *first = least;
   *last = most;
-  if (getExtensionOfObject(RelationRelationId, found->queue) != extension) return false;
+  if (getExtensionOfObject(RelationRelationId, found->queue) != extension.oid) return false;
 
   HeapTuple const tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(found->queue));
   if (!HeapTupleIsValid(tuple)) return false;
@@ -129,10 +130,14 @@ const Tables* find_tables() {
 
 const Tables& tables() {
   const Tables* const found = find_tables();
-  if (unlikely(found == nullptr))
-    pg::raise(DW_NOT_READY, "extension durable_work is not installed in this database", nullptr,
-              "Run CREATE EXTENSION durable_work.");
+  if (unlikely(found == nullptr)) raise_not_served();
   return *found;
+}
+
+void tables_changed() {
+  const Oid schema = get_namespace_oid(kSchema, true);
+  const Oid queue = OidIsValid(schema) ? get_relname_relid("queue", schema) : InvalidOid;
+  if (OidIsValid(queue)) CacheInvalidateRelcacheByRelid(queue);
 }
 
 void enter_owner(OwnerScope* scope) {

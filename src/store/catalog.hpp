@@ -29,12 +29,15 @@ struct Tables {
   Oid fence_token;
 };
 
-/* Raises DW007 when the extension is not in this database. */
+/* Raises DW007 when the extension is not in this database, or of a version that this library does
+ * not serve. */
 const Tables& tables();
 
-/* The same without an error: nullptr when the extension is not here. For background workers and
- * callbacks' set-up. */
+/* The same without an error: nullptr. For background workers and callbacks' set-up. */
 const Tables* find_tables();
+
+/* Makes every process look again when this transaction commits: the extension's version changes. */
+void tables_changed();
 
 /* A row of durable_work.queue, with its topic's options. */
 struct QueueInfo {

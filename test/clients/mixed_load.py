@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """One client of the crash audit: enqueues, claims, completes, and writes down what it was told.
 
-    mixed_load.py --dsn DSN --journal FILE --seed N --stop-file FILE
+    mixed_load.py --dsn DSN --journal FILE --seed N --stop-file FILE [--refused SQLSTATE]
 
 Runs until the stop file exists and whatever is in flight has been answered. Every line of the
 journal is one JSON object and is written with one system call, so killing this process loses at
@@ -14,7 +14,8 @@ most the line about to be written, which is the same as an answer that never arr
     {"did": "completed", "job": …, "token": …, "asked": t, "key": …}  commit acknowledged, accepted
     {"did": "refused",  "job": …, "token": …, "state": …}
 
-Times are those of the system-wide monotonic clock.
+Times are those of the system-wide monotonic clock. A call that is answered with the SQLSTATE of
+--refused has done nothing, with its transaction, and the client goes on.
 """
 
 import argparse
@@ -35,6 +36,7 @@ class Client:
     def __init__(self, options):
         self.dsn = options.dsn
         self.stop_file = options.stop_file
+        self.refused = options.refused
         self.journal = os.open(options.journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self.name = f"client-{options.seed}"
         self.random = random.Random(options.seed)
@@ -62,7 +64,11 @@ class Client:
                     self.connection = psycopg.connect(self.dsn, autocommit=True, connect_timeout=10)
                 self.random.choices(steps, weights)[0]()
             except (psycopg.DatabaseError, psycopg.Rollback) as failure:
-                if getattr(failure, "sqlstate", None) and not isinstance(failure, psycopg.OperationalError):
+                state = getattr(failure, "sqlstate", None)
+                if state and state == self.refused:
+                    time.sleep(RECONNECT_PAUSE)
+                    continue
+                if state and not isinstance(failure, psycopg.OperationalError):
                     raise
                 # The server, or this backend, was killed; Rollback comes here when there was no
                 # server left to roll back on. Whatever was asked and not answered may have happened
@@ -223,6 +229,7 @@ def main():
     parser.add_argument("--journal", required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--stop-file", required=True)
+    parser.add_argument("--refused")
     try:
         Client(parser.parse_args()).run()
     except Exception as error:  # pylint: disable=broad-except

@@ -13,10 +13,10 @@ use PostgreSQL::Test::Utils;
 our @EXPORT = qw(new_server add_helpers housekeeper wait_until state_of message_of signal_stopped new_session);
 
 # new_server(NAME, conf => [lines], init => {arguments of init}): started, with helpers in
-# database postgres and the extension created there.
+# database postgres and the extension created there. installation => of Installation.pm.
 sub new_server {
     my ($name, %options) = @_;
-    my $node = PostgreSQL::Test::Cluster->new($name);
+    my $node = $options{installation} ? $options{installation}->new_node($name) : PostgreSQL::Test::Cluster->new($name);
     $node->init(%{ $options{init} // {} });
     $node->append_conf('postgresql.conf', join "\n",
         "shared_preload_libraries = 'durable_work'",
