@@ -73,8 +73,8 @@ WHERE name <> ALL (ARRAY[$others])
 SQL
 is($node->safe_psql('postgres', q{SELECT "check", severity, advice ~ 'shared_preload_libraries = ''durable_work''' FROM durable_work.health() LIMIT 1}),
     'preloaded|critical|t', 'health() works all the same, and names the line to add');
-is($node->safe_psql('postgres', q{SELECT severity, count(*) FROM durable_work.health() GROUP BY 1 ORDER BY 1}),
-    "critical|1\nok|6\nunknown|10", 'and says what it cannot know');
+is($node->safe_psql('postgres', q{SELECT count(*) FILTER (WHERE severity = 'critical'), bool_or(severity = 'unknown') FROM durable_work.health()}),
+    '1|t', 'and says what it cannot know');
 is($node->safe_psql('postgres', q{SELECT durable_work.bucket('a') BETWEEN 0 AND 359}), 't', 'bucket() needs no preloading');
 
 is(state_of($node, 'postgres', 'DROP EXTENSION durable_work'), 'ok', 'the extension can be dropped');
