@@ -1,4 +1,8 @@
-/* Prepared transactions of this database that hold tables of the extension and that nobody ends. */
+/*
+ * Prepared transactions of this database that hold tables of the extension and that nobody ends.
+ * Their locks are found by the one on their own transaction: until a restart they still have the
+ * virtual transaction of the session that prepared them.
+ */
 #include "pg/headers.hpp"
 
 #include "health/checks.hpp"
@@ -16,10 +20,10 @@ Finding look() {
       "row_number() OVER (ORDER BY prepared, gid) AS place FROM pg_prepared_xacts AS prepared "
       "WHERE "
       "database = current_database() AND prepared < clock_timestamp() - interval '10 min' AND "
-      "EXISTS (SELECT FROM pg_locks AS lock JOIN pg_class AS class ON class.oid = lock.relation "
-      "WHERE "
-      "lock.virtualtransaction = '-1/' || prepared.transaction::text AND class.relnamespace = "
-      "'durable_work'::regnamespace)) AS waiting",
+      "EXISTS (SELECT FROM pg_locks AS own JOIN pg_locks AS lock ON lock.virtualtransaction = "
+      "own.virtualtransaction JOIN pg_class AS class ON class.oid = lock.relation WHERE own.pid IS "
+      "NULL AND own.transactionid = prepared.transaction AND lock.pid IS NULL AND lock.locktype = "
+      "'relation' AND class.relnamespace = 'durable_work'::regnamespace)) AS waiting",
       columns, 3);
   if (columns[1] == nullptr) return ok("no prepared transaction waits for long");
   return warning(
