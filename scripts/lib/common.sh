@@ -197,6 +197,7 @@ dw_cleanup() {
   done
   wait 2>/dev/null
   if [ -n "${DW_CLUSTER_CONF:-}" ]; then dw_root rm -f "$DW_CLUSTER_CONF"; fi
+  if mountpoint -q "$DW_WORK/small_disk"; then umount -l "$DW_WORK/small_disk"; fi
   if [ -n "${DW_KEEP:-}" ]; then
     dw_say "kept: $DW_WORK"
   else

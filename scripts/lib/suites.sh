@@ -67,18 +67,30 @@ suite_regress() {
   check_server_log
 }
 
+# A file system of 48 MB that tests may fill, if this may mount one; prints where.
+small_disk() {
+  local place=$DW_WORK/small_disk
+  [ "$(id -u)" -eq 0 ] || return 0
+  mkdir -p "$place"
+  mount -t tmpfs -o size=48m tmpfs "$place" 2>/dev/null || return 0
+  chown "$(dw_server_user)" "$place"
+  echo "$place"
+}
+
 # suite_tap FILE...    TAP tests start their own servers, as the user that owns servers.
 suite_tap() {
-  local output=$DW_WORK/tap perl status=0 ok failed
+  local output=$DW_WORK/tap perl status=0 ok failed small
   perl=$(pgxs_test perl)
   dw_server_directory "$DW_WORK/home"
   dw_server_directory "$output"
+  small=$(small_disk)
   dw_as_server_user env -u PGHOST -u PGUSER -u PGDATABASE PATH="$PATH" PGPORT=65432 \
     TESTDIR="$output" TESTDATADIR="$output/tmp_check" TESTLOGDIR="$output/tmp_check/log" \
     PG_REGRESS="$(pgxs_test regress)/pg_regress" PG_CONFIG="$DW_PG_CONFIG" TMPDIR="${TMPDIR:-/tmp}" \
-    DW_SOAK_SECONDS="${DW_SOAK_SECONDS:-}" \
+    DW_SOAK_SECONDS="${DW_SOAK_SECONDS:-}" ${small:+DW_SMALL_DISK="$small"} \
     timeout -k 10 "${DW_SUITE_SECONDS:-3600}" prove --verbose --timer \
     -I "$perl" -I "$(readable_tests)/test/t" "$@" >"$output.log" 2>&1 || status=$?
+  if [ -n "$small" ]; then umount -l "$small"; fi
   cat "$output.log"
   ok=$(count_lines '^(\[[0-9:]+\] )?ok [0-9]+' "$output.log")
   failed=$(grep -E '^not ok [0-9]+' "$output.log" | grep -vcE '# T[O]DO' || true)

@@ -264,7 +264,11 @@ void Dispatcher::queue_figures(Index index, QueueFigures* out) const noexcept {
   const QueueLock hold(*this, index);
   const Queue& q = queue(index);
   const Micros now = platform_->wall_now();
+  /* Delayed jobs whose time has come become ready at the next claim. */
   std::uint32_t due = 0;
+  Micros oldest = oldest_due(q);
+  if (!q.delayed.empty() && q.delayed.begin()->at <= now)
+    oldest = std::min(oldest, q.delayed.begin()->at);
   for (auto e = q.delayed.begin(); e != q.delayed.end() && e->at <= now && due < kEntriesPerHold;
        ++e)
     due++;
@@ -278,7 +282,7 @@ void Dispatcher::queue_figures(Index index, QueueFigures* out) const noexcept {
                       q.resident,
                       q.waiter_count,
                       q.length.before + q.length.since,
-                      oldest_due(q),
+                      oldest,
                       q.counters};
 }
 

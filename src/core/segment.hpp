@@ -29,6 +29,7 @@ enum class Hold : std::uint8_t {
   retention,       /* finished, and kept for a while */
   snapshot,        /* an old snapshot may still want to read it */
   lock,            /* somebody holds a lock on its tables */
+  prepared,        /* a prepared transaction has used it */
   counting,        /* the unfinished jobs of the database are being counted */
   no_free_segment, /* of the current one: it is due to be followed by another, and all are in use */
 };

@@ -114,6 +114,8 @@ bool load(Housekeeper* self) {
     return false;
   }
   note_success(&self->load);
+  control()->damaged_rows[self->slot].store(self->loader->damaged_rows(),
+                                            std::memory_order_relaxed);
   if (more) {
     pgstat_report_activity(STATE_RUNNING, "loading jobs");
   } else {
@@ -201,6 +203,18 @@ int64 plan(Housekeeper* self) {
   return sleep;
 }
 
+/* Where the trouble of each phase is shown, once the slot is known. */
+void begin_phases(Housekeeper* self) {
+  self->catalog = new_phase(self->slot, Duty::catalog);
+  self->load = new_phase(self->slot, Duty::load);
+  self->count = new_phase(self->slot, Duty::count);
+  self->sweep = new_phase(self->slot, Duty::sweep);
+  self->redrive = new_phase(self->slot, Duty::redrive);
+  self->rotate = new_phase(self->slot, Duty::rotate);
+  self->prune = new_phase(self->slot, Duty::prune);
+  self->summary = new_phase(self->slot, Duty::summary);
+}
+
 /* One look at everything; true: there is more to do at once. */
 bool work(Housekeeper* self) {
   core::Database& slot = slot_of(*self);
@@ -262,9 +276,6 @@ extern "C" void dw_housekeeper_main_body(Datum argument) {
   }
   self->started = platform().monotonic_now();
   self->idle_check_at = core::kNever;
-  for (Phase* phase : {&self->catalog, &self->load, &self->count, &self->sweep, &self->redrive,
-                       &self->rotate, &self->prune, &self->summary})
-    note_success(phase);
   self->wants_redrives = true;
   BackgroundWorkerInitializeConnectionByOid(self->desk->database, InvalidOid, 0);
   use_own_settings("durable_work housekeeper");
@@ -273,13 +284,16 @@ extern "C" void dw_housekeeper_main_body(Datum argument) {
 
   switch (attach_slot(self)) {
     case Attach::failed:
+      note_trouble(self->slot, Duty::start);
       return;
     case Attach::no_extension:
       say_farewell(*self, Farewell::no_extension);
       return;
     case Attach::done:
+      end_trouble(self->slot, Duty::start);
       break;
   }
+  begin_phases(self);
   say_farewell(*self, serve(self, pg::new_wait_event("DurableWorkHousekeeper")));
 }
 

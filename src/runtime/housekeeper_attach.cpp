@@ -69,6 +69,8 @@ Attach attach_slot(Housekeeper* self) {
   self->took_over = control()->attended[self->slot] == self->incarnation;
   control()->attended[self->slot] = self->incarnation;
   control()->housekeeper[self->slot].store(pg::my_proc_number(), std::memory_order_release);
+  reset_troubles(self->slot, !self->took_over);
+  if (!self->took_over) control()->quarantined[self->slot].store(0, std::memory_order_relaxed);
 
   const bool is_new = slot.state != core::DatabaseState::open;
   int64 epoch = 0;

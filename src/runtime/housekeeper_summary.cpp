@@ -105,7 +105,7 @@ bool summarise_ranges(Housekeeper* self) {
     note_failure(&self->summary);
     return false;
   }
-  self->summary.pause = 0;
+  note_success(&self->summary);
   if (late) return true;
   work_seen = work;
   self->summary.not_before = platform().monotonic_now() + kLookEvery;

@@ -105,6 +105,7 @@ int64 start_missing(Launcher* self) {
     self->retry_at = now + kRetryRegistration;
     return self->retry_at;
   }
+  control()->refused_since.store(0);
   return next;
 }
 

@@ -44,6 +44,8 @@ void free_desk(uint32 number) {
 }
 
 void complain(Launcher* self) {
+  int64 never = 0;
+  control()->refused_since.compare_exchange_strong(never, GetCurrentTimestamp());
   const int64 now = platform().monotonic_now();
   if (self->complained_at != 0 && now - self->complained_at < kComplainEvery) return;
   self->complained_at = now;

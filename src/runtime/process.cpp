@@ -61,11 +61,16 @@ void sleep_for(int64 microseconds, uint32 wait_event) {
 
 bool is_due(const Phase& phase) { return platform().monotonic_now() >= phase.not_before; }
 
-void note_success(Phase* phase) { *phase = Phase{core::kAlways, 0}; }
+void note_success(Phase* phase) {
+  if (phase->pause != 0) end_trouble(phase->database, phase->duty);
+  phase->not_before = core::kAlways;
+  phase->pause = 0;
+}
 
 void note_failure(Phase* phase) {
   phase->pause = phase->pause == 0 ? kFirstPause : Min(2 * phase->pause, kLongestPause);
   phase->not_before = platform().monotonic_now() + phase->pause;
+  note_trouble(phase->database, phase->duty);
 }
 
 }  // namespace dw::runtime

@@ -11,6 +11,7 @@
 
 #include "durable_work/abi.h"
 #include "pg/subtransaction.hpp"
+#include "runtime/trouble.hpp"
 
 namespace dw::runtime {
 
@@ -31,7 +32,13 @@ void sleep_for(int64 microseconds, uint32 wait_event);
 struct Phase {
   int64 not_before; /* monotonic */
   int64 pause;
+  /* Where its trouble is shown; database kNone: nowhere. */
+  core::Index database;
+  Duty duty;
 };
+constexpr Phase new_phase(core::Index database, Duty duty) {
+  return Phase{core::kAlways, 0, database, duty};
+}
 bool is_due(const Phase& phase);
 void note_success(Phase* phase);
 void note_failure(Phase* phase);
@@ -53,6 +60,7 @@ template <typename Level, typename Function>
     MemoryContextSwitchTo(memory);
     ErrorData* const data = CopyErrorData();
     FlushErrorState();
+    remember_error(data->sqlerrcode, data->message);
     AbortOutOfAnyTransaction();
     MemoryContextSwitchTo(memory);
     data->elevel = level();

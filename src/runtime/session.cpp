@@ -198,6 +198,11 @@ core::WorkerRef worker(std::string_view name, int64 instance) {
 
 void forget_worker() { last_worker.known = false; }
 
+void note_quarantined() {
+  const core::Index here = database();
+  if (here != core::kNone) control()->quarantined[here].fetch_add(1, std::memory_order_relaxed);
+}
+
 void note_created_database() { database_created = true; }
 
 void note_altered_extension() { extension_altered = true; }

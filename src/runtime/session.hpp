@@ -51,6 +51,9 @@ core::WorkerRef worker(std::string_view name, int64 instance);
 /* After claim() said kWorkerGone. */
 void forget_worker();
 
+/* A claimed row was not what its entry says; health() tells how many were. */
+void note_quarantined();
+
 /* Settings, in microseconds. */
 int64 timer_horizon();
 int64 max_wait();

@@ -6,7 +6,10 @@
  * Who changes what:
  *   desks, pokes     under the lock kControlLock, a leaf like those of the arena
  *   housekeeper      the housekeeper of that database slot; read by whoever wakes it
- *   launcher         the launcher
+ *   launcher         the launcher; refused_since too
+ *   troubles         see trouble.hpp
+ *   damaged_rows     the housekeeper of that database slot
+ *   quarantined      whoever claims a row that is not what its entry says
  *   closing[p]       process p alone: the database that it is about to drop, copy, rename or move
  */
 #pragma once
@@ -16,6 +19,8 @@
 #include "core/dispatcher.hpp"
 
 #include "pg/headers.hpp"
+
+#include "runtime/trouble.hpp"
 
 namespace dw::runtime {
 
@@ -54,12 +59,20 @@ struct Control {
   uint32 generation;
   uint32 waiters;
   std::atomic<int> launcher;
+  /* Since when the server has had no room for another housekeeper (wall); 0: it had when last
+   * asked. */
+  std::atomic<int64> refused_since;
   /* Highest epoch of any database since the server started: an extension that is made anew goes on
    * above it. */
   std::atomic<int64> highest_epoch;
   std::atomic<int> housekeeper[core::kMostDatabases];
   /* Incarnation of the slot that a housekeeper has had; the next one takes over what it left. */
   uint32 attended[core::kMostDatabases];
+  /* Since that housekeeper started: rows of the log that could not be read. */
+  std::atomic<uint64> damaged_rows[core::kMostDatabases];
+  /* Since the slot was taken. */
+  std::atomic<uint64> quarantined[core::kMostDatabases];
+  Trouble troubles[core::kMostDatabases][kDuties];
   Desk desks[kDesks];
   uint32 poke_count; /* more than kMostPokes: some were lost, look at every database */
   Oid pokes[kMostPokes];

@@ -10,11 +10,13 @@
 #include "pg/datum.hpp"
 #include "runtime/session.hpp"
 #include "runtime/settings.hpp"
+#include "see/words.hpp"
 #include "store/catalog.hpp"
 
 namespace {
 
 using namespace dw;
+using see::moment;
 
 /* With a claim as recent as this, somebody works on the queue. */
 constexpr int64 kRecently = 60 * USECS_PER_SEC;
@@ -33,23 +35,6 @@ void tell(Report* report, const char* reason, std::optional<int64> jobs, const c
   const bool nulls[] = {false, !jobs.has_value(), false};
   pg::put_row(report->fcinfo, values, nulls);
   report->rows++;
-}
-
-const char* duration(int64 microseconds) {
-  const int64 seconds = microseconds / USECS_PER_SEC;
-  if (seconds < 120) return psprintf(INT64_FORMAT " s", seconds);
-  if (seconds < 2 * SECS_PER_HOUR) return psprintf(INT64_FORMAT " min", seconds / SECS_PER_MINUTE);
-  if (seconds < 2 * SECS_PER_DAY) return psprintf(INT64_FORMAT " h", seconds / SECS_PER_HOUR);
-  return psprintf(INT64_FORMAT " days", seconds / SECS_PER_DAY);
-}
-
-/* "at …, in 5 min" */
-const char* moment(TimestampTz at) {
-  const TimestampTz now = GetCurrentTimestamp();
-  /* Whole seconds; timestamptz_to_str answers in a buffer of its own. */
-  const char* const time = pstrdup(timestamptz_to_str(at - at % USECS_PER_SEC));
-  if (at > now) return psprintf("at %s, in %s", time, duration(at - now));
-  return psprintf("at %s, %s ago", time, duration(now - at));
 }
 
 void tell_ready(Report* report) {

@@ -102,6 +102,7 @@ uint32 put_jobs(const Source& source, core::ClaimedJob* jobs, uint32 n, const Cl
       out++;
     } else {
       runtime::transaction().quarantine(jobs[i].ref, jobs[i].token);
+      runtime::note_quarantined();
       pg::report(LOG, DW_INTERNAL_ERROR,
                  psprintf("row of job " INT64_FORMAT " was not where it was expected", jobs[i].id),
                  "The pages of its queue are read again.");

@@ -65,12 +65,16 @@ is(state_of($node, 'postgres', q{INSERT INTO durable_work.inbox (queue, payload)
     'DW007', 'an insert into the inbox raises DW007 too');
 
 # bucket() computes from its arguments alone; the rest serves the views.
-my $others = join ', ', map { "'$_'" } qw(bucket inbox_insert job_state live_leases outcome_members attach_database library_version rows_arrived log_slots queue_figures);
+my $others = join ', ', map { "'$_'" } qw(bucket inbox_insert job_state live_leases outcome_members attach_database library_version rows_arrived log_slots queue_figures health);
 is($node->safe_psql('postgres', <<"SQL"), join(',', sort keys %calls), 'no public function was forgotten above');
 SELECT string_agg(name, ',' ORDER BY name COLLATE "C")
 FROM (SELECT DISTINCT proname::text AS name FROM pg_proc WHERE pronamespace = 'durable_work'::regnamespace) AS function
 WHERE name <> ALL (ARRAY[$others])
 SQL
+is($node->safe_psql('postgres', q{SELECT "check", severity, advice ~ 'shared_preload_libraries = ''durable_work''' FROM durable_work.health() LIMIT 1}),
+    'preloaded|critical|t', 'health() works all the same, and names the line to add');
+is($node->safe_psql('postgres', q{SELECT count(*) FILTER (WHERE severity = 'critical'), bool_or(severity = 'unknown') FROM durable_work.health()}),
+    '1|t', 'and says what it cannot know');
 is($node->safe_psql('postgres', q{SELECT durable_work.bucket('a') BETWEEN 0 AND 359}), 't', 'bucket() needs no preloading');
 
 is(state_of($node, 'postgres', 'DROP EXTENSION durable_work'), 'ok', 'the extension can be dropped');

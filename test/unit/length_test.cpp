@@ -230,5 +230,16 @@ TEST_F(Limited, TheOldestDueJobIsFoundBehindARetriedOne) {
   EXPECT_EQ(figures(1).oldest_due, kNever);
 }
 
+TEST_F(Limited, AJobWhoseTimeHasComeIsTheOldestBeforeAnybodyAsks) {
+  const Micros start = platform().wall;
+  JobRow later = row_of(1, 1);
+  later.due = start + kMinute;
+  put(later);
+  EXPECT_EQ(figures(1).oldest_due, kNever);
+  platform().advance(2 * kMinute);
+  EXPECT_EQ(figures(1).ready, 1U);
+  EXPECT_EQ(figures(1).oldest_due, start + kMinute);
+}
+
 }  // namespace
 }  // namespace dw::test
