@@ -183,10 +183,12 @@ int64 plan(Housekeeper* self) {
   sleep = std::min(sleep, span(wall, self->idle_check_at));
   sleep = std::min(sleep, std::max(span(wall, wake), pause_left(self->load, monotonic)));
   sleep = std::min(sleep, self->expiry_walk->pause());
+  sleep =
+      std::min(sleep, std::max(pause_of_prepared(*self), pause_left(self->prepared, monotonic)));
   sleep = std::min(sleep,
                    std::max(span(monotonic, next_redrive()), pause_left(self->redrive, monotonic)));
-  for (const Phase* phase :
-       {&self->catalog, &self->load, &self->count, &self->sweep, &self->redrive, &self->summary}) {
+  for (const Phase* phase : {&self->catalog, &self->prepared, &self->load, &self->count,
+                             &self->sweep, &self->redrive, &self->summary}) {
     const int64 left = pause_left(*phase, monotonic);
     if (left > 0) sleep = std::min(sleep, left);
   }
@@ -205,6 +207,7 @@ bool work(Housekeeper* self) {
   slot.planned_due.store(core::kNever, std::memory_order_seq_cst);
   take_requests(self);
   follow_catalog(self);
+  follow_prepared(self);
   bool more = load(self);
   more = count(self) || more;
   self->expiry_walk->step();
@@ -257,8 +260,8 @@ extern "C" void dw_housekeeper_main_body(Datum argument) {
   }
   self->started = platform().monotonic_now();
   self->idle_check_at = core::kNever;
-  for (Phase* phase :
-       {&self->catalog, &self->load, &self->count, &self->sweep, &self->redrive, &self->summary})
+  for (Phase* phase : {&self->catalog, &self->prepared, &self->load, &self->count, &self->sweep,
+                       &self->redrive, &self->summary})
     note_success(phase);
   self->wants_redrives = true;
   BackgroundWorkerInitializeConnectionByOid(self->desk->database, InvalidOid, 0);

@@ -110,6 +110,7 @@ bool tell_loader(Housekeeper* self, const QueueRows& rows) {
       topics[i] = core::Loader::QueueTopic{rows.rows[i].id, rows.rows[i].topic};
     self->loader->set_queues(topics, static_cast<std::size_t>(rows.count));
     self->census->set_queues(topics, static_cast<std::size_t>(rows.count));
+    self->prepared_scan->set_queues(topics, static_cast<std::size_t>(rows.count));
   });
 }
 
