@@ -484,7 +484,7 @@ class Dispatcher {
   void end_withholding(QueueRef queue, Withheld next) noexcept;
   /* By a transaction that is still open. */
   static bool is_withheld(const Queue& q) noexcept;
-  static bool keeps_all_resident(const Queue& q) noexcept;
+  [[nodiscard]] bool keeps_all_resident(const Queue& q) const noexcept;
   static Micros oldest_due(const Queue& q) noexcept;
   static Entry* oldest_waiting(Queue& q) noexcept;
   /* The first of a priority among the ready. */

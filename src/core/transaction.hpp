@@ -167,6 +167,8 @@ class Transaction {
                      std::int64_t epoch) noexcept;
 
   /* --- PREPARE TRANSACTION, see watch.hpp --- */
+  /* The queues whose jobs it enqueued or decides, at most kMostQueues; the number. */
+  std::uint32_t queues_used(QueueId* out) const noexcept;
   /* PRE_PREPARE: leaves what is to be done at the end in a watch. */
   Preparation prepare(TransactionNumber self, QueueId* gone) noexcept;
   /* PREPARE: from here the watch stands for the transaction, and this one is empty. */

@@ -167,6 +167,22 @@ void Transaction::fill_watch() noexcept {
   }
 }
 
+std::uint32_t Transaction::queues_used(QueueId* out) const noexcept {
+  std::uint32_t n = 0;
+  const auto add = [out, &n](QueueId id) noexcept {
+    if (n < kMostQueues && id != 0 && std::find(out, out + n, id) == out + n) out[n++] = id;
+  };
+  for (const NewJob& job : jobs_) add(job.row.queue);
+  const Arena& arena = dispatcher_->arena();
+  for (const Action& action : actions_) {
+    if (action.kind == ActionKind::redriven) add(static_cast<QueueId>(action.number));
+    /* An entry that this transaction decides stays where it is, unless its queue is dropped. */
+    if (action.kind == ActionKind::decide)
+      add(arena.queues[arena.entries[action.ref.entry].queue].id);
+  }
+  return n;
+}
+
 Preparation Transaction::prepare(TransactionNumber self, QueueId* gone) noexcept {
   const Preparation answer = obstacle();
   if (answer != Preparation::ready) return answer;

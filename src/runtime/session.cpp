@@ -20,6 +20,7 @@
 #include "pg/error.hpp"
 #include "runtime/session.hpp"
 #include "runtime/shared.hpp"
+#include "store/queue_hold.hpp"
 
 namespace dw::runtime {
 
@@ -103,6 +104,13 @@ void refuse_unless_ready(core::Preparation answer) {
   }
 }
 
+/* COMMIT PREPARED cannot fail because a queue was dropped; so drop_queue waits for it. */
+void hold_queues() {
+  core::QueueId queues[core::kMostQueues];
+  const uint32 count = the_transaction->queues_used(queues);
+  for (uint32 i = 0; i < count; i++) store::hold_queue(queues[i], true);
+}
+
 /*
  * The housekeeper gives room back when prepared transactions have ended. It does so within
  * milliseconds; what does not come within seconds is taken by transactions that are prepared.
@@ -110,7 +118,9 @@ void refuse_unless_ready(core::Preparation answer) {
 void before_prepare() {
   constexpr int kLooks = 500;
   constexpr long kPause = 10000;
-  if (!the_transaction->has_work()) return;
+  /* The server's own complaint comes next. */
+  if (!the_transaction->has_work() || max_prepared_xacts == 0) return;
+  hold_queues();
   core::QueueId gone = 0;
   core::Preparation answer = core::Preparation::no_room;
   for (int look = 0; look < kLooks && answer == core::Preparation::no_room; look++) {

@@ -33,13 +33,7 @@ sub counts_agree {
 # What the queue hands out, all of it: nothing else is claimable afterwards.
 sub taken {
     my ($server, $queue, $wanted) = @_;
-    my $n = $server->safe_psql('postgres', <<"SQL");
-CREATE TEMP TABLE t AS SELECT * FROM helper.claim('$queue', $wanted);
-SELECT string_agg(n, ' ' ORDER BY n) FROM t;
-SELECT count(durable_work.complete(job_id, lease_token)) FROM t WHERE n LIKE 'none%';
-SQL
-    my ($names) = split /\n/, $n;
-    return $names;
+    return $server->safe_psql('postgres', "SELECT string_agg(n, ' ' ORDER BY n) FROM helper.claim('$queue', $wanted)");
 }
 
 sub nothing_claimable {
@@ -150,5 +144,86 @@ for my $life ('crash', 'clean') {
     check_ends($node, $life, 0);
 }
 
-$node->stop;
+# --- the housekeeper is ended while transactions are prepared -----------------------------------------
+prepare_all($node, 'taken');
+my $first = housekeeper($node, 'postgres');
+$node->safe_psql('postgres', "SELECT pg_terminate_backend($first)");
+ok(wait_until($node, 'postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type ~ '^durable_work.*housekeeper' AND datname = 'postgres' AND pid <> $first"),
+    'another housekeeper takes over');
+ok(nothing_claimable($node, 'q'), 'taken: nothing is handed out while it is prepared');
+end_all($node, 'taken');
+check_ends($node, 'taken', 1);
+
+# --- a standby is promoted ----------------------------------------------------------------------------
+$node->backup('copy');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($node, 'copy', has_streaming => 1);
+$standby->start;
+prepare_all($node, 'moved');
+$node->wait_for_catchup($standby);
+$node->stop('immediate');
+$standby->promote;
+housekeeper($standby, 'postgres');
+counts_agree($standby, 'moved, prepared');
+is(state_of($standby, 'postgres', q{SELECT durable_work.cancel(job_id) FROM helper.held WHERE n = 'moved 1'}), 'DW006',
+    'moved: a job that is being completed cannot be cancelled');
+end_all($standby, 'moved');
+check_ends($standby, 'moved', 0);
+
+# --- many at once, and no more than the server has room for -------------------------------------------
+my $server = $standby;
+$server->safe_psql('postgres', join(";\n", map { "BEGIN; SELECT durable_work.enqueue('q', '{\"n\": \"many $_\"}'); PREPARE TRANSACTION 'many $_'" } 11 .. 22));
+is(state_of($server, 'postgres', q{BEGIN; SELECT durable_work.enqueue('q', '{"n": "many"}'); PREPARE TRANSACTION 'many'}), '53200',
+    'the server refuses one more');
+ok(nothing_claimable($server, 'q'), 'many: nothing is handed out while it is prepared');
+$server->restart;
+housekeeper($server, 'postgres');
+$server->safe_psql('postgres', join(";\n", map { ($_ % 2 ? 'COMMIT' : 'ROLLBACK') . " PREPARED 'many $_'" } 11 .. 22));
+is(taken($server, 'q', 6), join(' ', map { "many $_" } 11, 13, 15, 17, 19, 21), 'many: those that committed');
+ok(nothing_claimable($server, 'q'), 'many: nothing more');
+counts_agree($server, 'many');
+# Through the same place again and again.
+my $rounds = 300;
+$server->safe_psql('postgres', join(";\n", map { "BEGIN; SELECT durable_work.enqueue('q', '{\"n\": \"round\"}'); PREPARE TRANSACTION 'round'; COMMIT PREPARED 'round'" } 1 .. $rounds));
+is($server->safe_psql('postgres', "SELECT count(*) FROM helper.claim('q', $rounds)"), $rounds, 'many: one after the other');
+counts_agree($server, 'rounds');
+$server->safe_psql('postgres', 'SELECT durable_work.try_complete(job_id, lease_token) FROM durable_work.leases');
+
+# --- another database, and the extension made anew ----------------------------------------------------
+$server->safe_psql('postgres', 'CREATE DATABASE other');
+$server->safe_psql('other', 'CREATE EXTENSION durable_work');
+add_helpers($server, 'other');
+$server->safe_psql('other', q{SELECT durable_work.create_queue('q')});
+for my $database ('postgres', 'other') {
+    $server->safe_psql($database, qq{BEGIN; SELECT durable_work.enqueue('q', '{"n": "$database"}'); PREPARE TRANSACTION '$database'});
+}
+$server->stop('immediate');
+$server->start;
+housekeeper($server, $_) for 'postgres', 'other';
+is($server->safe_psql('other', q{SET lock_timeout = '100ms'; SELECT count(*) FROM durable_work.queue_stats WHERE unfinished > 0}), '0', 'nothing in the other database yet');
+is(state_of($server, 'other', q{SET lock_timeout = '100ms'; DROP EXTENSION durable_work}), '55P03', 'the extension cannot be dropped from under it');
+$server->safe_psql($_, "COMMIT PREPARED '$_'") for 'postgres', 'other';
+is($server->safe_psql($_, q{SELECT n FROM helper.claim('q', 1)}), $_, "its job is handed out in $_") for 'postgres', 'other';
+$server->safe_psql('other', <<'SQL');
+BEGIN;
+SELECT durable_work.enqueue('q', '{"n": "gone"}');
+PREPARE TRANSACTION 'gone';
+ROLLBACK PREPARED 'gone';
+DROP EXTENSION durable_work CASCADE;
+CREATE EXTENSION durable_work;
+SELECT durable_work.create_queue('q');
+BEGIN;
+SELECT durable_work.enqueue('q', '{"n": "anew"}');
+PREPARE TRANSACTION 'anew';
+COMMIT PREPARED 'anew';
+SQL
+is($server->safe_psql('other', q{SELECT n FROM helper.claim('q', 1)}), 'anew', 'and in an extension that was made anew');
+
+$server->stop;
+
+# --- the server does not prepare at all ---------------------------------------------------------------
+$server->append_conf('postgresql.conf', 'max_prepared_transactions = 0');
+$server->start;
+is(state_of($server, 'postgres', q{BEGIN; SELECT durable_work.enqueue('q', '{}'); PREPARE TRANSACTION 'none'}), '55000', 'without room for any the server says so');
+$server->stop;
 done_testing();

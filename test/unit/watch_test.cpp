@@ -399,6 +399,19 @@ TEST_F(WatchTest, ASegmentIsWatchedUntilTheHousekeeperHasSeenTheEnd) {
   EXPECT_FALSE(d().is_watched(database_, 0));
 }
 
+TEST_F(WatchTest, AQueueIsNotTakenForCompleteWhileTheHousekeeperHasNotSeenTheEnd) {
+  load();
+  std::uint64_t given_up = 0;
+  ASSERT_TRUE(d().keeps_all(ref_of(1), &given_up));
+  Session session = begin_session();
+  session.enqueue(d(), queue_index(1), 7);
+  ASSERT_EQ(session.prepare(), Preparation::ready);
+  log().commit(session.xid());
+  EXPECT_FALSE(d().keeps_all(ref_of(1), &given_up));
+  follow();
+  EXPECT_TRUE(d().keeps_all(ref_of(1), &given_up));
+}
+
 TEST_F(WatchTest, ThereIsNoRoomForMoreThanTheArenaWasMadeFor) {
   std::vector<Session> sessions;
   for (JobId id = 1; id <= 4; id++) {
