@@ -330,6 +330,11 @@ void WatchKeeper::finish_held(const Held& held, const Watch& watch, bool committ
 void WatchKeeper::finish_found(const Watch& watch, bool committed) noexcept {
   dispatcher_->look_at_pages(database_, watch.job_pages, committed);
   dispatcher_->note_parked(database_, kAlways);
+  if (!committed) return;
+  /* Rows of other tables were not looked for. */
+  const DatabaseOid oid = dispatcher_->arena().databases[database_].oid;
+  dispatcher_->note_catalog_stale(oid);
+  dispatcher_->note_redrives_changed(oid);
 }
 
 /*
