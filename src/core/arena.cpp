@@ -1,5 +1,6 @@
-#include "core/layout.hpp"
+#include "core/watch.hpp"
 
+#include <algorithm>
 #include <new>
 
 namespace dw::core {
@@ -29,6 +30,11 @@ std::uint32_t progress_slots(std::uint32_t entries) noexcept {
   std::uint32_t slots = 16;
   while (slots < entries / 64 && slots < 1024) slots *= 2;
   return slots;
+}
+
+/* Decisions that prepared transactions hold, above all; each holds an entry too. */
+std::uint32_t held_count(std::uint32_t entries, std::uint32_t watches) noexcept {
+  return watches == 0 ? 0 : std::max(1024U, entries / 8);
 }
 
 void create_queue_slot(Queue& queue) noexcept {
@@ -73,19 +79,43 @@ void create_progress(Arena* arena, char* place, std::uint32_t count) noexcept {
   arena->progress_mask = count - 1;
 }
 
+void create_watches(Arena* arena, char* place, std::uint32_t watches, std::uint32_t held) noexcept {
+  arena->watches = reinterpret_cast<Watch*>(place);
+  arena->held = reinterpret_cast<Held*>(place + padded(sizeof(Watch) * std::size_t{watches}));
+  for (std::uint32_t i = 0; i < watches; i++) {
+    Watch* watch = new (&arena->watches[i]) Watch();
+    watch->state = WatchState::free;
+    watch->database = kNone;
+    watch->first_held = kNone;
+    watch->last_held = kNone;
+  }
+  for (std::uint32_t i = 0; i < held; i++) {
+    Held* one = new (&arena->held[i]) Held();
+    one->next = i + 1 < held ? i + 1 : kNone;
+  }
+  arena->watch_capacity = watches;
+  arena->first_free_held = held > 0 ? 0 : kNone;
+  arena->free_held_count = held;
+  arena->held_capacity = held;
+}
+
 }  // namespace
 
-std::size_t arena_size(std::uint32_t entries, std::uint32_t waiters) noexcept {
+std::size_t arena_size(std::uint32_t entries, std::uint32_t waiters,
+                       std::uint32_t watches) noexcept {
   return padded(sizeof(Arena)) + padded(sizeof(Entry) * std::size_t{entries}) +
          padded(sizeof(Index) * std::size_t{bucket_count(entries)}) +
          padded(sizeof(Waiter) * std::size_t{waiters}) +
          padded(sizeof(Request) * std::size_t{request_count(entries)}) +
          padded(sizeof(Index) * std::size_t{request_count(entries)}) +
          padded(sizeof(Progress) * std::size_t{progress_slots(entries)}) +
-         padded(sizeof(Index) * std::size_t{progress_slots(entries)});
+         padded(sizeof(Index) * std::size_t{progress_slots(entries)}) +
+         padded(sizeof(Watch) * std::size_t{watches}) +
+         padded(sizeof(Held) * std::size_t{held_count(entries, watches)});
 }
 
-Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters) noexcept {
+Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters,
+                    std::uint32_t watches) noexcept {
   char* place = static_cast<char*>(memory);
   Arena* arena = new (place) Arena();
   place += padded(sizeof(Arena));
@@ -100,6 +130,9 @@ Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters) 
   place += padded(sizeof(Request) * request_count(entries)) +
            padded(sizeof(Index) * request_count(entries));
   create_progress(arena, place, progress_slots(entries));
+  place += padded(sizeof(Progress) * progress_slots(entries)) +
+           padded(sizeof(Index) * progress_slots(entries));
+  create_watches(arena, place, watches, held_count(entries, watches));
 
   arena->capacity = entries;
   arena->bucket_mask = buckets - 1;

@@ -223,6 +223,7 @@ enum class LinkResult : std::uint8_t {
 enum class HeartbeatState : std::uint8_t { leased, cancelled, lost };
 
 class QueueLock;
+struct Held;
 struct QueueWaits;
 
 class Dispatcher {
@@ -454,6 +455,27 @@ class Dispatcher {
   void await_end(Index waiter) noexcept;
   void wake_awaiting(Index database, JobId id) const noexcept;
 
+  /* --- prepared transactions (watch.cpp) --- */
+  /* A watch with room for so many things to hold; kNone: one of the two cannot be had. */
+  Index reserve_watch(Index database, TransactionNumber transaction, std::uint32_t held) noexcept;
+  /* One thing more; false: no room. */
+  bool add_held(Index watch, const Held& held) noexcept;
+  void activate_watch(Index watch) noexcept;
+  void drop_watch(Index watch) noexcept;
+  void forget_watches(Index database) noexcept;
+  /* Those that were read from the log, with what they hold: they are read anew. */
+  void forget_found(Index database) noexcept;
+  [[nodiscard]] bool has_watches(Index database) const noexcept;
+  /* A transaction that is prepared, or whose end the housekeeper has not dealt with yet, wrote rows
+   * of that segment: it must not be emptied. */
+  [[nodiscard]] bool is_watched(Index database, std::uint8_t segment) const noexcept;
+  [[nodiscard]] bool has_watch_of(Index database, TransactionNumber transaction) const noexcept;
+  /* The prepared transaction that decides the job; 0: none does. */
+  TransactionNumber prepared_decider(Index database, QueueId queue, JobId id) noexcept;
+  void publish_prepared(Index database, const Held& jobs, const BoundedRanges& pages) noexcept;
+  void look_at_pages(Index database, const BoundedRanges& pages, bool disturb) noexcept;
+  EntryRef hold_found(Index queue, const JobRow& row, Token token) noexcept;
+
   /* --- seeing (see.cpp) --- */
   bool see_job(Index database, QueueId queue, JobId id, ResidentRow* out) noexcept;
   /* See waits.hpp; false: the slot is not this queue's. */
@@ -489,11 +511,13 @@ class Dispatcher {
   void count_redriven(QueueLock& hold, Queue& q, Token first, std::uint32_t n) noexcept;
   void count_purged(QueueLock& hold, Queue& q, Token first, std::uint32_t n) noexcept;
   void disturb_count(QueueLock& hold, Queue& q) noexcept;
+  static void count_anew(Queue& q) noexcept;
+  void free_watch(Watch& watch) noexcept;
   bool free_tombstones(Queue& q) noexcept;
   void end_withholding(QueueRef queue, Withheld next) noexcept;
   /* By a transaction that is still open. */
   static bool is_withheld(const Queue& q) noexcept;
-  static bool keeps_all_resident(const Queue& q) noexcept;
+  [[nodiscard]] bool keeps_all_resident(const Queue& q) const noexcept;
   static Micros oldest_due(const Queue& q) noexcept;
   static Entry* oldest_waiting(Queue& q) noexcept;
   /* The first of a priority among the ready. */

@@ -12,6 +12,7 @@
  *   kRequestsLock      requests, their hash and lists, and the head of each worker's list of them
  *   kAwaitingLock      the lists of processes that wait for the end of a job
  *   kProgressLock      slots of progress, their hash and order
+ *   kWatchLock         what prepared transactions have left, see watch.hpp
  *   kFirstStripeLock…  one for each stripe of the hash from job id to entry
  *   kFirstQueueLock…   one for each queue slot: the slot's fields, its trees, and every field of
  * its entries A process holds at most one queue lock. The others are leaves: they may be taken
@@ -52,7 +53,8 @@ constexpr std::uint32_t kWorkersLock = 1;
 constexpr std::uint32_t kRequestsLock = 2;
 constexpr std::uint32_t kAwaitingLock = 3;
 constexpr std::uint32_t kProgressLock = 4;
-constexpr std::uint32_t kFirstStripeLock = 5;
+constexpr std::uint32_t kWatchLock = 5;
+constexpr std::uint32_t kFirstStripeLock = 6;
 constexpr std::uint32_t kFirstQueueLock = kFirstStripeLock + kHashStripes;
 constexpr std::uint32_t kLockCount = kFirstQueueLock + kMostQueues;
 
@@ -319,6 +321,31 @@ struct alignas(kCacheLine) Database {
   alignas(kCacheLine) std::atomic<std::uint64_t> commit_position;
 };
 
+enum class WatchState : std::uint8_t {
+  free,
+  preparing, /* its transaction is about to be prepared -> prepared, free */
+  prepared,  /* -> free, by the housekeeper, once the transaction has ended */
+};
+
+/*
+ * A prepared transaction. It ends in another process, or after a restart, and none of our callbacks
+ * runs there: the housekeeper looks for its end, and does then what a callback would have done. See
+ * watch.hpp.
+ */
+struct Watch {
+  TransactionNumber transaction;
+  Index database; /* kNone: it was detached while the transaction was being prepared */
+  WatchState state;
+  std::uint8_t found; /* read from the log after a start, not left by the transaction itself */
+  Index first_held;
+  Index last_held;
+  Micros parked_from;          /* the earliest of its new rows in parked; kNever: none */
+  BoundedRanges job_pages;     /* with rows of its jobs */
+  BoundedRanges outcome_pages; /* that it wrote to */
+};
+
+struct Held;
+
 struct Arena {
   std::uint32_t capacity; /* entries */
   std::uint32_t bucket_mask;
@@ -340,6 +367,12 @@ struct Arena {
   Index oldest_progress;
   Index newest_progress;
   std::uint32_t progress_mask;
+  /* Under kWatchLock; the count of watches that are not free is read without it. */
+  alignas(kCacheLine) std::atomic<std::uint32_t> watch_count;
+  std::uint32_t watch_capacity;
+  Index first_free_held;
+  std::uint32_t free_held_count;
+  std::uint32_t held_capacity;
   Database databases[kMostDatabases];
   Queue queues[kMostQueues];
   Worker workers[kMostWorkers];
@@ -351,13 +384,18 @@ struct Arena {
   Index* request_buckets;
   Progress* progress;
   Index* progress_buckets;
+  Watch* watches;
+  Held* held;
 };
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 
-/* Bytes of shared memory for this many entries and waiters. */
-std::size_t arena_size(std::uint32_t entries, std::uint32_t waiters) noexcept;
+/* Bytes of shared memory for this many entries, waiters, and prepared transactions that are
+ * watched. */
+std::size_t arena_size(std::uint32_t entries, std::uint32_t waiters,
+                       std::uint32_t watches = 0) noexcept;
 /* Lays an empty arena out in zeroed memory of that size, aligned to 64 bytes. */
-Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters) noexcept;
+Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters,
+                    std::uint32_t watches = 0) noexcept;
 
 }  // namespace dw::core

@@ -58,6 +58,14 @@ void Dispatcher::disturb_count(QueueLock& hold, Queue& q) noexcept {
   hold.wake_housekeeper(q.database);
 }
 
+/* By a new boundary, as after a restore. */
+void Dispatcher::count_anew(Queue& q) noexcept {
+  q.length.from_id = kNever;
+  q.length.from_token = kNever;
+  q.length.before = 0;
+  q.length.since = 0;
+}
+
 /*
  * Unfinished jobs and those of open transactions together never exceed the limit, so no commit has
  * to be refused. A job that such a transaction drops for one of its own counts once, see leaving.

@@ -87,6 +87,7 @@ void Dispatcher::detach_database(Index index) noexcept {
     if (queue(i).state != QueueState::free && queue(i).database == index)
       remove_queue(queue_ref(i));
   }
+  forget_watches(index);
   const LeafLock leaf(*platform_, kArenaLock);
   Database& database = arena_->databases[index];
   database.state = DatabaseState::free;

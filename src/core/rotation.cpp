@@ -159,12 +159,12 @@ void Rotation::end_check() {
   known.next = 0;
 }
 
-void Rotation::take_fates(Known& known, std::size_t n, const Fate* fates) {
+void Rotation::take_results(Known& known, std::size_t n, const Relocation* results) {
   std::size_t kept = 0;
   for (std::size_t i = 0; i < n; i++) {
     const Straggler& job = known.left[known.next + i];
-    if (fates[i] == Fate::finished) known.ends[job.queue] = wall();
-    if (fates[i] == Fate::held || fates[i] == Fate::no_room) known.left[known.next + kept++] = job;
+    if (results[i] == Relocation::finished) known.ends[job.queue] = wall();
+    if (results[i] == Relocation::held || results[i] == Relocation::no_room) known.left[known.next + kept++] = job;
   }
   const auto from = known.left.begin() + static_cast<std::ptrdiff_t>(known.next);
   known.left.erase(from + static_cast<std::ptrdiff_t>(kept), from + static_cast<std::ptrdiff_t>(n));
@@ -185,10 +185,10 @@ bool Rotation::move_some(std::uint8_t segment) {
     known.not_before = now() + std::min(until - wall(), 10 * kSecond);
     return false;
   }
-  Fate fates[kMovedAtOnce];
+  Relocation results[kMovedAtOnce];
   const std::size_t n = std::min(kMovedAtOnce, known.left.size() - known.next);
-  log_->relocate(segment, known.left.data() + known.next, n, fates);
-  take_fates(known, n, fates);
+  log_->relocate(segment, known.left.data() + known.next, n, results);
+  take_results(known, n, results);
   if (known.left.empty()) return true;
   hold(segment, held_by_jobs(Hold::stragglers, known.left.front(),
                              static_cast<std::int64_t>(known.left.size())));
@@ -239,6 +239,12 @@ bool Rotation::work_on(std::uint8_t segment, bool counting) {
   const SegmentState state =
       dispatcher_->arena().databases[database_].segment_state[segment].load();
   if (state == SegmentState::open && !wait_for_writers(segment)) return false;
+  /* Its end is not followed by callbacks: what it wrote is dealt with a moment later. */
+  if (dispatcher_->is_watched(database_, segment)) {
+    hold(segment, held_by(Hold::prepared));
+    pause(known, kSecond);
+    return false;
+  }
   if (!known.checked) {
     if (!is_worth_checking(segment)) return false;
     hold(segment, held_by(Hold::not_checked));

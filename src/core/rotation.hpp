@@ -70,7 +70,7 @@ class Rotation {
   void end_check();
   bool move_some(std::uint8_t segment);
   bool empty(std::uint8_t segment, bool counting);
-  void take_fates(Known& known, std::size_t n, const Fate* fates);
+  void take_results(Known& known, std::size_t n, const Relocation* results);
   void hold(std::uint8_t segment, const SegmentHold& why);
   void pause(Known& known, Micros longest);
   [[nodiscard]] Micros kept_until(const Known& known, QueueId* queue) const;

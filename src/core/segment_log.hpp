@@ -16,7 +16,7 @@ struct SegmentFacts {
 };
 
 /* What became of a job that was to be moved. */
-enum class Fate : std::uint8_t {
+enum class Relocation : std::uint8_t {
   moved,
   finished, /* or gone */
   held,     /* by a worker, or by an open transaction */
@@ -46,7 +46,7 @@ class SegmentLog {
   virtual bool empty(std::uint8_t segment, std::int32_t* pid) = 0;
   /* Moves waiting jobs of the segment to parked in one transaction. */
   virtual void relocate(std::uint8_t segment, const Straggler* jobs, std::size_t n,
-                        Fate* fates) = 0;
+                        Relocation* results) = 0;
 };
 
 }  // namespace dw::core

@@ -39,6 +39,22 @@ class OutcomeSink {
   virtual bool take(const StoredOutcome& outcome) = 0;
 };
 
+/* Receives rows that no snapshot sees yet, with the top transaction that wrote them. */
+class PreparedSink {
+ public:
+  virtual ~PreparedSink() = default;
+  virtual void take(TransactionNumber writer, const StoredJob& job) = 0;
+  virtual void take(TransactionNumber writer, const StoredOutcome& outcome) = 0;
+};
+
+/* What became of a transaction. */
+enum class Fate : std::uint8_t {
+  open,
+  committed,
+  aborted,
+  forgotten, /* so long ago that the server does not know any more */
+};
+
 /* A place in the order in which parked rows are read, by their stored due times. */
 struct ParkedPlace {
   Micros due;
@@ -84,6 +100,20 @@ class Store {
   virtual void scan_parked_by_id(JobId after, JobSink& sink) = 0;
   /* All outcome rows of long sleepers that the snapshot sees. */
   virtual void scan_parked_outcomes(OutcomeSink& sink) = 0;
+
+  /* --- prepared transactions --- */
+  /* Those of this database, at most `most`; the number there are. */
+  virtual std::size_t list_prepared(TransactionNumber* out, std::size_t most) = 0;
+  /* Rows of one page whose writer is still open, prepared or not. */
+  virtual void scan_open_jobs(std::uint8_t segment, std::uint32_t block, PreparedSink& sink) = 0;
+  virtual void scan_open_outcomes(std::uint8_t segment, std::uint32_t block,
+                                  PreparedSink& sink) = 0;
+  /* The same of all rows of parked. */
+  virtual void scan_open_parked(PreparedSink& sink) = 0;
+  /* Needs no begin(). A snapshot taken after an answer that is not `open` sees what it committed.
+   */
+  virtual Fate fate(TransactionNumber transaction) = 0;
+
   /* Writes attempt_failed (next due: now) or dead_lettered for each, in the transaction begun. */
   virtual void write_expiries(const Expiry* expiries, std::size_t n, Micros now) = 0;
 };

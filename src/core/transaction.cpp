@@ -212,10 +212,8 @@ void Transaction::for_each_run(std::size_t first, Each each) noexcept {
   }
 }
 
-bool Transaction::pre_commit(QueueId* gone) noexcept {
-  if (jobs_.empty()) return true;
-  if (database_ == kNone) database_ = dispatcher_->find_database(oid_);
-  if (database_ == kNone) return true;
+/* False: one is gone that was there when a job was written. */
+bool Transaction::settle_queues(QueueId* gone) noexcept {
   const Database& database = dispatcher_->arena().databases[database_];
   for (NewJob& job : jobs_) {
     if (dispatcher_->queue_matches(job.queue)) continue;
@@ -231,6 +229,14 @@ bool Transaction::pre_commit(QueueId* gone) noexcept {
       job.queue = QueueRef{kNone, 0};
     }
   }
+  return true;
+}
+
+bool Transaction::pre_commit(QueueId* gone) noexcept {
+  if (jobs_.empty()) return true;
+  if (database_ == kNone) database_ = dispatcher_->find_database(oid_);
+  if (database_ == kNone) return true;
+  if (!settle_queues(gone)) return false;
   for_each_run(0, [this](const NewJob& head, const JobRow* const* rows, EntryRef* refs,
                          std::uint32_t n) noexcept {
     dispatcher_->link_pending(head.queue, rows, refs, n);
@@ -365,6 +371,7 @@ void Transaction::undo(const Action& action) noexcept {
     case ActionKind::decide:
       if (action.before == EntryState::completing) {
         dispatcher_->withdraw_decision(action.ref, action.token, actions_[action.earlier].token);
+        actions_[action.earlier].superseded = false;
       } else {
         dispatcher_->abort_decision(action.ref, action.token, action.before);
       }
@@ -419,6 +426,7 @@ void Transaction::release_room(std::size_t first) noexcept {
 /* Room is given back last: a job that was dropped in exchange for it is there again by then, so
  * nobody takes the place of both. */
 void Transaction::abort() noexcept {
+  if (watch_ != kNone) dispatcher_->drop_watch(watch_);
   unlink_jobs();
   for (auto action = actions_.rbegin(); action != actions_.rend(); ++action) {
     if (action->kind != ActionKind::room) undo(*action);
@@ -463,6 +471,7 @@ void Transaction::sub_abort(std::int32_t level) noexcept {
 
 void Transaction::clear() noexcept {
   changes_database_ = false;
+  watch_ = kNone;
   empty_out(jobs_);
   empty_out(actions_);
   empty_out(options_);

@@ -38,6 +38,19 @@ enum class ActionKind : std::uint8_t {
   segment_emptied,  /* the tables of a segment were truncated */
 };
 
+/* Whether a transaction can be prepared, or why not. */
+enum class Preparation : std::uint8_t {
+  ready,
+  has_claims,
+  has_purge,
+  has_queues,    /* it makes, changes or drops a queue */
+  has_extension, /* or the extension */
+  holds_back,    /* it keeps a job from others without having written anything about it */
+  queue_gone,    /* was dropped since the transaction enqueued to it */
+  not_attached,  /* there is no slot of the database yet */
+  no_room,       /* for what is to be remembered, at present */
+};
+
 class Transaction {
  public:
   explicit Transaction(Dispatcher* dispatcher) noexcept : dispatcher_(dispatcher) {}
@@ -48,7 +61,7 @@ class Transaction {
     oid_ = oid;
   }
   [[nodiscard]] Index database() const noexcept { return database_; }
-  /* True if the transaction did anything here: it may not be prepared. */
+  /* True if the transaction did anything here. */
   [[nodiscard]] bool has_work() const noexcept { return !actions_.empty() || !jobs_.empty(); }
   /* True if the launcher is to look at this database after the end; also if what changed it was
    * rolled back to a savepoint. */
@@ -157,6 +170,13 @@ class Transaction {
 
   /* --- the log --- */
   void note_segment_emptied(std::int32_t level, std::uint8_t segment) noexcept;
+  /* --- PREPARE TRANSACTION, see watch.hpp --- */
+  /* The queues whose jobs it enqueued or decides, at most kMostQueues; the number. */
+  std::uint32_t queues_used(QueueId* out) const noexcept;
+  /* PRE_PREPARE: leaves what is to be done at the end in a watch. */
+  Preparation prepare(TransactionNumber self, QueueId* gone) noexcept;
+  /* PREPARE: from here the watch stands for the transaction, and this one is empty. */
+  void prepared() noexcept;
 
   /* --- callbacks --- */
   /* PRE_COMMIT. False if a queue that was enqueued to is gone; its id is in *gone. */
@@ -181,6 +201,7 @@ class Transaction {
     OutcomeKind outcome;
     bool delivered;
     bool settled;
+    bool superseded; /* decide: another action decides over it */
     std::int32_t level;
     EntryRef ref;
     QueueRef queue;
@@ -219,6 +240,14 @@ class Transaction {
                        std::size_t* action) noexcept;
   void undo(const Action& action) noexcept;
   void apply_decision(const Action& action) noexcept;
+  bool settle_queues(QueueId* gone) noexcept;
+  [[nodiscard]] Preparation obstacle() const noexcept;
+  [[nodiscard]] const Action& in_force(const Action& last) const noexcept;
+  [[nodiscard]] const Action& first_of(const Action& last) const noexcept;
+  [[nodiscard]] bool leaves(const Action& action, Held* held) const noexcept;
+  [[nodiscard]] Held held_decision(const Action& last) const noexcept;
+  std::uint32_t held_jobs(std::size_t first, Held* held) const noexcept;
+  void fill_watch() noexcept;
   void unlink_jobs() noexcept;
   void release_room(std::size_t first) noexcept;
   void apply(const Action& action) noexcept;
@@ -231,6 +260,7 @@ class Transaction {
   Index database_ = kNone;
   DatabaseOid oid_ = 0;
   bool changes_database_ = false;
+  Index watch_ = kNone; /* between PRE_PREPARE and the end */
   std::vector<NewJob> jobs_;
   std::vector<Action> actions_;
   std::vector<Options> options_;

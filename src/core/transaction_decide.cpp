@@ -70,6 +70,7 @@ Verdict Transaction::decide_again(std::int32_t level, std::size_t earlier, Decid
   again.token = token;
   again.before = EntryState::completing;
   again.earlier = earlier;
+  actions_[earlier].superseded = true;
   return Verdict::ok;
 }
 

@@ -17,6 +17,8 @@ using JobId = std::int64_t;
 using Token = std::int64_t;
 using Micros = std::int64_t;
 using DatabaseOid = std::uint32_t;
+/* A transaction of the server. */
+using TransactionNumber = std::uint32_t;
 /* Number of a queue's row in durable_work.queue. A queue that starts to read its topic anew gets a
  * new number, so one number names the queue and the generation of its subscription. */
 using QueueId = std::int32_t;

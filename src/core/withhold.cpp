@@ -30,9 +30,10 @@ bool Dispatcher::is_withheld(const Queue& q) noexcept {
 }
 
 /* But for the long sleepers in parked. A job of a slot that sleeps is not made resident by a loader
- * that finds it, and its queue is live all the same. */
-bool Dispatcher::keeps_all_resident(const Queue& q) noexcept {
-  return q.mode == LoadMode::live && q.has_sleepers == 0;
+ * that finds it, and its queue is live all the same; and so it is when a prepared transaction has
+ * committed and the housekeeper does not know yet. */
+bool Dispatcher::keeps_all_resident(const Queue& q) const noexcept {
+  return q.mode == LoadMode::live && q.has_sleepers == 0 && !has_watches(q.database);
 }
 
 bool Dispatcher::withhold(QueueRef ref, bool again, bool* all_resident) noexcept {

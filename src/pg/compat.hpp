@@ -136,4 +136,12 @@ inline bool pin_recent(Relation relation, BlockNumber block, Buffer buffer) {
 #endif
 }
 
+// 17 renamed ShmemVariableCache. What became of an older transaction nobody knows; under
+// XactTruncationLock.
+#if PG_VERSION_NUM >= 170000
+inline TransactionId oldest_known_transaction() { return TransamVariables->oldestClogXid; }
+#else
+inline TransactionId oldest_known_transaction() { return ShmemVariableCache->oldestClogXid; }
+#endif
+
 }  // namespace pg

@@ -49,6 +49,7 @@ extern "C" {
 #include "access/sdir.h"
 #include "access/skey.h"
 #include "access/stratnum.h"
+#include "access/subtrans.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/transam.h"

@@ -7,6 +7,9 @@
  * housekeeper would be in the way, so it is asked to leave first, and none is sent there again
  * before the transaction has ended.
  *
+ * COMMIT PREPARED and ROLLBACK PREPARED run no callback of ours: after them the housekeeper is told
+ * to look (core/watch.hpp).
+ *
  * The hooks are called by the server, outside of the guard; what may throw goes through it here.
  */
 #include "pg/headers.hpp"
@@ -117,9 +120,24 @@ void before_utility(const Node* statement) {
   }
 }
 
+bool is_end_of_prepared(const Node* statement) {
+  if (nodeTag(statement) != T_TransactionStmt) return false;
+  const TransactionStmtKind kind = reinterpret_cast<const TransactionStmt*>(statement)->kind;
+  return kind == TRANS_STMT_COMMIT_PREPARED || kind == TRANS_STMT_ROLLBACK_PREPARED;
+}
+
+/* The transaction has ended for everybody else; what it means for the jobs is still to be done. */
+void wake_for_prepared() {
+  if (!preloaded() || arena()->watch_count.load() == 0) return;
+  const core::Index here = database();
+  if (here != core::kNone) platform().wake_housekeeper(here);
+}
+
 void on_utility(PlannedStmt* planned, const char* query, bool read_only_tree,
                 ProcessUtilityContext context, ParamListInfo params, QueryEnvironment* environment,
                 DestReceiver* receiver, QueryCompletion* completion) {
+  /* The statement may be freed with the transaction that it ends. */
+  const bool ends_prepared = is_end_of_prepared(planned->utilityStmt);
   before_utility(planned->utilityStmt);
   if (next_utility_hook != nullptr) {
     next_utility_hook(planned, query, read_only_tree, context, params, environment, receiver,
@@ -128,6 +146,7 @@ void on_utility(PlannedStmt* planned, const char* query, bool read_only_tree,
     standard_ProcessUtility(planned, query, read_only_tree, context, params, environment, receiver,
                             completion);
   }
+  if (ends_prepared) wake_for_prepared();
 }
 
 }  // namespace

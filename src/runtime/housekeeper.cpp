@@ -186,12 +186,15 @@ int64 plan(Housekeeper* self) {
   sleep = std::min(sleep, span(wall, self->idle_check_at));
   sleep = std::min(sleep, std::max(span(wall, wake), pause_left(self->load, monotonic)));
   sleep = std::min(sleep, self->expiry_walk->pause());
+  sleep =
+      std::min(sleep, std::max(pause_of_prepared(*self), pause_left(self->prepared, monotonic)));
   sleep = std::min(sleep,
                    std::max(span(monotonic, next_redrive()), pause_left(self->redrive, monotonic)));
   sleep = std::min(sleep, std::max(span(monotonic, self->rotation->next_step()),
                                    pause_left(self->rotate, monotonic)));
-  for (const Phase* phase : {&self->catalog, &self->load, &self->count, &self->sweep,
-                             &self->redrive, &self->rotate, &self->prune, &self->summary}) {
+  for (const Phase* phase :
+       {&self->catalog, &self->prepared, &self->load, &self->count, &self->sweep, &self->redrive,
+        &self->rotate, &self->prune, &self->summary}) {
     const int64 left = pause_left(*phase, monotonic);
     if (left > 0) sleep = std::min(sleep, left);
   }
@@ -206,6 +209,7 @@ int64 plan(Housekeeper* self) {
 /* Where the trouble of each phase is shown, once the slot is known. */
 void begin_phases(Housekeeper* self) {
   self->catalog = new_phase(self->slot, Duty::catalog);
+  self->prepared = new_phase(self->slot, Duty::prepared);
   self->load = new_phase(self->slot, Duty::load);
   self->count = new_phase(self->slot, Duty::count);
   self->sweep = new_phase(self->slot, Duty::sweep);
@@ -222,6 +226,7 @@ bool work(Housekeeper* self) {
   slot.planned_due.store(core::kNever, std::memory_order_seq_cst);
   take_requests(self);
   follow_catalog(self);
+  follow_prepared(self);
   bool more = load(self);
   more = count(self) || more;
   self->expiry_walk->step();

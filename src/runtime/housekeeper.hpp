@@ -7,7 +7,9 @@
 #include "core/expiry_walk.hpp"
 #include "core/loader.hpp"
 #include "core/rotation.hpp"
+#include "core/prepared_scan.hpp"
 #include "core/sweeper.hpp"
+#include "core/watch.hpp"
 
 #include "pg/headers.hpp"
 
@@ -32,6 +34,8 @@ struct Housekeeper {
   core::ExpiryWalk* expiry_walk;
   store::SegmentTables* segments;
   core::Rotation* rotation;
+  core::PreparedScan* prepared_scan;
+  core::WatchKeeper* watch_keeper;
 
   /* What is asked for and not done yet. */
   bool wants_catalog;
@@ -42,6 +46,7 @@ struct Housekeeper {
   bool wants_epoch;
   bool wants_redrives;
   Phase catalog;
+  Phase prepared;
   Phase load;
   Phase count;
   Phase sweep;
@@ -103,6 +108,15 @@ bool catch_up_epoch(Housekeeper* self);
 /* --- housekeeper_queues.cpp --- */
 /* Makes the arena's queues those of the table. False: failed, reported. */
 bool read_queues(Housekeeper* self);
+
+/* --- housekeeper_prepared.cpp --- */
+/* Prepared transactions that are older than the slot; before it is opened. False: failed, reported.
+ */
+bool find_prepared(Housekeeper* self);
+/* Does what the end of prepared transactions asks for. */
+void follow_prepared(Housekeeper* self);
+/* Microseconds until the next look without anybody asking; kNever when there is none. */
+int64 pause_of_prepared(const Housekeeper& self);
 
 /* --- housekeeper_redrive.cpp --- */
 /* One step of each redrive at a rate that may go on. True: more is to be done at once. */

@@ -92,9 +92,14 @@ Attach attach_slot(Housekeeper* self) {
       store::SegmentTables(&engine, self->slot);
   self->rotation = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::Rotation)))
       core::Rotation(&engine, self->slot, self->store, self->segments, self->loader);
+  self->prepared_scan = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::PreparedScan)))
+      core::PreparedScan(&engine, self->slot, self->store);
+  self->watch_keeper = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::WatchKeeper)))
+      core::WatchKeeper(&engine, self->slot, self->store);
   if (self->took_over) self->expiry_walk->reset();
   self->loader->set_horizon(timer_horizon());
   if (!read_queues(self)) return Attach::failed;
+  if (is_new && !find_prepared(self)) return Attach::failed;
   if (is_new && !slot_is_gone(*self)) engine.open_database(self->slot, epoch);
   self->wants_reload = self->took_over;
   return Attach::done;

@@ -116,6 +116,7 @@ bool tell_loader(Housekeeper* self, const QueueRows& rows) {
     for (int i = 0; i < rows.count; i++)
       keeps[i] = core::QueueKeep{rows.rows[i].id, rows.rows[i].topic, rows.rows[i].retention};
     self->rotation->set_queues(keeps, static_cast<std::size_t>(rows.count));
+    self->prepared_scan->set_queues(topics, static_cast<std::size_t>(rows.count));
   });
 }
 

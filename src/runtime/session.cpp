@@ -21,6 +21,7 @@
 #include "runtime/session.hpp"
 #include "runtime/shared.hpp"
 #include "store/catalog.hpp"
+#include "store/queue_hold.hpp"
 
 namespace dw::runtime {
 
@@ -53,21 +54,93 @@ void leave_waiting(int, Datum) {
   dispatcher().pass_wake_on(self);
 }
 
-void before_commit() {
-  core::QueueId gone = 0;
-  if (the_transaction->pre_commit(&gone)) return;
-  ereport(ERROR, (errcode(pg::sqlstate(DW_UNKNOWN_OBJECT)),
-                  errmsg("a queue was dropped while this transaction enqueued to it"),
-                  errhint("Run the transaction again; it will see that the queue is gone.")));
+[[noreturn]] void raise_queue_gone() {
+  pg::raise(DW_UNKNOWN_OBJECT, "a queue was dropped while this transaction enqueued to it", nullptr,
+            "Run the transaction again; it will see that the queue is gone.");
 }
 
+void before_commit() {
+  core::QueueId gone = 0;
+  if (!the_transaction->pre_commit(&gone)) raise_queue_gone();
+}
+
+[[noreturn]] void refuse_prepare(const char* what, const char* why, const char* advice) {
+  pg::raise(DW_FEATURE_NOT_SUPPORTED, psprintf("cannot PREPARE a transaction that %s", what), why,
+            advice);
+}
+
+/* What no other process, or no later start of the server, could bring to its end. */
+void refuse_unless_ready(core::Preparation answer) {
+  switch (answer) {
+    case core::Preparation::ready:
+    case core::Preparation::no_room:
+      break;
+    case core::Preparation::has_claims:
+      refuse_prepare("has claimed jobs",
+                     "A lease is held in memory and does not survive a restart.",
+                     "Claim and commit first; the transaction that is prepared may complete the "
+                     "jobs.");
+    case core::Preparation::has_purge:
+      refuse_prepare("has purged a queue",
+                     "Nothing of the queue could be loaded from disk until it ends.",
+                     "Purge in a transaction of its own, or use cancel_many.");
+    case core::Preparation::has_queues:
+      refuse_prepare("has created, changed or dropped a queue",
+                     "Queues are made known to other sessions by the commit of this one.",
+                     "Do that in a transaction of its own.");
+    case core::Preparation::has_extension:
+      refuse_prepare("has created or dropped the extension durable_work",
+                     "Its background worker is started and stopped by the commit of this session.",
+                     "Use COMMIT.");
+    case core::Preparation::holds_back:
+      refuse_prepare("holds back a job that it does not change",
+                     "An enqueue with unique_while => 'pending' met a job that waits, which must "
+                     "not be claimed before this transaction ends.",
+                     "Use on_duplicate => 'replace', or COMMIT.");
+    case core::Preparation::queue_gone:
+      raise_queue_gone();
+    case core::Preparation::not_attached:
+      pg::raise(DW_NOT_READY, "durable_work is still starting in this database",
+                "A transaction can be prepared once the housekeeper has looked at the database.",
+                "Try again in a moment.");
+  }
+}
+
+/* COMMIT PREPARED cannot fail because a queue was dropped; so drop_queue waits for it. */
+void hold_queues() {
+  core::QueueId queues[core::kMostQueues];
+  const uint32 count = the_transaction->queues_used(queues);
+  for (uint32 i = 0; i < count; i++) store::hold_queue(queues[i], true);
+}
+
+/*
+ * The housekeeper gives room back when prepared transactions have ended. It does so within
+ * milliseconds; what does not come within seconds is taken by transactions that are prepared.
+ */
 void before_prepare() {
-  if (!the_transaction->has_work()) return;
-  ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                  errmsg("cannot PREPARE a transaction that has used durable_work"),
-                  errdetail("Jobs that it enqueued, claimed or decided could not be followed until "
-                            "COMMIT PREPARED."),
-                  errhint("Use COMMIT, or do the work with jobs in a transaction of its own.")));
+  constexpr int kLooks = 500;
+  constexpr long kPause = 10000;
+  /* The server's own complaint comes next. */
+  if (!the_transaction->has_work() || max_prepared_xacts == 0) return;
+  hold_queues();
+  core::QueueId gone = 0;
+  core::Preparation answer = core::Preparation::no_room;
+  for (int look = 0; look < kLooks && answer == core::Preparation::no_room; look++) {
+    if (look > 0) {
+      platform().wake_housekeeper(the_transaction->database());
+      CHECK_FOR_INTERRUPTS();
+      pg_usleep(kPause);
+    }
+    answer = the_transaction->prepare(GetTopTransactionId(), &gone);
+    refuse_unless_ready(answer);
+  }
+  if (answer == core::Preparation::ready) return;
+  pg::raise("53400", "prepared transactions hold too much in the memory of durable_work",
+            psprintf("There is room for %u of them and for %u jobs that they decide, and this "
+                     "transaction would exceed it.",
+                     arena()->watch_capacity, arena()->held_capacity),
+            "Commit or roll back prepared transactions, or raise max_prepared_transactions or "
+            "durable_work.max_resident_jobs.");
 }
 
 void on_transaction(XactEvent event, void*) {
@@ -90,6 +163,11 @@ void on_transaction(XactEvent event, void*) {
       reopen_closed_database();
       break;
     }
+    case XACT_EVENT_PREPARE:
+      the_transaction->prepared();
+      database_created = false;
+      reopen_closed_database();
+      break;
     case XACT_EVENT_ABORT:
       the_transaction->abort();
       database_created = false;

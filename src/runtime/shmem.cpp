@@ -31,6 +31,14 @@ static_assert(sizeof(LWLockPadded) % 64 == 0, "the arena behind the locks is ali
  */
 uint32 waiter_count() { return static_cast<uint32>(MaxBackends); }
 
+/*
+ * Prepared transactions, and those that have ended while the housekeeper was busy. More than that
+ * wait for it.
+ */
+uint32 watch_count() {
+  return max_prepared_xacts == 0 ? 0 : 4 * static_cast<uint32>(max_prepared_xacts) + 64;
+}
+
 Size aligned(Size size) { return TYPEALIGN(PG_CACHE_LINE_SIZE, size); }
 Size closing_size() { return aligned(mul_size(waiter_count(), sizeof(std::atomic<Oid>))); }
 Size locks_size() { return mul_size(kAllLocks, sizeof(LWLockPadded)); }
@@ -39,7 +47,7 @@ Size block_size() {
   Size size = aligned(sizeof(Control));
   size = add_size(size, closing_size());
   size = add_size(size, locks_size());
-  return add_size(size, core::arena_size(max_resident_jobs(), waiter_count()));
+  return add_size(size, core::arena_size(max_resident_jobs(), waiter_count(), watch_count()));
 }
 
 void create_control(char* memory) {
@@ -74,7 +82,7 @@ void create() {
     for (uint32 i = 0; i < waiter_count(); i++) new (&the_closing[i]) std::atomic<Oid>(InvalidOid);
     for (uint32 i = 0; i < kAllLocks; i++)
       LWLockInitialize(&the_locks[i].lock, the_control->tranche);
-    the_arena = core::arena_create(arena_place, max_resident_jobs(), waiter_count());
+    the_arena = core::arena_create(arena_place, max_resident_jobs(), waiter_count(), watch_count());
   }
   LWLockRelease(AddinShmemInitLock);
   LWLockRegisterTranche(the_control->tranche, "durable_work");

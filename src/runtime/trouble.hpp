@@ -16,8 +16,8 @@
 namespace dw::runtime {
 
 /* Phases of the housekeeper that can fail by themselves. */
-enum class Duty : uint8 { start, catalog, load, count, sweep, redrive, rotate, prune, summary };
-constexpr uint32 kDuties = 9;
+enum class Duty : uint8 { start, catalog, prepared, load, count, sweep, redrive, rotate, prune, summary };
+constexpr uint32 kDuties = 10;
 
 /* What it is for, as people are told. */
 constexpr const char* words_of(Duty duty) {
@@ -26,6 +26,8 @@ constexpr const char* words_of(Duty duty) {
       return "starting";
     case Duty::catalog:
       return "reading the queues";
+    case Duty::prepared:
+      return "finishing prepared transactions";
     case Duty::load:
       return "loading jobs";
     case Duty::count:

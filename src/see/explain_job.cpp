@@ -12,6 +12,7 @@
 #include "see/detail.hpp"
 #include "see/job_arguments.hpp"
 #include "see/job_state.hpp"
+#include "see/prepared.hpp"
 #include "see/progress.hpp"
 
 namespace {
@@ -81,6 +82,10 @@ void put(FunctionCallInfo fcinfo, const store::JobTuple& job, const store::Queue
   const bool is_own = runtime::transaction().enqueued_here(job.id);
   Next next = next_of(state, is_own, queue.options.paused, due);
   heed_expiry(job, due, &state, &next);
+  if (state.deciding) {
+    const char* const prepared = see::prepared_decider(queue.id, job.id);
+    if (prepared != nullptr) state.reason = prepared;
+  }
   const char* const reason = reason_of(state, job.segment, snapshot);
   const int32 most =
       core::most_attempts(queue.options, static_cast<std::uint16_t>(job.max_attempts));

@@ -51,16 +51,15 @@ unsigned char* decode_outcome(const HeapTupleData& row, unsigned char* place,
                               core::StoredOutcome* outcome);
 void finish_outcome(core::StoredOutcome* outcome);
 
-/* Calls each for every row of the page that the snapshot sees, while the page is locked: it may
- * neither raise an error nor call the server. */
+/* Calls each(row, buffer, all of the page is visible) for every row of the page, while the page is
+ * locked. */
 template <typename Each>
-void for_each_visible_row(Relation relation, BlockNumber block, BufferAccessStrategy strategy,
-                          Snapshot snapshot, Each each) {
+void for_each_row(Relation relation, BlockNumber block, BufferAccessStrategy strategy, Each each) {
   CHECK_FOR_INTERRUPTS();
   const Buffer buffer = ReadBufferExtended(relation, MAIN_FORKNUM, block, RBM_NORMAL, strategy);
   LockBuffer(buffer, BUFFER_LOCK_SHARE);
   const Page page = BufferGetPage(buffer);
-  const bool all_visible = PageIsAllVisible(page) && !snapshot->takenDuringRecovery;
+  const bool all_visible = PageIsAllVisible(page);
   const auto last = static_cast<OffsetNumber>(PageGetMaxOffsetNumber(page));
   for (OffsetNumber offset = FirstOffsetNumber; offset <= last; offset++) {
     const ItemId item = PageGetItemId(page, offset);
@@ -72,9 +71,21 @@ void for_each_visible_row(Relation relation, BlockNumber block, BufferAccessStra
     row.t_self.ip_blkid.bi_hi = static_cast<uint16>(block >> 16);
     row.t_self.ip_blkid.bi_lo = static_cast<uint16>(block & 0xFFFF);
     row.t_self.ip_posid = offset;
-    if (all_visible || HeapTupleSatisfiesVisibility(&row, snapshot, buffer)) each(row);
+    each(&row, buffer, all_visible);
   }
   UnlockReleaseBuffer(buffer);
+}
+
+/* Those that the snapshot sees. `each` may neither raise an error nor call the server. */
+template <typename Each>
+void for_each_visible_row(Relation relation, BlockNumber block, BufferAccessStrategy strategy,
+                          Snapshot snapshot, Each each) {
+  for_each_row(relation, block, strategy,
+               [snapshot, &each](HeapTupleData* row, Buffer buffer, bool all_visible) {
+                 if ((all_visible && !snapshot->takenDuringRecovery) ||
+                     HeapTupleSatisfiesVisibility(row, snapshot, buffer))
+                   each(*row);
+               });
 }
 
 /* Order in which expiries are written, and which of them share a row. */

@@ -33,6 +33,12 @@ class PageStore final : public core::Store {
                    core::JobSink& sink) override;
   void scan_parked_by_id(core::JobId after, core::JobSink& sink) override;
   void scan_parked_outcomes(core::OutcomeSink& sink) override;
+  std::size_t list_prepared(core::TransactionNumber* out, std::size_t most) override;
+  void scan_open_jobs(std::uint8_t segment, std::uint32_t block, core::PreparedSink& sink) override;
+  void scan_open_outcomes(std::uint8_t segment, std::uint32_t block,
+                          core::PreparedSink& sink) override;
+  void scan_open_parked(core::PreparedSink& sink) override;
+  core::Fate fate(core::TransactionNumber transaction) override;
   void write_expiries(const core::Expiry* expiries, std::size_t n, core::Micros now) override;
 
  private:
@@ -54,6 +60,8 @@ class PageStore final : public core::Store {
   void close_tables();
   int read_job_page(std::uint8_t segment, BlockNumber block);
   int read_outcome_page(std::uint8_t segment, BlockNumber block);
+  int read_open_jobs(std::uint8_t segment, BlockNumber block);
+  int read_open_outcomes(std::uint8_t segment, BlockNumber block);
   void begin_parked_scan(std::int32_t topic, core::Micros from, core::Micros until);
   int read_parked_rows(core::ParkedPlace after);
   int read_parked_by_id(core::JobId after);
@@ -73,6 +81,7 @@ class PageStore final : public core::Store {
   /* Outcome pages written; told to the dispatcher after the commit. */
   Note notes_[kMostNotes] = {};
   int note_count_ = 0;
+  TransactionId writers_[kRowsAtOnce]; /* of the rows below, when those are of open ones */
   core::StoredJob job_rows_[kRowsAtOnce];
   core::StoredOutcome outcome_rows_[kRowsAtOnce];
   /* Bodies of a page's outcomes; two pages' worth leaves room for alignment. */

@@ -22,7 +22,7 @@ namespace dw::store {
 
 namespace {
 
-core::Fate relocate_job(uint8 segment, const core::Straggler& straggler) {
+core::Relocation relocate_job(uint8 segment, const core::Straggler& straggler) {
   Wanted wanted;
   wanted.wait_for_room = false;
   TakenJob taken{};
@@ -31,39 +31,39 @@ core::Fate relocate_job(uint8 segment, const core::Straggler& straggler) {
       break;
     case Taking::finished:
     case Taking::unknown:
-      return core::Fate::finished;
+      return core::Relocation::finished;
     case Taking::no_room:
-      return core::Fate::no_room;
+      return core::Relocation::no_room;
     default:
-      return core::Fate::held;
+      return core::Relocation::held;
   }
   /* It went to parked before: the commit gives it back as it was. */
-  if (taken.decided.segment != segment) return core::Fate::finished;
+  if (taken.decided.segment != segment) return core::Relocation::finished;
   JobTuple job;
   read_taken_row(taken, &job);
   NewRow row{columns_of(job, taken.decided.queue_id), core::OutcomeKind::relocated, "relocated",
              taken.decided.due, taken.decided.attempts};
   write_new_row(taken, &row);
-  return core::Fate::moved;
+  return core::Relocation::moved;
 }
 
 }  // namespace
 
-void relocate_jobs(uint8 segment, const core::Straggler* jobs, std::size_t n, core::Fate* fates) {
+void relocate_jobs(uint8 segment, const core::Straggler* jobs, std::size_t n, core::Relocation* results) {
   runtime::transaction().reserve(n * kActionsOfOneJob);
   const MemoryContext scratch = pg::new_context(CurrentMemoryContext, "durable_work relocation");
   for (std::size_t i = 0; i < n; i++) {
     CHECK_FOR_INTERRUPTS();
-    core::Fate* const fate = &fates[i];
+    core::Relocation* const result = &results[i];
     const core::Straggler* const job = &jobs[i];
     pg::error_report report{};
     /* One that fails does not keep the others. */
-    const bool good = pg::in_context(scratch, [&report, segment, job, fate] {
+    const bool good = pg::in_context(scratch, [&report, segment, job, result] {
       return pg::subtransaction(&report,
-                                [segment, job, fate] { *fate = relocate_job(segment, *job); });
+                                [segment, job, result] { *result = relocate_job(segment, *job); });
     });
     if (!good) {
-      *fate = core::Fate::held;
+      *result = core::Relocation::held;
       ereport(LOG, (errcode(report.sqlstate),
                     errmsg("durable_work: job " INT64_FORMAT " cannot be moved to parked", job->id),
                     errdetail_internal("%s", report.message != nullptr ? report.message : "")));

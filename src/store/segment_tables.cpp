@@ -287,8 +287,8 @@ bool SegmentTables::empty(std::uint8_t segment, std::int32_t* pid) {
 }
 
 void SegmentTables::relocate(std::uint8_t segment, const core::Straggler* jobs, std::size_t n,
-                             core::Fate* fates) {
-  in_transaction(true, [segment, jobs, n, fates] { relocate_jobs(segment, jobs, n, fates); });
+                             core::Relocation* results) {
+  in_transaction(true, [segment, jobs, n, results] { relocate_jobs(segment, jobs, n, results); });
 }
 
 void read_segments(core::Index database, bool at_start) {

@@ -26,7 +26,7 @@ class SegmentTables final : public core::SegmentLog {
   bool all_snapshots_behind(std::uint64_t point, std::int32_t* pid) override;
   bool empty(std::uint8_t segment, std::int32_t* pid) override;
   void relocate(std::uint8_t segment, const core::Straggler* jobs, std::size_t n,
-                core::Fate* fates) override;
+                core::Relocation* results) override;
 
  private:
   core::Dispatcher* dispatcher_;
@@ -47,6 +47,6 @@ class SegmentTables final : public core::SegmentLog {
 void read_segments(core::Index database, bool at_start);
 
 /* Moves the jobs, each in a subtransaction; in a transaction. */
-void relocate_jobs(uint8 segment, const core::Straggler* jobs, std::size_t n, core::Fate* fates);
+void relocate_jobs(uint8 segment, const core::Straggler* jobs, std::size_t n, core::Relocation* results);
 
 }  // namespace dw::store

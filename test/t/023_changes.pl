@@ -57,10 +57,13 @@ is(sql("SELECT count(*) FROM durable_work.claim('q', 'w', 10)"), '0', 'also not 
 # --- a prepared transaction ---------------------------------------------------------------------------
 sql(q{SELECT durable_work.enqueue('q', '{"n": "p"}')});
 my $p = id_of('p');
-for my $change ("SELECT durable_work.update_payload($p, '1')", "SELECT durable_work.reschedule($p, now())", "SELECT durable_work.cancel_many('q', older_than => '0')",
-    "SELECT durable_work.purge_queue('q')") {
-    is(state_of($node, 'postgres', "BEGIN; $change; PREPARE TRANSACTION 'changes'"), '0A000', "refused when it is to be prepared: $change");
+for my $change ("SELECT durable_work.update_payload($p, '1')", "SELECT durable_work.reschedule($p, now() + interval '1 h')", "SELECT durable_work.cancel_many('q', older_than => '0')") {
+    is(state_of($node, 'postgres', "BEGIN; $change; PREPARE TRANSACTION 'changes'"), 'ok', "prepared: $change");
+    is(sql("SELECT count(*) FROM durable_work.claim('q', 'w', 1)"), '0', 'nobody gets the job while it is');
+    sql(q{ROLLBACK PREPARED 'changes'});
+    ok(wait_until($node, 'postgres', q{SELECT next_action = 'claim' FROM durable_work.explain_job(} . "$p)"), 'it waits as before');
 }
+is(state_of($node, 'postgres', "BEGIN; SELECT durable_work.purge_queue('q'); PREPARE TRANSACTION 'changes'"), '0A000', 'a purge is refused');
 is(sql("SELECT n || attempt FROM helper.claim('q', 1)"), 'p1', 'and the job is as it was');
 sql('SELECT durable_work.complete(job_id, lease_token) FROM durable_work.leases');
 

@@ -28,11 +28,12 @@ void PrintTo(LoadMode mode, std::ostream* out) {
 namespace dw::test {
 
 ArenaMemory::ArenaMemory(std::uint32_t entries, std::uint32_t waiters) {
-  size_ = (arena_size(entries, waiters) + 63) / 64 * 64;
+  constexpr std::uint32_t kWatches = 4;
+  size_ = (arena_size(entries, waiters, kWatches) + 63) / 64 * 64;
   memory_.reset(std::aligned_alloc(64, size_));
   if (!memory_) throw std::bad_alloc();
   std::memset(memory_.get(), 0, size_);
-  arena_ = arena_create(memory_.get(), entries, waiters);
+  arena_ = arena_create(memory_.get(), entries, waiters, kWatches);
 }
 
 JobRow row_of(QueueId queue, JobId id) {

@@ -101,6 +101,21 @@ Xid FakeLog::top_of(Xid xid) const {
   return xid;
 }
 
+bool FakeLog::is_open(Xid xid) const {
+  for (; xid != kNoXid; xid = xacts_[xid].parent) {
+    if (xacts_[xid].state != State::open) return false;
+  }
+  return true;
+}
+
+std::vector<Xid> FakeLog::prepared() const {
+  std::vector<Xid> open;
+  for (const Xid xid : prepared_) {
+    if (in_progress(xid)) open.push_back(xid);
+  }
+  return open;
+}
+
 bool FakeLog::sees_itself(Xid self, Xid xid) const {
   if (sees(snapshot(), xid)) return true;
   if (top_of(xid) != top_of(self)) return false;

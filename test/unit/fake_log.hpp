@@ -58,6 +58,14 @@ class FakeLog {
   void commit(Xid xid);
   [[nodiscard]] bool in_progress(Xid xid) const { return xacts_[xid].state == State::open; }
 
+  [[nodiscard]] Xid top_of(Xid xid) const;
+  [[nodiscard]] bool has_committed(Xid xid) const { return xacts_[xid].state == State::committed; }
+  /* Open, and so is everything around it. */
+  [[nodiscard]] bool is_open(Xid xid) const;
+  /* From here on it ends whoever is gone meanwhile. */
+  void prepare(Xid xid) { prepared_.push_back(xid); }
+  [[nodiscard]] std::vector<Xid> prepared() const;
+
   [[nodiscard]] Snapshot snapshot() const { return commits_; }
   [[nodiscard]] bool sees(Snapshot snapshot, Xid xid) const;
 
@@ -107,12 +115,12 @@ class FakeLog {
   template <typename Page>
   std::uint32_t page_of(std::vector<Page>& pages, std::vector<std::uint32_t>& targets,
                         std::uint32_t writer) const;
-  [[nodiscard]] Xid top_of(Xid xid) const;
   /* A transaction sees what it wrote itself. */
   [[nodiscard]] bool sees_itself(Xid self, Xid xid) const;
 
   std::uint32_t rows_a_page_;
   std::uint64_t commits_ = 0;
+  std::vector<Xid> prepared_;
   std::vector<Xact> xacts_{Xact{State::aborted, kNoXid, 0}};
   std::vector<std::vector<JobOnPage>> jobs_[kStores];
   std::vector<std::vector<OutcomeOnPage>> outcomes_[kStores];

@@ -115,6 +115,45 @@ void FakeStore::scan_parked_outcomes(OutcomeSink& sink) {
   for (std::uint32_t block = 0; block < blocks; block++) scan_outcomes(kParkedSegment, block, sink);
 }
 
+std::size_t FakeStore::list_prepared(TransactionNumber* out, std::size_t most) {
+  require_transaction();
+  at(Call::list_prepared);
+  const std::vector<Xid> open = log_->prepared();
+  std::copy_n(open.begin(), std::min(most, open.size()), out);
+  return open.size();
+}
+
+void FakeStore::scan_open_jobs(std::uint8_t segment, std::uint32_t block, PreparedSink& sink) {
+  require_transaction();
+  at(Call::scan_jobs);
+  for (const JobOnPage& job : log_->job_pages(segment).at(block)) {
+    if (!log_->is_open(job.xid) || (job.gone != kNoXid && log_->is_open(job.gone))) continue;
+    StoredJob stored{job.row, job.topic, expiry_time(job.row.expires_at)};
+    stored.row.queue = 0;
+    sink.take(log_->top_of(job.xid), stored);
+  }
+}
+
+void FakeStore::scan_open_outcomes(std::uint8_t segment, std::uint32_t block, PreparedSink& sink) {
+  require_transaction();
+  at(Call::scan_outcomes);
+  for (const OutcomeOnPage& outcome : log_->outcome_pages(segment).at(block)) {
+    if (log_->is_open(outcome.xid))
+      sink.take(log_->top_of(outcome.xid), StoredOutcome{outcome.first_id, outcome.batch,
+                                                         outcome.body.data(), outcome.body.size()});
+  }
+}
+
+void FakeStore::scan_open_parked(PreparedSink& sink) {
+  for (std::uint32_t block = 0; block < log_->job_pages(kParkedSegment).size(); block++)
+    scan_open_jobs(kParkedSegment, block, sink);
+}
+
+Fate FakeStore::fate(TransactionNumber transaction) {
+  if (log_->in_progress(transaction)) return Fate::open;
+  return log_->has_committed(transaction) ? Fate::committed : Fate::aborted;
+}
+
 void FakeStore::write_expiries(const Expiry* expiries, std::size_t n, Micros now) {
   require_transaction();
   for (std::size_t i = 0; i < n; i++) {

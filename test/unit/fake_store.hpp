@@ -25,6 +25,7 @@ class FakeStore : public Store {
     scan_jobs,
     scan_outcomes,
     scan_parked,
+    list_prepared,
     written, /* expiries are written, not committed */
     before_commit,
     committed, /* visible to others, and the caller does not know it yet */
@@ -52,6 +53,11 @@ class FakeStore : public Store {
   void scan_parked(std::int32_t topic, ParkedPlace after, Micros until, JobSink& sink) override;
   void scan_parked_by_id(JobId after, JobSink& sink) override;
   void scan_parked_outcomes(OutcomeSink& sink) override;
+  std::size_t list_prepared(TransactionNumber* out, std::size_t most) override;
+  void scan_open_jobs(std::uint8_t segment, std::uint32_t block, PreparedSink& sink) override;
+  void scan_open_outcomes(std::uint8_t segment, std::uint32_t block, PreparedSink& sink) override;
+  void scan_open_parked(PreparedSink& sink) override;
+  Fate fate(TransactionNumber transaction) override;
   void write_expiries(const Expiry* expiries, std::size_t n, Micros now) override;
 
  private:

@@ -45,7 +45,12 @@ void World::act(int session) {
       }
       break;
     case Stage::visible:
-      publish(session);
+      if (!self.prepared) publish(session);
+      break;
+    case Stage::prepared:
+      if (chance(15)) end_prepared(session);
+      break;
+    case Stage::rolled_back:
       break;
   }
   self.acting = false;
@@ -69,6 +74,7 @@ void World::act_open(int session) {
   if (what < 88 && settings_.queues_come_and_go)
     return chance(50) ? create_queue(session) : drop_queue(session);
   if (what < 89 && settings_.purges) return begin_purge(session);
+  if (settings_.prepares && chance(30) && prepare(session)) return;
   pre_commit(session);
 }
 

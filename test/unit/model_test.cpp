@@ -118,7 +118,12 @@ TEST(Model, NoJobIsLostRepeatedOrHeldTwice) {
                            "purge",
                            "purged in memory",
                            "purged on disk",
-                           "purge done"})
+                           "purge done",
+                           "prepare",
+                           "prepare refused",
+                           "commit prepared",
+                           "rollback prepared",
+                           "found prepared"})
     EXPECT_GT(happened[what], 50U) << what;
   std::uint64_t operations = 0;
   for (const char* what : kOperations) operations += happened[what];

@@ -35,6 +35,8 @@ World::World(std::uint64_t seed, bool traced) : engine_(seed * 7919 + 1), traced
   settings_.restarts = chance(30);
   settings_.queues_come_and_go = chance(60);
   settings_.purges = chance(50);
+  /* A drop would wait for them. */
+  settings_.prepares = !settings_.queues_come_and_go && chance(70);
   platform().reset(seed);
   log_ = FakeLog(settings_.rows_a_page);
   memory_ = std::make_unique<ArenaMemory>(settings_.entries, 8);
@@ -73,11 +75,12 @@ std::string World::description() const {
       "{} entries, {} rows a page, {} sessions, {} queues, {} attempts, lease {} s, backoff {} s, "
       "horizon {} s, "
       "backlog {}, at most {}, drop oldest {}, errors {}, restarts {}, queues come and go {}, "
-      "purges {}",
+      "purges {}, prepares {}",
       settings_.entries, settings_.rows_a_page, settings_.sessions, settings_.queues,
       settings_.most_attempts, settings_.lease / kSecond, settings_.backoff / kSecond,
       settings_.horizon / kSecond, settings_.backlog, settings_.max_length, settings_.drop_oldest,
-      settings_.errors, settings_.restarts, settings_.queues_come_and_go, settings_.purges);
+      settings_.errors, settings_.restarts, settings_.queues_come_and_go, settings_.purges,
+      settings_.prepares);
 }
 
 void World::start_server() {
@@ -107,6 +110,7 @@ void World::replace_housekeeper() {
   census_ = std::make_unique<Census>(dispatcher_.get(), database_, store_.get());
   expiry_walk_ = std::make_unique<ExpiryWalk>(dispatcher_.get(), database_);
   expiry_walk_->reset();
+  watch_keeper_ = std::make_unique<WatchKeeper>(dispatcher_.get(), database_, store_.get());
   read_queues();
 }
 
@@ -117,6 +121,8 @@ void World::restart_server() {
     if (session.stage == Stage::open || session.stage == Stage::linked)
       log_.abort(session.xids.front());
     session.transaction = Transaction(dispatcher_.get());
+    if (session.stage == Stage::prepared) continue;
+    session.prepared = false;
     session.effects.clear();
     session.xids.clear();
     session.has_placeholder = false;
@@ -136,7 +142,11 @@ void World::restart_server() {
   requests_.clear();
   reference_.restart();
   sweeping_.clear();
+  /* Nobody gets in before prepared transactions are found. */
+  nested_ += kDeepestNesting;
   start_server();
+  find_prepared();
+  nested_ -= kDeepestNesting;
 }
 
 void World::step() {
@@ -178,6 +188,7 @@ void World::housekeeper() {
     loader_->reset();
     census_->reset();
   }
+  if (settings_.prepares && chance(30)) follow_prepared();
   const std::uint64_t what = draw(100);
   if (what < 50) {
     load();
@@ -448,9 +459,11 @@ void World::finish() {
   calm_ = true;
   for (int i = 0; i < settings_.sessions; i++) {
     Session& session = s(i);
-    if (session.stage == Stage::visible) publish(i);
-    if (session.stage != Stage::idle) abort(i);
+    if (session.stage == Stage::visible && !session.prepared) publish(i);
+    if (session.stage == Stage::prepared) end_prepared(i);
+    if (session.stage != Stage::idle && !session.prepared) abort(i);
   }
+  follow_prepared();
   for (auto& [queue, row] : queues_) {
     row.paused = false;
     d().set_queue_options(database_, queue, options_of(row));
@@ -551,6 +564,8 @@ void World::check_end() {
       throw Violation("the reference and the log differ");
   }
   const Arena& arena = d().arena();
+  if (arena.watch_count.load() != 0 || arena.free_held_count != arena.held_capacity)
+    throw Violation("a watch was not given back");
   if (arena.free_count != arena.capacity)
     throw Violation(fmt::format("{} entries did not come back", arena.capacity - arena.free_count));
   for (const QueueId queue : committed_queues()) {

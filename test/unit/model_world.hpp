@@ -15,6 +15,7 @@
 #include "core/loader.hpp"
 #include "core/sweeper.hpp"
 #include "core/transaction.hpp"
+#include "core/watch.hpp"
 
 #include <fmt/format.h>
 
@@ -65,8 +66,9 @@ class World {
     bool restarts;
     bool queues_come_and_go;
     bool purges;
+    bool prepares;
   };
-  enum class Stage : std::uint8_t { idle, open, linked, visible };
+  enum class Stage : std::uint8_t { idle, open, linked, visible, prepared, rolled_back };
   enum class EffectKind : std::uint8_t {
     wrote,
     replaced,
@@ -113,6 +115,8 @@ class World {
     std::uint32_t writer = 0;
     std::vector<Xid> xids;    /* one for each level */
     std::uint32_t number = 0; /* of its transaction */
+    bool prepared = false;    /* it is, or was, and memory does not know of its end */
+    bool outlived = false;    /* a restart since */
     std::vector<Effect> effects;
     /* Slots that it took room in since it began. */
     std::vector<QueueRef> rooms;
@@ -249,6 +253,14 @@ class World {
   void purge_on_disk(int session, std::uint8_t segment);
   void end_purge(int session);
 
+  /* model_prepared.cpp */
+  bool prepare(int session);
+  void end_prepared(int session);
+  void follow_prepared();
+  void follow_commit(ModelJob& job, const Effect& effect, bool outlived) const;
+  void forget_prepared(Session& session);
+  void find_prepared();
+
   /* model_request.cpp */
   RequestRef begin_request(int session);
   void note_batch(int session, QueueId queue, const std::vector<ClaimedJob>& jobs);
@@ -287,6 +299,7 @@ class World {
   std::unique_ptr<Sweeper> sweeper_;
   std::unique_ptr<Census> census_;
   std::unique_ptr<ExpiryWalk> expiry_walk_;
+  std::unique_ptr<WatchKeeper> watch_keeper_;
   Reference reference_;
   std::vector<Session> sessions_;
   std::map<QueueId, ModelQueue> queues_;
@@ -303,6 +316,7 @@ class World {
   bool calm_ = false; /* no errors, nobody acts in between */
   bool housekeeping_ = false;
   bool in_callback_ = false;
+  bool following_ = false;
   std::string violation_; /* found where nothing may be thrown */
 };
 

@@ -56,26 +56,26 @@ class FakeSegments : public SegmentLog {
     dispatcher_->empty_segment(database_, segment);
     return true;
   }
-  void relocate(std::uint8_t segment, const Straggler* jobs, std::size_t n, Fate* fates) override {
+  void relocate(std::uint8_t segment, const Straggler* jobs, std::size_t n, Relocation* results) override {
     Client mover(log_, dispatcher_, database_, oid_, kMover);
-    for (std::size_t i = 0; i < n; i++) fates[i] = relocate_one(mover, segment, jobs[i]);
+    for (std::size_t i = 0; i < n; i++) results[i] = relocate_one(mover, segment, jobs[i]);
     mover.commit();
   }
 
  private:
-  static Fate relocate_one(Client& mover, std::uint8_t, const Straggler& job) {
+  static Relocation relocate_one(Client& mover, std::uint8_t, const Straggler& job) {
     const auto as_it_was = [](JobRow&) {};
     switch (mover.change(job.id, as_it_was, false, OutcomeKind::relocated)) {
       case Verdict::ok:
-        return Fate::moved;
+        return Relocation::moved;
       case Verdict::not_resident:
         break;
       default:
-        return Fate::held;
+        return Relocation::held;
     }
-    if (mover.take_from_disk(job.id, job.queue) != Verdict::ok) return Fate::finished;
+    if (mover.take_from_disk(job.id, job.queue) != Verdict::ok) return Relocation::finished;
     mover.put_row(as_it_was, OutcomeKind::relocated);
-    return Fate::moved;
+    return Relocation::moved;
   }
 
   FakeLog* log_;

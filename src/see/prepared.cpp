@@ -1,0 +1,42 @@
+#include "core/dispatcher.hpp"
+
+#include "pg/headers.hpp"
+
+#include "pg/memory.hpp"
+#include "runtime/session.hpp"
+#include "see/prepared.hpp"
+
+namespace dw::see {
+
+namespace {
+
+/* The name was given by a client; nullptr when the transaction has just ended. */
+const char* name_of(TransactionId transaction, MemoryContext caller) {
+  Oid types[] = {XIDOID};
+  Datum values[] = {TransactionIdGetDatum(transaction)};
+  if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
+  const int status = SPI_execute_with_args(
+      "SELECT p.gid FROM pg_catalog.pg_prepared_xacts p WHERE p.transaction "
+      "OPERATOR(pg_catalog.=) $1",
+      1, types, values, nullptr, true, 1);
+  if (status != SPI_OK_SELECT) elog(ERROR, "reading pg_prepared_xacts: SPI status %d", status);
+  const char* name = nullptr;
+  if (SPI_processed == 1)
+    name =
+        MemoryContextStrdup(caller, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+  SPI_finish();
+  return name;
+}
+
+}  // namespace
+
+const char* prepared_decider(core::QueueId queue, core::JobId id) {
+  const core::Index here = runtime::database();
+  if (here == core::kNone) return nullptr;
+  const TransactionId transaction = runtime::dispatcher().prepared_decider(here, queue, id);
+  if (!TransactionIdIsValid(transaction)) return nullptr;
+  const char* const name = name_of(transaction, CurrentMemoryContext);
+  return name == nullptr ? nullptr : psprintf("prepared transaction \"%s\" decides it", name);
+}
+
+}  // namespace dw::see

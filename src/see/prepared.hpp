@@ -1,0 +1,12 @@
+#pragma once
+
+#include "core/dispatcher.hpp"
+
+#include "pg/headers.hpp"
+
+namespace dw::see {
+
+/* Which prepared transaction decides the job, as a sentence without an end; nullptr: none does. */
+const char* prepared_decider(core::QueueId queue, core::JobId id);
+
+}  // namespace dw::see
