@@ -61,7 +61,17 @@ bool draw_job_id(const Housekeeper& self) {
   });
 }
 
+/* Somebody may have written a table of the log anew. */
+void look_at_files(Housekeeper* self) {
+  if (self->wants_catalog && !self->wants_reload && !self->store->tables_rewritten())
+    (void)transaction_step(*self, [self] { self->store->check_files(); });
+  if (!self->store->tables_rewritten()) return;
+  self->wants_reload = true;
+  self->wants_recount = true;
+}
+
 void follow_catalog(Housekeeper* self) {
+  look_at_files(self);
   if (!self->wants_catalog && !self->wants_reload && !self->wants_epoch) return;
   if (!is_due(self->catalog)) return;
   bool good = true;
@@ -76,6 +86,7 @@ void follow_catalog(Housekeeper* self) {
     self->wants_catalog = !good;
   }
   if (good && self->wants_reload) {
+    self->store->forget_files();
     good = step(*self, [self] { self->loader->reset(); });
     self->wants_reload = !good;
     self->wants_redrives = true;
@@ -85,6 +96,7 @@ void follow_catalog(Housekeeper* self) {
     self->wants_recount = !good;
   }
   if (good) {
+    dispatcher().reload_begun(self->slot);
     note_success(&self->catalog);
   } else {
     note_failure(&self->catalog);
@@ -105,10 +117,11 @@ void report_load(Housekeeper* self) {
 }
 
 bool load(Housekeeper* self) {
-  if (!is_due(self->load)) return false;
+  if (!is_due(self->load) || self->store->tables_rewritten()) return false;
   bool more = false;
   if (!step(*self, [self, &more] { more = self->loader->step(kChunk); })) {
     self->store->abort();
+    if (self->store->tables_rewritten()) return true;
     note_failure(&self->load);
     return false;
   }
@@ -123,12 +136,13 @@ bool load(Housekeeper* self) {
 
 /* Beside the loader: enqueues into a full queue wait for it. */
 bool count(Housekeeper* self) {
-  if (!is_due(self->count)) return false;
+  if (!is_due(self->count) || self->store->tables_rewritten()) return false;
   bool more = false;
   const bool good = (!self->census->needs_job_id() || draw_job_id(*self)) &&
                     step(*self, [self, &more] { more = self->census->step(kChunk); });
   if (!good) {
     self->store->abort();
+    if (self->store->tables_rewritten()) return true;
     note_failure(&self->count);
     return false;
   }
@@ -159,6 +173,20 @@ bool sweep(Housekeeper* self) {
   return more;
 }
 
+/* What changes jobs by itself; nothing of it happens in a database that started paused. */
+bool end_and_redrive(Housekeeper* self) {
+  self->expiry_walk->step();
+  const bool more = sweep(self);
+  return redrive(self) || more;
+}
+
+/* The reload of the configuration has woken this process. */
+void end_pause(Housekeeper* self) {
+  if (start_paused() || !slot_of(*self).paused.load()) return;
+  dispatcher().unpause_database(self->slot);
+  ereport(LOG, (errmsg("durable_work: database is no longer paused, its jobs are handed out")));
+}
+
 /* What is left of a phase's pause; 0: none. */
 int64 pause_left(const Phase& phase, int64 monotonic) {
   return phase.not_before > monotonic ? phase.not_before - monotonic : 0;
@@ -168,23 +196,29 @@ int64 span(int64 from, int64 to) {
   return to == core::kNever ? kLongestSleep : to <= from ? 0 : to - from;
 }
 
+/* Until the next end of a lease, expiry or redrive. */
+int64 span_to_ends(Housekeeper* self, int64 monotonic) {
+  if (slot_of(*self).paused.load()) return kLongestSleep;
+  const int64 deadline = self->sweeper->next_deadline();
+  int64 sleep = std::max(span(monotonic, deadline), pause_left(self->sweep, monotonic));
+  sleep = std::min(sleep, self->expiry_walk->pause());
+  return std::min(sleep,
+                  std::max(span(monotonic, next_redrive()), pause_left(self->redrive, monotonic)));
+}
+
 /*
  * Microseconds until something is to be done without anybody asking. What is written down is when
  * the housekeeper wakes at the latest, so that a lease which ends later, as most do, wakes nobody.
  */
 int64 plan(Housekeeper* self) {
-  const int64 deadline = self->sweeper->next_deadline();
   self->idle_check_at = std::min(self->idle_check_at, self->sweeper->next_due());
   const int64 wake = self->loader->next_wake();
 
   const int64 monotonic = platform().monotonic_now();
   const int64 wall = platform().wall_now();
-  int64 sleep = std::max(span(monotonic, deadline), pause_left(self->sweep, monotonic));
+  int64 sleep = span_to_ends(self, monotonic);
   sleep = std::min(sleep, span(wall, self->idle_check_at));
   sleep = std::min(sleep, std::max(span(wall, wake), pause_left(self->load, monotonic)));
-  sleep = std::min(sleep, self->expiry_walk->pause());
-  sleep = std::min(sleep,
-                   std::max(span(monotonic, next_redrive()), pause_left(self->redrive, monotonic)));
   for (const Phase* phase :
        {&self->catalog, &self->load, &self->count, &self->sweep, &self->redrive, &self->summary}) {
     const int64 left = pause_left(*phase, monotonic);
@@ -205,11 +239,10 @@ bool work(Housekeeper* self) {
   slot.planned_due.store(core::kNever, std::memory_order_seq_cst);
   take_requests(self);
   follow_catalog(self);
+  end_pause(self);
   bool more = load(self);
   more = count(self) || more;
-  self->expiry_walk->step();
-  more = sweep(self) || more;
-  more = redrive(self) || more;
+  if (!slot.paused.load()) more = end_and_redrive(self) || more;
   if (platform().wall_now() >= self->idle_check_at) {
     self->idle_check_at = core::kNever;
     dispatcher().wake_idle(self->slot);

@@ -29,6 +29,13 @@ void set_first_segment(core::Index slot) {
   dispatcher().set_segments(slot, 0, first_ids);
 }
 
+void report_pause(const Housekeeper& self) {
+  if (!slot_of(self).paused.load()) return;
+  ereport(LOG, (errmsg("durable_work: database starts paused, no job of it is handed out"),
+                errhint("When its workers may begin: set durable_work.start_paused = off and "
+                        "reload the configuration.")));
+}
+
 }  // namespace
 
 bool renew_epoch(Housekeeper* self) {
@@ -69,6 +76,7 @@ Attach attach_slot(Housekeeper* self) {
   int64 epoch = 0;
   if (is_new) {
     set_first_segment(self->slot);
+    if (start_paused()) engine.pause_database(self->slot);
     if (!transaction_step(*self, [&epoch] { epoch = raise_epoch(); })) return Attach::failed;
   }
   self->store = new (MemoryContextAlloc(TopMemoryContext, sizeof(store::PageStore)))
@@ -86,6 +94,7 @@ Attach attach_slot(Housekeeper* self) {
   if (!read_queues(self)) return Attach::failed;
   if (is_new && !slot_is_gone(*self)) engine.open_database(self->slot, epoch);
   self->wants_reload = self->took_over;
+  report_pause(*self);
   return Attach::done;
 }
 

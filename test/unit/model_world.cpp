@@ -177,6 +177,7 @@ void World::housekeeper() {
   if (reload) {
     loader_->reset();
     census_->reset();
+    d().reload_begun(database_);
   }
   const std::uint64_t what = draw(100);
   if (what < 50) {
@@ -467,6 +468,7 @@ void World::work_off() {
     if (reload) {
       loader_->reset();
       census_->reset();
+      d().reload_begun(database_);
     }
     while (loader_->step(kMinute)) {
     }
