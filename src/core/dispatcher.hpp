@@ -261,6 +261,8 @@ class Dispatcher {
   void set_segments(Index database, std::uint8_t current, const JobId* first_ids) noexcept;
   /* True once per request: reload everything, re-read the table of queues, or that of redrives. */
   bool take_reload(Index database) noexcept;
+  /* Waiting jobs are on disk only, until they are loaded again. Before a reload. */
+  void forget_waiting(Index database) noexcept;
   /* What was taken is under way: everything known before is forgotten. */
   void reload_begun(Index database) noexcept;
   bool take_catalog_stale(Index database) noexcept;

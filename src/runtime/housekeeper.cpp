@@ -86,6 +86,8 @@ void follow_catalog(Housekeeper* self) {
     self->wants_catalog = !good;
   }
   if (good && self->wants_reload) {
+    /* A new housekeeper reads again as well, but what is in memory is right then. */
+    if (self->wants_recount) dispatcher().forget_waiting(self->slot);
     self->store->forget_files();
     good = step(*self, [self] { self->loader->reset(); });
     self->wants_reload = !good;

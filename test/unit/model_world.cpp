@@ -175,6 +175,7 @@ void World::housekeeper() {
   /* Also unasked, as each new housekeeper does. */
   if (d().take_catalog_stale(database_) || reload || chance(3)) read_queues();
   if (reload) {
+    d().forget_waiting(database_);
     loader_->reset();
     census_->reset();
     d().reload_begun(database_);
@@ -466,6 +467,7 @@ void World::work_off() {
     const bool reload = d().take_reload(database_);
     if (d().take_catalog_stale(database_) || reload) read_queues();
     if (reload) {
+      d().forget_waiting(database_);
       loader_->reset();
       census_->reset();
       d().reload_begun(database_);
