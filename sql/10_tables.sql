@@ -81,6 +81,13 @@ BEGIN
     END LOOP;
     EXECUTE pg_catalog.format('CREATE TABLE durable_work.parked %s', job_columns);
     EXECUTE pg_catalog.format('CREATE TABLE durable_work.parked_outcome %s', outcome_columns);
+    -- They have no key. Where they are published (FOR ALL TABLES), the few rows that are deleted are told as a whole, or
+    -- the deletion would be refused.
+    FOR n IN 0..7 LOOP
+        EXECUTE pg_catalog.format('ALTER TABLE durable_work.job_%s REPLICA IDENTITY FULL', n);
+        EXECUTE pg_catalog.format('ALTER TABLE durable_work.outcome_%s REPLICA IDENTITY FULL', n);
+    END LOOP;
+    ALTER TABLE durable_work.parked_outcome REPLICA IDENTITY FULL;
 END
 $make_slots$;
 ALTER TABLE durable_work.parked ADD PRIMARY KEY (id);

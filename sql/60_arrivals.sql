@@ -24,3 +24,10 @@ BEGIN
     END LOOP;
 END
 $make_triggers$;
+
+CREATE FUNCTION durable_work.reload() RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'durable_work_reload';
+REVOKE ALL ON FUNCTION durable_work.reload() FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.reload() IS
+'Reads queues and jobs again when the transaction commits, and raises the lease tokens. For rows that came into the tables unnoticed: loaded with triggers disabled, or applied by logical replication. Work goes on; jobs that workers hold stay theirs. It returns at once; it is done when unfinished in queue_stats is not null for any queue.';

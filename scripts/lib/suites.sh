@@ -87,7 +87,7 @@ suite_tap() {
   dw_as_server_user env -u PGHOST -u PGUSER -u PGDATABASE PATH="$PATH" PGPORT=65432 \
     TESTDIR="$output" TESTDATADIR="$output/tmp_check" TESTLOGDIR="$output/tmp_check/log" \
     PG_REGRESS="$(pgxs_test regress)/pg_regress" PG_CONFIG="$DW_PG_CONFIG" TMPDIR="${TMPDIR:-/tmp}" \
-    DW_SOAK_SECONDS="${DW_SOAK_SECONDS:-}" ${small:+DW_SMALL_DISK="$small"} \
+    DW_SOAK_SECONDS="${DW_SOAK_SECONDS:-}" DW_OLD_BINDIR="${DW_OLD_BINDIR:-}" ${small:+DW_SMALL_DISK="$small"} \
     timeout -k 10 "${DW_SUITE_SECONDS:-3600}" prove --verbose --timer \
     -I "$perl" -I "$(readable_tests)/test/t" "$@" >"$output.log" 2>&1 || status=$?
   if [ -n "$small" ]; then umount -l "$small"; fi

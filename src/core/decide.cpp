@@ -246,6 +246,21 @@ bool Dispatcher::evict_last(Queue& q) noexcept {
   return true;
 }
 
+/* What came past the engine may say that a waiting job is finished, or lies elsewhere: it is known
+ * when it is loaded the next time. Nothing is added meanwhile, commits to a loading queue mark
+ * pages only. What somebody holds or decides stays. */
+void Dispatcher::forget_waiting(Index database) noexcept {
+  for (Index i = 0; i < kMostQueues; i++) {
+    bool more = queue(i).state != QueueState::free && queue(i).database == database;
+    while (more) {
+      const QueueLock hold(*this, i);
+      Queue& q = queue(i);
+      more = q.state != QueueState::free && q.database == database;
+      for (std::uint32_t k = 0; more && k < kEntriesPerHold; k++) more = evict_last(q);
+    }
+  }
+}
+
 /*
  * The job may have been moved to parked under the earlier token, and what becomes of it is counted
  * by the later one: when a boundary of the census lies between the two, the count depends on the

@@ -240,6 +240,13 @@ class Dispatcher {
   Index attach_database(DatabaseOid oid) noexcept;
   /* Opens it for claims. The counter starts anew only if the epoch is higher. */
   void open_database(Index database, std::int64_t epoch) noexcept;
+  /* Before it is opened: nothing is handed out until unpause_database(). */
+  void pause_database(Index database) noexcept;
+  void unpause_database(Index database) noexcept;
+  /* The queue or its whole database. Under the queue lock. */
+  [[nodiscard]] bool is_paused(const Queue& q) const noexcept;
+  /* Whether the number of unfinished jobs is known. Under the queue lock. */
+  [[nodiscard]] bool is_counted(const Queue& q) const noexcept;
   /* The next number of the open block; 0 when it is used up or belongs to another sequence. */
   JobId take_job_id(Index database, std::uint32_t sequence) noexcept;
   /* Makes the numbers after first, count with it, those to be handed out next. False: first is
@@ -260,6 +267,10 @@ class Dispatcher {
   void detach_database(Index database) noexcept;
   /* True once per request: reload everything, re-read the table of queues, or that of redrives. */
   bool take_reload(Index database) noexcept;
+  /* Waiting jobs are on disk only, until they are loaded again. Before a reload. */
+  void forget_waiting(Index database) noexcept;
+  /* What was taken is under way: everything known before is forgotten. */
+  void reload_begun(Index database) noexcept;
   bool take_catalog_stale(Index database) noexcept;
   bool take_redrives_changed(Index database) noexcept;
   void note_catalog_stale(DatabaseOid oid) noexcept;
@@ -530,6 +541,7 @@ class Dispatcher {
    * kArenaLock. */
   [[nodiscard]] std::uint32_t share() const noexcept;
   void count_borrowed() noexcept;
+  void ask_reload(Index database) noexcept; /* under kArenaLock */
   [[nodiscard]] std::uint32_t room(const Queue& q) const noexcept;
 
   /* Under the queue lock. */

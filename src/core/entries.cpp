@@ -231,7 +231,7 @@ void Dispatcher::make_waiting(Queue& q, Entry& e, Micros due, Micros now) noexce
 
 void Dispatcher::give_back(QueueLock& hold, Queue& q, Entry& e, Micros due) noexcept {
   make_waiting(q, e, due, platform_->wall_now());
-  if (e.state == EntryState::ready && q.waiter_count > 0 && !q.options.paused)
+  if (e.state == EntryState::ready && q.waiter_count > 0 && !is_paused(q))
     hold.add_waiters(take_waiters(e.queue, hold.waiters(), 1));
 }
 

@@ -276,15 +276,26 @@ enum class DatabaseState : std::uint8_t {
   open,
 };
 
+enum class Reload : std::uint8_t {
+  no,
+  asked, /* -> begun */
+  begun, /* the housekeeper has taken it; -> no when it has forgotten what it knew, or again */
+  again, /* asked while one was begun; -> begun */
+};
+
 struct alignas(kCacheLine) Database {
   DatabaseOid oid;
   std::uint32_t incarnation; /* another one after DROP and CREATE EXTENSION */
   DatabaseState state;
-  std::uint8_t
-      reload_all; /* a commit met no slot for its queue, or somebody asked: load everything again */
+  /* A commit met no slot for its queue, or somebody asked: load everything again. Changed under
+   * kArenaLock; while it is not `no`, what was counted says nothing of the rows there are. */
+  std::atomic<Reload> reload;
   std::uint8_t catalog_stale;    /* the table of queues changed while no slot could be made */
   std::uint8_t redrives_changed; /* the table of redrives at a rate */
   std::uint8_t outcomes_noted;   /* at least one outcome page is in outcome_pages */
+  /* Attached while durable_work.start_paused was on, and that is still so: nothing is handed out.
+   * Set before the database opens, taken back once. */
+  std::atomic<bool> paused;
   std::int64_t epoch;
   /* Read without a lock, see ring.cpp. */
   std::atomic<std::uint8_t> current_segment; /* kParkedSegment: not known yet */

@@ -159,7 +159,7 @@ std::uint32_t Dispatcher::claim(QueueRef ref, WorkerRef worker, Micros lease, Cl
   Queue& q = queue(ref.queue);
   if (q.incarnation != ref.incarnation || q.id == 0 || q.database == kNone) return 0;
   const Database& database = arena_->databases[q.database];
-  if (database.state != DatabaseState::open || q.options.paused) return 0;
+  if (database.state != DatabaseState::open || is_paused(q)) return 0;
   const Micros now = platform_->wall_now();
   q.last_claim = now;
   promote_due(q, now);

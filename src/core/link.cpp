@@ -74,7 +74,7 @@ void Dispatcher::note_unknown_queue(Index database) noexcept {
   {
     const LeafLock leaf(*platform_, kArenaLock);
     arena_->databases[database].catalog_stale = 1;
-    arena_->databases[database].reload_all = 1;
+    ask_reload(database);
   }
   platform_->wake_housekeeper(database);
 }
@@ -137,7 +137,7 @@ void Dispatcher::publish(Index database, QueueId id, QueueRef ref, const JobRow*
   if (marked && (q.mode != LoadMode::loading || q.short_of_room == 0 || q.ready_count < kLowWater))
     hold.wake_housekeeper(database);
   const std::uint32_t arrived = q.ready_count - ready_before;
-  if (arrived > 0 && q.waiter_count > 0 && !q.options.paused)
+  if (arrived > 0 && q.waiter_count > 0 && !is_paused(q))
     hold.add_waiters(
         take_waiters(ref.queue, hold.waiters(), std::min(arrived, hold.waiter_room())));
 }
@@ -168,6 +168,9 @@ void Dispatcher::forget_later(Queue& q, Entry& e) noexcept {
  * a dead letter that was redriven, and must be looked at again. While a purge reads, tombstones
  * outlive the chunk whose end brings back what was not finished but forgotten: quarantined, or
  * evicted. They are there until the end of the chunk that runs when it has read.
+ *
+ * In a slot a job has one row for good, so where that was read now is where it lies: a VACUUM FULL
+ * has moved it. In parked a later row of the job may be the one that the entry is about.
  */
 LinkResult Dispatcher::met(Index queue_index, const JobRow& row) noexcept {
   const Entry* const e = find_entry(queue_index, row.id);
@@ -183,6 +186,11 @@ LinkResult Dispatcher::met(Index queue_index, const JobRow& row) noexcept {
     case EntryState::expiring:
       return same ? LinkResult::resident : LinkResult::busy;
     default:
+      if (e->segment == row.segment && row.segment != kParkedSegment) {
+        Entry& there = entry(index_of(*e));
+        there.block = row.block;
+        there.offset = row.offset;
+      }
       return LinkResult::resident;
   }
 }

@@ -317,7 +317,7 @@ void Loader::link_rows(QueueLoad& load, std::uint8_t segment, std::uint32_t bloc
       if (result == LinkResult::linked) loaded_++;
     }
     const std::uint32_t arrived = q.ready_count - std::min(ready_before, q.ready_count);
-    if (arrived > 0 && q.waiter_count > 0 && !q.options.paused)
+    if (arrived > 0 && q.waiter_count > 0 && !dispatcher_->is_paused(q))
       hold.add_waiters(dispatcher_->take_waiters(load.ref.queue, hold.waiters(),
                                                  std::min(arrived, hold.waiter_room())));
   }

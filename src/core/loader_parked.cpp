@@ -138,7 +138,7 @@ bool Loader::take_parked(QueueLoad& load, StoredJob job) {
       break;
     case LinkResult::linked:
       loaded_++;
-      if (job.row.due <= now && q.waiter_count > 0 && !q.options.paused)
+      if (job.row.due <= now && q.waiter_count > 0 && !dispatcher_->is_paused(q))
         hold.add_waiters(dispatcher_->take_waiters(load.ref.queue, hold.waiters(), 1));
       break;
     case LinkResult::resident:

@@ -42,9 +42,10 @@ Index Dispatcher::attach_database(DatabaseOid oid) noexcept {
     if (database.state != DatabaseState::free) continue;
     database.oid = oid;
     database.incarnation++;
-    database.reload_all = 0;
+    database.reload.store(Reload::no);
     database.catalog_stale = 0;
     database.redrives_changed = 0;
+    database.paused.store(false);
     database.epoch = 0;
     database.counter.store(0);
     database.job_ids.store(0);
@@ -75,6 +76,38 @@ void Dispatcher::open_database(Index index, std::int64_t epoch) noexcept {
   database.state = DatabaseState::open;
 }
 
+void Dispatcher::pause_database(Index index) noexcept {
+  const LeafLock leaf(*platform_, kArenaLock);
+  Database& database = arena_->databases[index];
+  /* What is open has handed out jobs already. */
+  if (database.state == DatabaseState::attaching) database.paused.store(true);
+}
+
+/* A waiter hangs itself on its queue's list after a look at the flag under the queue's lock, so
+ * whoever saw it set is met here. */
+void Dispatcher::unpause_database(Index index) noexcept {
+  arena_->databases[index].paused.store(false);
+  for (Index i = 0; i < kMostQueues; i++) {
+    if (queue(i).state == QueueState::free || queue(i).database != index) continue;
+    QueueLock hold(*this, i);
+    Queue& q = queue(i);
+    if (q.state == QueueState::free || q.database != index || is_paused(q)) continue;
+    promote_due(q, platform_->wall_now());
+    hold.add_waiters(take_waiters(i, hold.waiters(), std::min(q.ready_count, hold.waiter_room())));
+  }
+}
+
+/* Not while rows have come that the count does not know of. */
+bool Dispatcher::is_counted(const Queue& q) const noexcept {
+  return q.length.known != 0 &&
+         (q.database == kNone || arena_->databases[q.database].reload.load() == Reload::no);
+}
+
+bool Dispatcher::is_paused(const Queue& q) const noexcept {
+  return q.options.paused || (q.database != kNone &&
+                              arena_->databases[q.database].paused.load(std::memory_order_relaxed));
+}
+
 void Dispatcher::note_commit_position(Index index, std::uint64_t position) noexcept {
   std::atomic<std::uint64_t>& last = arena_->databases[index].commit_position;
   std::uint64_t seen = last.load(std::memory_order_relaxed);
@@ -97,7 +130,16 @@ void Dispatcher::detach_database(Index index) noexcept {
 
 bool Dispatcher::take_reload(Index index) noexcept {
   const LeafLock leaf(*platform_, kArenaLock);
-  return std::exchange(arena_->databases[index].reload_all, std::uint8_t{0}) != 0;
+  std::atomic<Reload>& reload = arena_->databases[index].reload;
+  if (reload.load() != Reload::asked && reload.load() != Reload::again) return false;
+  reload.store(Reload::begun);
+  return true;
+}
+
+void Dispatcher::reload_begun(Index index) noexcept {
+  const LeafLock leaf(*platform_, kArenaLock);
+  std::atomic<Reload>& reload = arena_->databases[index].reload;
+  if (reload.load() == Reload::begun) reload.store(Reload::no);
 }
 
 bool Dispatcher::take_catalog_stale(Index index) noexcept {
@@ -130,10 +172,17 @@ void Dispatcher::note_catalog_stale(DatabaseOid oid) noexcept {
   if (index != kNone) platform_->wake_housekeeper(index);
 }
 
+/* Under kArenaLock. */
+void Dispatcher::ask_reload(Index index) noexcept {
+  std::atomic<Reload>& reload = arena_->databases[index].reload;
+  const bool begun = reload.load() == Reload::begun || reload.load() == Reload::again;
+  reload.store(begun ? Reload::again : Reload::asked);
+}
+
 void Dispatcher::request_reload(Index index) noexcept {
   {
     const LeafLock leaf(*platform_, kArenaLock);
-    arena_->databases[index].reload_all = 1;
+    ask_reload(index);
     /* Restored rows come with a restored sequence, which may be ahead of the open block. */
     close_job_ids(index);
   }
@@ -202,7 +251,7 @@ void Dispatcher::set_queue_options(Index database, QueueId id,
   Queue& q = queue(index);
   if (q.state == QueueState::free || q.id != id || q.database != database) return;
   q.options = options;
-  if (!options.paused && q.ready_count > 0)
+  if (!is_paused(q) && q.ready_count > 0)
     hold.add_waiters(take_waiters(index, hold.waiters(), hold.waiter_room()));
 }
 
@@ -276,7 +325,7 @@ void Dispatcher::queue_figures(Index index, QueueFigures* out) const noexcept {
   *out = QueueFigures{q.id,
                       q.mode,
                       q.options.paused,
-                      q.length.known != 0,
+                      is_counted(q),
                       q.ready_count + due,
                       q.delayed_count - due + q.deciding,
                       q.leased_count - q.cancelled,

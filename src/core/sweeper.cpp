@@ -112,7 +112,7 @@ void Sweeper::resolve(bool written) noexcept {
     }
     const Micros now = dispatcher_->platform().wall_now();
     dispatcher_->make_waiting(q, *e, now, now);
-    if (e->state == EntryState::ready && q.waiter_count > 0 && !q.options.paused)
+    if (e->state == EntryState::ready && q.waiter_count > 0 && !dispatcher_->is_paused(q))
       hold.add_waiters(dispatcher_->take_waiters(index, hold.waiters(), 1));
   }
   if (!written) {
@@ -174,7 +174,7 @@ Micros Sweeper::next_due() const {
       continue;
     const QueueLock hold(*dispatcher_, i);
     const Queue& q = dispatcher_->queue(i);
-    if (q.options.paused) continue;
+    if (dispatcher_->is_paused(q)) continue;
     if (q.ready_count > 0) next = std::min(next, now + kIdleCheck);
     if (!q.delayed.empty()) next = std::min(next, q.delayed.begin()->at);
   }

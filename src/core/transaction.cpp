@@ -181,12 +181,18 @@ void Transaction::note_queue(std::int32_t level, ActionKind kind, QueueRef queue
   action.options = !options_.empty() && options_.back().id == id ? options_.size() : 0;
 }
 
-void Transaction::note_database(std::int32_t level, ActionKind kind, DatabaseOid oid,
-                                std::int64_t epoch) noexcept {
-  Action& action = add(level, kind);
+void Transaction::note_database(std::int32_t level, ActionKind kind, DatabaseOid oid) noexcept {
+  add(level, kind).oid = oid;
+  if (kind == ActionKind::detach) changes_database_ = true;
+}
+
+void Transaction::note_attach(std::int32_t level, DatabaseOid oid, std::int64_t epoch,
+                              bool paused) noexcept {
+  Action& action = add(level, ActionKind::attach);
   action.oid = oid;
   action.number = epoch;
-  if (kind == ActionKind::attach || kind == ActionKind::detach) changes_database_ = true;
+  action.count = paused ? 1 : 0;
+  changes_database_ = true;
 }
 
 /* Consecutive jobs of one queue, at most as many as one lock hold may link. */
@@ -295,6 +301,7 @@ void Transaction::apply(const Action& action) noexcept {
       const Index index = dispatcher_->attach_database(action.oid);
       if (index == kNone) break;
       dispatcher_->begin_log(index);
+      if (action.count != 0) dispatcher_->pause_database(index);
       dispatcher_->open_database(index, action.number);
       break;
     }

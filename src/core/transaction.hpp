@@ -165,8 +165,8 @@ class Transaction {
    * std::bad_alloc. */
   void set_options(QueueId id, const QueueOptions& options);
   void note_queue(std::int32_t level, ActionKind kind, QueueRef queue, QueueId id) noexcept;
-  void note_database(std::int32_t level, ActionKind kind, DatabaseOid oid,
-                     std::int64_t epoch) noexcept;
+  void note_database(std::int32_t level, ActionKind kind, DatabaseOid oid) noexcept;
+  void note_attach(std::int32_t level, DatabaseOid oid, std::int64_t epoch, bool paused) noexcept;
 
   /* --- the log --- */
   void note_segment_emptied(std::int32_t level, std::uint8_t segment) noexcept;
@@ -209,7 +209,8 @@ class Transaction {
     Token token;
     Micros due;
     std::int64_t number; /* queue id, epoch, segment, or jobs that have room */
-    std::uint32_t count; /* redriven, purged: jobs; withheld: 1 if it was before */
+    /* redriven, purged: jobs; withheld: 1 if it was before; attach: 1 for paused */
+    std::uint32_t count;
     std::size_t options; /* queue_*: its options are the one before this; 0: none */
     std::size_t row;     /* decide: likewise in rows_ */
     std::size_t earlier; /* decide, before `completing`: what this one is decided over */

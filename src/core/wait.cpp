@@ -64,7 +64,7 @@ bool Dispatcher::wait_begin(Index waiter, const QueueRef* queues, std::uint32_t 
     const bool due = q.ready_count > 0 || (!q.delayed.empty() && q.delayed.begin()->at <= now);
     const bool open =
         q.database != kNone && arena_->databases[q.database].state == DatabaseState::open;
-    if (due && open && !q.options.paused) {
+    if (due && open && !is_paused(q)) {
       /* The lock of the queues hung on before is not needed here; wait_end takes one at a time. */
       w.link_count = k;
       break;
@@ -114,7 +114,7 @@ void Dispatcher::pass_wake_on(Index waiter) noexcept {
   const QueueRef ref{static_cast<Index>((by >> 32) - 1), static_cast<std::uint32_t>(by)};
   QueueLock hold(*this, ref.queue);
   const Queue& q = queue(ref.queue);
-  if (q.incarnation == ref.incarnation && q.ready_count > 0 && !q.options.paused)
+  if (q.incarnation == ref.incarnation && q.ready_count > 0 && !is_paused(q))
     hold.add_waiters(take_waiters(ref.queue, hold.waiters(), 1));
 }
 
@@ -127,7 +127,7 @@ bool Dispatcher::wake_idle(Index database) noexcept {
       continue;
     QueueLock hold(*this, i);
     Queue& q = queue(i);
-    if (q.state != QueueState::active || q.database != database || q.options.paused) continue;
+    if (q.state != QueueState::active || q.database != database || is_paused(q)) continue;
     promote_due(q, now);
     if (q.ready_count == 0) continue;
     const std::uint32_t taken = take_waiters(i, hold.waiters(), 1);

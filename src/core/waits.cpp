@@ -90,7 +90,7 @@ bool Dispatcher::queue_waits(Index index, QueueId id, QueueWaits* out) noexcept 
     out->deciding = q.resident - q.ready_count - q.delayed_count - q.leased_count - tombstones;
     out->waiters = q.waiter_count;
     out->last_claim = q.last_claim;
-    out->counted = q.length.known != 0;
+    out->counted = is_counted(q);
     const std::int64_t in_memory =
         std::int64_t{q.ready_count} + q.delayed_count + q.deciding + q.leased_count - q.cancelled;
     const std::int64_t unfinished = q.length.before + q.length.since;

@@ -41,6 +41,16 @@ using ::RelFileNumber;
 inline RelFileNumber rel_file_number(Relation relation) { return relation->rd_locator.relNumber; }
 #endif
 
+// Lets a trigger fire in every replication role. 16 added two arguments.
+inline void enable_trigger_always(Relation relation, const char* name) {
+#if PG_VERSION_NUM >= 160000
+  EnableDisableTrigger(relation, name, InvalidOid, TRIGGER_FIRES_ALWAYS, false, false,
+                       AccessExclusiveLock);
+#else
+  EnableDisableTrigger(relation, name, TRIGGER_FIRES_ALWAYS, false, AccessExclusiveLock);
+#endif
+}
+
 // This process's place in the array of all processes; 17 took it out of PGPROC.
 inline ProcNumber my_proc_number() {
 #if PG_VERSION_NUM >= 170000

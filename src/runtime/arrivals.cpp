@@ -31,7 +31,7 @@ extern "C" Datum dw_rows_arrived_body(FunctionCallInfo fcinfo) {
   if (tables != nullptr && table == tables->redrive_task) kind = core::ActionKind::redrives_changed;
   core::Transaction& open = transaction();
   open.reserve(1);
-  open.note_database(level(), kind, MyDatabaseId, 0);
+  open.note_database(level(), kind, MyDatabaseId);
   return PointerGetDatum(nullptr);
 }
 

@@ -35,7 +35,7 @@ extern "C" Datum dw_attach_database_body(FunctionCallInfo fcinfo) {
   }
   core::Transaction& open = transaction();
   open.reserve(1);
-  open.note_database(level(), core::ActionKind::attach, MyDatabaseId, epoch);
+  open.note_attach(level(), MyDatabaseId, epoch, start_paused());
   (void)fcinfo;
   return pg::void_result();
 }

@@ -10,6 +10,9 @@
  * COMMIT PREPARED and ROLLBACK PREPARED run no callback of ours: after them the housekeeper is told
  * to look (core/watch.hpp).
  *
+ * And that rows of the log move, because somebody has a table of it written anew (VACUUM FULL,
+ * CLUSTER, ALTER TABLE). It would be found out without this, by the next look at such a row.
+ *
  * The hooks are called by the server, outside of the guard; what may throw goes through it here.
  */
 #include "pg/headers.hpp"
@@ -38,7 +41,7 @@ void note_detach(Oid database) {
   guarded([database] {
     core::Transaction& open = transaction();
     open.reserve(1);
-    open.note_database(level(), core::ActionKind::detach, database, 0);
+    open.note_database(level(), core::ActionKind::detach, database);
   });
 }
 
@@ -133,12 +136,54 @@ void wake_for_prepared() {
   if (here != core::kNone) platform().wake_housekeeper(here);
 }
 
+bool is_of_the_log(const RangeVar* name) {
+  if (name == nullptr) return false;
+  const Oid relation = RangeVarGetRelid(name, NoLock, true);
+  return OidIsValid(relation) &&
+         get_rel_namespace(relation) == get_namespace_oid("durable_work", true);
+}
+
+/* Statements that may write a table of the log anew, so that its rows lie elsewhere. */
+bool moves_rows_of_the_log(const Node* statement) {
+  if (!preloaded() || !IsTransactionState() || database() == core::kNone) return false;
+  switch (nodeTag(statement)) {
+    case T_VacuumStmt: {
+      const auto* const vacuum = reinterpret_cast<const VacuumStmt*>(statement);
+      if (!vacuum->is_vacuumcmd || find_option(vacuum->options, "full") == nullptr) return false;
+      ListCell* cell;
+      foreach (cell, vacuum->rels) {
+        if (is_of_the_log(static_cast<const VacuumRelation*>(lfirst(cell))->relation)) return true;
+      }
+      return vacuum->rels == NIL;
+    }
+    case T_ClusterStmt: {
+      const RangeVar* const table = reinterpret_cast<const ClusterStmt*>(statement)->relation;
+      return table == nullptr || is_of_the_log(table);
+    }
+    case T_AlterTableStmt:
+      return is_of_the_log(reinterpret_cast<const AlterTableStmt*>(statement)->relation);
+    default:
+      return false;
+  }
+}
+
+/* The housekeeper looks at the tables when this has committed. */
+void note_moved_rows() {
+  guarded([] {
+    core::Transaction& open = transaction();
+    open.reserve(1);
+    open.note_database(level(), core::ActionKind::queues_arrived, MyDatabaseId);
+  });
+}
+
 void on_utility(PlannedStmt* planned, const char* query, bool read_only_tree,
                 ProcessUtilityContext context, ParamListInfo params, QueryEnvironment* environment,
                 DestReceiver* receiver, QueryCompletion* completion) {
   /* The statement may be freed with the transaction that it ends. */
   const bool ends_prepared = is_end_of_prepared(planned->utilityStmt);
   before_utility(planned->utilityStmt);
+  /* The statement is not looked at when it has run: it may have been freed. */
+  const bool moves_rows = moves_rows_of_the_log(planned->utilityStmt);
   if (next_utility_hook != nullptr) {
     next_utility_hook(planned, query, read_only_tree, context, params, environment, receiver,
                       completion);
@@ -147,6 +192,7 @@ void on_utility(PlannedStmt* planned, const char* query, bool read_only_tree,
                             completion);
   }
   if (ends_prepared) wake_for_prepared();
+  if (moves_rows) note_moved_rows();
 }
 
 }  // namespace

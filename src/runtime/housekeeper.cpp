@@ -61,7 +61,17 @@ bool draw_job_id(const Housekeeper& self) {
   });
 }
 
+/* Somebody may have written a table of the log anew. */
+void look_at_files(Housekeeper* self) {
+  if (self->wants_catalog && !self->wants_reload && !self->store->tables_rewritten())
+    (void)transaction_step(*self, [self] { self->store->check_files(); });
+  if (!self->store->tables_rewritten()) return;
+  self->wants_reload = true;
+  self->wants_recount = true;
+}
+
 void follow_catalog(Housekeeper* self) {
+  look_at_files(self);
   if (!self->wants_catalog && !self->wants_reload && !self->wants_epoch) return;
   if (!is_due(self->catalog)) return;
   bool good = true;
@@ -76,6 +86,9 @@ void follow_catalog(Housekeeper* self) {
     self->wants_catalog = !good;
   }
   if (good && self->wants_reload) {
+    /* A new housekeeper reads again as well, but what is in memory is right then. */
+    if (self->wants_recount) dispatcher().forget_waiting(self->slot);
+    self->store->forget_files();
     /* A restore brings segments, too. */
     good = know_segments(self, false) && step(*self, [self] { self->loader->reset(); });
     self->wants_reload = !good;
@@ -86,6 +99,7 @@ void follow_catalog(Housekeeper* self) {
     self->wants_recount = !good;
   }
   if (good) {
+    dispatcher().reload_begun(self->slot);
     note_success(&self->catalog);
   } else {
     note_failure(&self->catalog);
@@ -106,10 +120,11 @@ void report_load(Housekeeper* self) {
 }
 
 bool load(Housekeeper* self) {
-  if (!is_due(self->load)) return false;
+  if (!is_due(self->load) || self->store->tables_rewritten()) return false;
   bool more = false;
   if (!step(*self, [self, &more] { more = self->loader->step(kChunk); })) {
     self->store->abort();
+    if (self->store->tables_rewritten()) return true;
     note_failure(&self->load);
     return false;
   }
@@ -126,12 +141,13 @@ bool load(Housekeeper* self) {
 
 /* Beside the loader: enqueues into a full queue wait for it. */
 bool count(Housekeeper* self) {
-  if (!is_due(self->count)) return false;
+  if (!is_due(self->count) || self->store->tables_rewritten()) return false;
   bool more = false;
   const bool good = (!self->census->needs_job_id() || draw_job_id(*self)) &&
                     step(*self, [self, &more] { more = self->census->step(kChunk); });
   if (!good) {
     self->store->abort();
+    if (self->store->tables_rewritten()) return true;
     note_failure(&self->count);
     return false;
   }
@@ -162,6 +178,21 @@ bool sweep(Housekeeper* self) {
   return more;
 }
 
+/* What changes jobs by itself; nothing of it happens in a database that started paused. */
+bool act_by_itself(Housekeeper* self) {
+  self->expiry_walk->step();
+  bool more = sweep(self);
+  more = redrive(self) || more;
+  return rotate(self) || more;
+}
+
+/* The reload of the configuration has woken this process. */
+void end_pause(Housekeeper* self) {
+  if (start_paused() || !slot_of(*self).paused.load()) return;
+  dispatcher().unpause_database(self->slot);
+  ereport(LOG, (errmsg("durable_work: database is no longer paused, its jobs are handed out")));
+}
+
 /* What is left of a phase's pause; 0: none. */
 int64 pause_left(const Phase& phase, int64 monotonic) {
   return phase.not_before > monotonic ? phase.not_before - monotonic : 0;
@@ -171,27 +202,33 @@ int64 span(int64 from, int64 to) {
   return to == core::kNever ? kLongestSleep : to <= from ? 0 : to - from;
 }
 
+/* Until the next end of a lease, expiry or redrive. */
+int64 span_to_acts(Housekeeper* self, int64 monotonic) {
+  if (slot_of(*self).paused.load()) return kLongestSleep;
+  const int64 deadline = self->sweeper->next_deadline();
+  int64 sleep = std::max(span(monotonic, deadline), pause_left(self->sweep, monotonic));
+  sleep = std::min(sleep, self->expiry_walk->pause());
+  sleep = std::min(sleep,
+                   std::max(span(monotonic, next_redrive()), pause_left(self->redrive, monotonic)));
+  return std::min(sleep, std::max(span(monotonic, self->rotation->next_step()),
+                                  pause_left(self->rotate, monotonic)));
+}
+
 /*
  * Microseconds until something is to be done without anybody asking. What is written down is when
  * the housekeeper wakes at the latest, so that a lease which ends later, as most do, wakes nobody.
  */
 int64 plan(Housekeeper* self) {
-  const int64 deadline = self->sweeper->next_deadline();
   self->idle_check_at = std::min(self->idle_check_at, self->sweeper->next_due());
   const int64 wake = self->loader->next_wake();
 
   const int64 monotonic = platform().monotonic_now();
   const int64 wall = platform().wall_now();
-  int64 sleep = std::max(span(monotonic, deadline), pause_left(self->sweep, monotonic));
+  int64 sleep = span_to_acts(self, monotonic);
   sleep = std::min(sleep, span(wall, self->idle_check_at));
   sleep = std::min(sleep, std::max(span(wall, wake), pause_left(self->load, monotonic)));
-  sleep = std::min(sleep, self->expiry_walk->pause());
   sleep =
       std::min(sleep, std::max(pause_of_prepared(*self), pause_left(self->prepared, monotonic)));
-  sleep = std::min(sleep,
-                   std::max(span(monotonic, next_redrive()), pause_left(self->redrive, monotonic)));
-  sleep = std::min(sleep, std::max(span(monotonic, self->rotation->next_step()),
-                                   pause_left(self->rotate, monotonic)));
   for (const Phase* phase :
        {&self->catalog, &self->prepared, &self->load, &self->count, &self->sweep, &self->redrive,
         &self->rotate, &self->prune, &self->summary}) {
@@ -227,18 +264,16 @@ bool work(Housekeeper* self) {
   take_requests(self);
   follow_catalog(self);
   follow_prepared(self);
+  end_pause(self);
   bool more = load(self);
   more = count(self) || more;
-  self->expiry_walk->step();
-  more = sweep(self) || more;
-  more = redrive(self) || more;
-  more = rotate(self) || more;
+  if (!slot.paused.load()) more = act_by_itself(self) || more;
   if (platform().wall_now() >= self->idle_check_at) {
     self->idle_check_at = core::kNever;
     dispatcher().wake_idle(self->slot);
   }
   if (!more && is_due(self->summary)) more = summarise_ranges(self);
-  if (!more && is_due(self->prune)) more = prune(self);
+  if (!more && !slot.paused.load() && is_due(self->prune)) more = prune(self);
   return more;
 }
 

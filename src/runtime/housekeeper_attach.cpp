@@ -35,6 +35,13 @@ bool is_served() {
   return false;
 }
 
+void report_pause(const Housekeeper& self) {
+  if (!slot_of(self).paused.load()) return;
+  ereport(LOG, (errmsg("durable_work: database starts paused, no job of it is handed out"),
+                errhint("When its workers may begin: set durable_work.start_paused = off and "
+                        "reload the configuration.")));
+}
+
 }  // namespace
 
 bool renew_epoch(Housekeeper* self) {
@@ -76,6 +83,7 @@ Attach attach_slot(Housekeeper* self) {
   int64 epoch = 0;
   if (is_new) {
     if (!know_segments(self, true)) return Attach::failed;
+    if (start_paused()) engine.pause_database(self->slot);
     if (!transaction_step(*self, [&epoch] { epoch = raise_epoch(); })) return Attach::failed;
   }
   self->store = new (MemoryContextAlloc(TopMemoryContext, sizeof(store::PageStore)))
@@ -89,7 +97,7 @@ Attach attach_slot(Housekeeper* self) {
   self->expiry_walk = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::ExpiryWalk)))
       core::ExpiryWalk(&engine, self->slot);
   self->segments = new (MemoryContextAlloc(TopMemoryContext, sizeof(store::SegmentTables)))
-      store::SegmentTables(&engine, self->slot);
+      store::SegmentTables(&engine, self->slot, self->store);
   self->rotation = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::Rotation)))
       core::Rotation(&engine, self->slot, self->store, self->segments, self->loader);
   self->prepared_scan = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::PreparedScan)))
@@ -102,6 +110,7 @@ Attach attach_slot(Housekeeper* self) {
   if (is_new && !find_prepared(self)) return Attach::failed;
   if (is_new && !slot_is_gone(*self)) engine.open_database(self->slot, epoch);
   self->wants_reload = self->took_over;
+  report_pause(*self);
   return Attach::done;
 }
 

@@ -52,7 +52,7 @@ Oid range_index(Relation table, BlockNumber* pages_per_range) {
   foreach (cell, indexes) {
     const Oid candidate = lfirst_oid(cell);
     Relation index = index_open(candidate, AccessShareLock);
-    if (index->rd_rel->relam == BRIN_AM_OID) {
+    if (index->rd_rel->relam == BRIN_AM_OID && index->rd_index->indisvalid) {
       found = candidate;
       *pages_per_range = BrinGetPagesPerRange(index);
     }

@@ -7,6 +7,7 @@
 extern "C" void dw_runtime_init(void) {
   using namespace dw::runtime;
   define_settings(process_shared_preload_libraries_in_progress);
+  help_binary_upgrade();
   if (!process_shared_preload_libraries_in_progress) return;
   request_shared_memory();
   install_hooks();

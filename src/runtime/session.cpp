@@ -240,6 +240,11 @@ core::Index database() {
   return found;
 }
 
+bool starts_paused() {
+  const core::Index here = database();
+  return here != core::kNone && arena()->databases[here].paused.load();
+}
+
 int level() { return GetCurrentTransactionNestLevel(); }
 
 core::Index waiter() {

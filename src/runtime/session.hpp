@@ -42,6 +42,9 @@ core::Index database();
 /* Nesting level for intents: 1 outside any savepoint. */
 int level();
 
+/* This database started paused, see start_paused(), and still is. */
+bool starts_paused();
+
 /* This process's waiter number. */
 core::Index waiter();
 
@@ -59,6 +62,8 @@ int64 timer_horizon();
 int64 max_wait();
 /* Bytes. */
 int64 max_headers();
+/* A database that is attached now hands out nothing until the setting is off. */
+bool start_paused();
 
 /* Wakes the launcher, because a database or an extension came or went. */
 void poke_launcher();

@@ -20,6 +20,7 @@ int segment_max_size_setting = 4 * 1024 * 1024;
 int truncate_grace_setting = 60 * 60;
 int max_wait_setting = 60 * 1000;
 int max_headers_setting = 64;
+bool start_paused_setting = false;
 
 }  // namespace
 
@@ -36,6 +37,8 @@ int64 truncate_grace() { return int64{truncate_grace_setting} * core::kSecond; }
 int64 max_wait() { return int64{max_wait_setting} * 1000; }
 
 int64 max_headers() { return int64{max_headers_setting} * 1024; }
+
+bool start_paused() { return start_paused_setting; }
 
 void define_settings(bool at_server_start) {
   if (at_server_start) {
@@ -81,6 +84,13 @@ void define_settings(bool at_server_start) {
       "The size is that of the jsonb object before compression, as pg_column_size tells it. Each "
       "queue has a limit of its own for payloads.",
       &max_headers_setting, 64, 1, 64 * 1024, PGC_SIGHUP, GUC_UNIT_KB, nullptr, nullptr, nullptr);
+  DefineCustomBoolVariable(
+      "durable_work.start_paused",
+      "Sets whether a database that is attached hands out no jobs for the time being.",
+      "For copies: no job is handed out, expires or is redriven in a database that comes up while "
+      "this is on, by a start of the server, promotion, restore or CREATE DATABASE, until it is "
+      "turned off. A database that hands out jobs already goes on.",
+      &start_paused_setting, false, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
   if (at_server_start) MarkGUCPrefixReserved("durable_work");
 }
 

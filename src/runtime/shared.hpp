@@ -127,6 +127,7 @@ bool is_closed(Oid database);
 void define_settings(bool at_server_start);
 void request_shared_memory();
 void install_hooks();
+void help_binary_upgrade();
 void register_launcher();
 
 }  // namespace dw::runtime

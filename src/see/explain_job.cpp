@@ -28,6 +28,7 @@ Next next_of_pending(const see::JobState& state, bool is_own, bool paused, Times
   if (state.deciding) return {"wait for the transaction that decides it", 0};
   if (state.dying) return {"become a dead letter", 0};
   if (is_own) return {"claim after this transaction commits", 0};
+  if (runtime::starts_paused()) return {"claim after start_paused is turned off", 0};
   if (paused) return {"claim after resume_queue", 0};
   if (due > GetCurrentTimestamp()) return {"claim when due", due};
   if (state.resident.found || state.unknown_leases) return {"claim", 0};

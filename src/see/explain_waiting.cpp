@@ -105,7 +105,7 @@ void tell_held(Report* report) {
                   ": claimed %s, it ends %s.",
                   first.worker, first.id, moment(first.leased_at), moment(first.deadline)));
   }
-  if (waits.ending > 0)
+  if (waits.ending > 0 && !runtime::starts_paused())
     tell(report, "waiting for the sweep", waits.ending,
          "Their leases are over, or they may not be claimed any more, and the housekeeper is about "
          "to record that. If this stays, look for the housekeeper in pg_stat_activity and in the "
@@ -140,6 +140,14 @@ void tell_on_disk(Report* report) {
                 runtime::max_resident_jobs(), horizon));
 }
 
+/* Before the queue's own reasons: none of them matters until this one is gone. */
+void tell_start_paused(Report* report) {
+  tell(report, "start_paused", report->waits->ready,
+       "The database came up while durable_work.start_paused was on, and hands out nothing. When "
+       "its workers may begin: ALTER SYSTEM SET durable_work.start_paused = off; SELECT "
+       "pg_reload_conf();");
+}
+
 void tell_all(Report* report) {
   if (!report->waits->open) {
     tell(report, "server is starting", std::nullopt,
@@ -147,7 +155,10 @@ void tell_all(Report* report) {
          "there a durable_work housekeeper for this database in pg_stat_activity, and is "
          "max_worker_processes high enough? The server's log says what is the matter.");
   }
-  tell_ready(report);
+  if (runtime::starts_paused())
+    tell_start_paused(report);
+  else
+    tell_ready(report);
   tell_delayed(report);
   tell_held(report);
   tell_on_disk(report);

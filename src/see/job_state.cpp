@@ -69,6 +69,7 @@ void take_waiting(const core::ResidentRow& row, JobState* state) {
   state->status = Status::pending;
   state->next_due = time_or_none(row.due);
   if (row.paused) state->reason = "queue is paused";
+  if (runtime::starts_paused()) state->reason = "durable_work.start_paused holds the database back";
 }
 
 void take_leased(const core::ResidentRow& row, JobState* state) {

@@ -57,6 +57,12 @@ void insert_index_entries(Relation relation, List* indexes, Datum* values, bool*
   ListCell* cell = nullptr;
   foreach (cell, indexes) {
     const Relation index = index_open(lfirst_oid(cell), RowExclusiveLock);
+    if (!index->rd_index->indisready) {
+      /* Somebody is making it (REINDEX CONCURRENTLY): its file is empty, and it will be built from
+       * what is in the table. */
+      index_close(index, NoLock);
+      continue;
+    }
     IndexInfo* const info = makeNode(IndexInfo);
     info->ii_NumIndexAttrs = 1;
     info->ii_NumIndexKeyAttrs = 1;
@@ -181,20 +187,38 @@ void search_parked(const Search& search, Relation relation, Oid index_oid, Snaps
   systable_endscan(scan);
 }
 
+// The index on first_id that finds everything. While one is made anew there is a second; one that
+// could not be finished stays there, and finds nothing.
+Oid usable_index(Relation relation) {
+  List* const indexes = RelationGetIndexList(relation);
+  Oid found = InvalidOid;
+  const ListCell* cell = nullptr;
+  foreach (cell, indexes) {
+    const Relation index = index_open(lfirst_oid(cell), AccessShareLock);
+    if (index->rd_index->indisvalid && index->rd_index->indnkeyatts == 1 &&
+        index->rd_index->indkey.values[0] == kFirstId &&
+        heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, nullptr))
+      found = RelationGetRelid(index);
+    index_close(index, NoLock);
+    if (OidIsValid(found)) break;
+  }
+  list_free(indexes);
+  return found;
+}
+
 void run(const Search& search, uint8 segment, Snapshot snapshot) {
   Snapshot seen = snapshot != nullptr ? snapshot : RegisterSnapshot(GetLatestSnapshot());
   const Relation relation = table_open(tables().outcome[segment], AccessShareLock);
-  List* const indexes = RelationGetIndexList(relation);
-  if (indexes == NIL) {
-    /* Somebody dropped the index: slow, but right. */
+  const Oid index = usable_index(relation);
+  if (!OidIsValid(index)) {
+    /* Somebody dropped it: slow, but right. */
     const BlockNumber blocks = RelationGetNumberOfBlocks(relation);
     for (BlockNumber block = 0; block < blocks; block++) take_page(search, relation, seen, block);
   } else if (segment == core::kParkedSegment) {
-    search_parked(search, relation, linitial_oid(indexes), seen);
+    search_parked(search, relation, index, seen);
   } else {
-    search_segment(search, relation, linitial_oid(indexes), seen);
+    search_segment(search, relation, index, seen);
   }
-  list_free(indexes);
   table_close(relation, AccessShareLock);
   if (snapshot == nullptr) UnregisterSnapshot(seen);
 }

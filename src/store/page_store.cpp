@@ -13,20 +13,6 @@
 
 namespace dw::store {
 
-namespace {
-
-/* Opens the table without waiting for long: the caller's lock_timeout is small. */
-void open_table(Relation* relation, BlockNumber* blocks, Oid oid, const ColumnType* columns,
-                int count) {
-  if (*relation != nullptr) return;
-  Relation opened = table_open(oid, AccessShareLock);
-  check_columns(opened, columns, count);
-  *blocks = RelationGetNumberOfBlocks(opened);
-  *relation = opened;
-}
-
-}  // namespace
-
 PageStore::PageStore(core::Dispatcher* dispatcher, core::Index database)
     : dispatcher_(dispatcher), database_(database) {
   /* A scan of the whole log must not push everything else out of the buffer pool. */
@@ -77,16 +63,65 @@ void PageStore::close_tables() {
   }
 }
 
+/* Does not wait for long: the caller's lock_timeout is small. With the lock nobody can write the
+ * table anew before the end of the transaction. */
+void PageStore::open_table(Table* table, Oid oid, const ColumnType* columns, int count) {
+  if (table->relation != nullptr) return;
+  Relation opened = table_open(oid, AccessShareLock);
+  check_columns(opened, columns, count);
+  const pg::RelFileNumber file = pg::rel_file_number(opened);
+  if (OidIsValid(table->file) && table->file != file) {
+    rewritten_ = true;
+    pg::raise(DW_WRONG_STATE,
+              psprintf("table \"%s\" was written anew", RelationGetRelationName(opened)),
+              "Its rows lie at other places than were known.", "The log is read again.");
+  }
+  table->file = file;
+  table->blocks = RelationGetNumberOfBlocks(opened);
+  table->relation = opened;
+}
+
+namespace {
+
+/* Without a lock: one that writes the table anew may hold it for long. */
+bool has_other_file(Oid table, pg::RelFileNumber known) {
+  if (!OidIsValid(known)) return false;
+  const HeapTuple row = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+  if (!HeapTupleIsValid(row)) return false;
+  const bool other = reinterpret_cast<Form_pg_class>(GETSTRUCT(row))->relfilenode != known;
+  ReleaseSysCache(row);
+  return other;
+}
+
+}  // namespace
+
+void PageStore::check_files() {
+  for (std::uint8_t segment = 0; segment < core::kStores; segment++) {
+    if (has_other_file(tables().job[segment], jobs_[segment].file) ||
+        has_other_file(tables().outcome[segment], outcomes_[segment].file))
+      rewritten_ = true;
+  }
+}
+
+void PageStore::forget_files() {
+  for (std::uint8_t segment = 0; segment < core::kStores; segment++) forget_files_of(segment);
+  rewritten_ = false;
+}
+
+void PageStore::forget_files_of(std::uint8_t segment) {
+  jobs_[segment].file = InvalidOid;
+  outcomes_[segment].file = InvalidOid;
+}
+
 const PageStore::Table& PageStore::job_table(std::uint8_t segment) {
   Table& table = jobs_[segment];
-  open_table(&table.relation, &table.blocks, tables().job[segment], kJobColumns, kJobColumnCount);
+  open_table(&table, tables().job[segment], kJobColumns, kJobColumnCount);
   return table;
 }
 
 const PageStore::Table& PageStore::outcome_table(std::uint8_t segment) {
   Table& table = outcomes_[segment];
-  open_table(&table.relation, &table.blocks, tables().outcome[segment], kOutcomeColumns,
-             kOutcomeColumnCount);
+  open_table(&table, tables().outcome[segment], kOutcomeColumns, kOutcomeColumnCount);
   return table;
 }
 

@@ -16,6 +16,8 @@
 
 namespace dw::store {
 
+struct ColumnType;
+
 class PageStore final : public core::Store {
  public:
   PageStore(core::Dispatcher* dispatcher, core::Index database);
@@ -41,6 +43,18 @@ class PageStore final : public core::Store {
   core::Fate fate(core::TransactionNumber transaction) override;
   void write_expiries(const core::Expiry* expiries, std::size_t n, core::Micros now) override;
 
+  /*
+   * Rows keep their places until their table is written anew: VACUUM FULL, CLUSTER and some of
+   * ALTER TABLE do that. Block numbers from before then say nothing any more, so whoever opens the
+   * table next gets an error, and everything must be read again, after forget_files().
+   */
+  [[nodiscard]] bool tables_rewritten() const { return rewritten_; }
+  void forget_files();
+  /* The same for one slot whose tables the caller has emptied, and knows it. */
+  void forget_files_of(std::uint8_t segment);
+  /* Looks whether one was. In a transaction. */
+  void check_files();
+
  private:
   static constexpr int kRowsAtOnce = MaxHeapTuplesPerPage;
   static constexpr int kMostNotes = 256;
@@ -49,12 +63,14 @@ class PageStore final : public core::Store {
   struct Table {
     Relation relation; /* nullptr: not open */
     BlockNumber blocks;
+    pg::RelFileNumber file; /* kept between transactions; InvalidOid: not seen yet */
   };
   struct Note {
     uint8 segment;
     uint32 block;
   };
 
+  void open_table(Table* table, Oid oid, const ColumnType* columns, int count);
   const Table& job_table(std::uint8_t segment);
   const Table& outcome_table(std::uint8_t segment);
   void close_tables();
@@ -71,6 +87,7 @@ class PageStore final : public core::Store {
 
   core::Dispatcher* dispatcher_;
   core::Index database_;
+  bool rewritten_ = false;
   std::uint64_t position_ = 0;
   Snapshot snapshot_ = nullptr;
   BufferAccessStrategy strategy_ = nullptr;

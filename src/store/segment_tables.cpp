@@ -273,7 +273,7 @@ bool SegmentTables::all_snapshots_behind(std::uint64_t point, std::int32_t* pid)
 }
 
 bool SegmentTables::empty(std::uint8_t segment, std::int32_t* pid) {
-  return in_transaction(true, [segment, pid] {
+  const bool emptied = in_transaction(true, [segment, pid] {
     Oid relations[4];
     const int n = tables_of(segment, relations);
     *pid = 0;
@@ -284,6 +284,9 @@ bool SegmentTables::empty(std::uint8_t segment, std::int32_t* pid) {
     truncate_segment(segment);
     return true;
   });
+  /* Its tables are other files now. */
+  if (emptied) pages_->forget_files_of(segment);
+  return emptied;
 }
 
 void SegmentTables::relocate(std::uint8_t segment, const core::Straggler* jobs, std::size_t n,

@@ -11,12 +11,14 @@
 
 #include "pg/headers.hpp"
 
+#include "store/page_store.hpp"
+
 namespace dw::store {
 
 class SegmentTables final : public core::SegmentLog {
  public:
-  SegmentTables(core::Dispatcher* dispatcher, core::Index database)
-      : dispatcher_(dispatcher), database_(database) {}
+  SegmentTables(core::Dispatcher* dispatcher, core::Index database, PageStore* pages)
+      : dispatcher_(dispatcher), database_(database), pages_(pages) {}
 
   core::SegmentFacts facts(std::uint8_t segment) override;
   core::JobId begin(std::uint8_t segment, std::uint32_t ahead) override;
@@ -31,6 +33,7 @@ class SegmentTables final : public core::SegmentLog {
  private:
   core::Dispatcher* dispatcher_;
   core::Index database_;
+  PageStore* pages_;
   /* When a segment was opened, for as long as its first id is this. */
   struct Opened {
     core::JobId first_id;

@@ -86,6 +86,7 @@ INSERT INTO wanted VALUES
 ('explain_job', 'job_id bigint, queue text DEFAULT NULL::text', 'TABLE(job_id bigint, queue text, status text, claimed_by text, lease_expires_at timestamp with time zone, attempts integer, max_attempts integer, next_action text, next_at timestamp with time zone, reason text, progress jsonb)'),
 ('history', 'job_id bigint, queue text DEFAULT NULL::text', 'TABLE(at timestamp with time zone, event text, attempt integer, worker text, lease_token bigint, detail jsonb)'),
 ('health', '', 'TABLE("check" text, severity text, seen text, advice text)'),
+('reload', '', 'void'),
 ('bucket', 'partition_key text, buckets integer DEFAULT 360', 'integer');
 -- Only the arguments that go in, as a caller writes them.
 CREATE TEMP TABLE found AS

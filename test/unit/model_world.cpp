@@ -185,8 +185,10 @@ void World::housekeeper() {
   /* Also unasked, as each new housekeeper does. */
   if (d().take_catalog_stale(database_) || reload || chance(3)) read_queues();
   if (reload) {
+    d().forget_waiting(database_);
     loader_->reset();
     census_->reset();
+    d().reload_begun(database_);
   }
   if (settings_.prepares && chance(30)) follow_prepared();
   const std::uint64_t what = draw(100);
@@ -478,8 +480,10 @@ void World::work_off() {
     const bool reload = d().take_reload(database_);
     if (d().take_catalog_stale(database_) || reload) read_queues();
     if (reload) {
+      d().forget_waiting(database_);
       loader_->reset();
       census_->reset();
+      d().reload_begun(database_);
     }
     while (loader_->step(kMinute)) {
     }

@@ -73,6 +73,45 @@ TEST_F(Registry, TellsOnceThatAReloadWasAskedFor) {
   EXPECT_FALSE(d().take_reload(database_));
 }
 
+TEST_F(Registry, AReloadThatIsAskedForWhileOneIsBegunIsNotForgotten) {
+  d().request_reload(database_);
+  EXPECT_TRUE(d().take_reload(database_));
+  d().request_reload(database_);
+  d().reload_begun(database_);
+  EXPECT_TRUE(d().take_reload(database_));
+  d().reload_begun(database_);
+  EXPECT_FALSE(d().take_reload(database_));
+}
+
+TEST_F(Registry, CountsAreUnknownFromTheRequestOfAReloadOn) {
+  add_queue(1);
+  put_many(1, 1, 3);
+  EXPECT_TRUE(figures(1).counted);
+  d().request_reload(database_);
+  EXPECT_FALSE(figures(1).counted);
+  d().take_reload(database_);
+  EXPECT_FALSE(figures(1).counted);
+  d().reload_begun(database_);
+  EXPECT_TRUE(figures(1).counted);
+}
+
+TEST_F(Registry, ForgetsWaitingJobsAndKeepsThoseThatAreHeld) {
+  add_queue(1);
+  put_many(1, 1, 100);
+  claim(1, 3);
+  d().forget_waiting(database_);
+  EXPECT_EQ(figures(1).ready, 0U);
+  EXPECT_EQ(figures(1).leased, 3U);
+  EXPECT_EQ(figures(1).mode, LoadMode::loading);
+}
+
+TEST_F(Registry, ADatabaseThatIsOpenIsNotPausedAnyMore) {
+  add_queue(1);
+  put_many(1, 1, 3);
+  d().pause_database(database_);
+  EXPECT_EQ(claim(1, 3).size(), 3U);
+}
+
 TEST_F(Registry, CutsAQueueNameThatIsTooLong) {
   const std::string name(500, 'q');
   const Index queue =

@@ -536,7 +536,7 @@ TEST_F(Transacted, OptionsOfAChangeThatRolledBackToASavepointDoNotHold) {
 
 TEST_F(Transacted, AttachAndDetachTakeEffectAtCommit) {
   mine_.reserve(1);
-  mine_.note_database(1, ActionKind::attach, kOid + 1, 12);
+  mine_.note_attach(1, kOid + 1, 12, false);
   EXPECT_TRUE(mine_.changes_database());
   EXPECT_EQ(d().find_database(kOid + 1), kNone);
   commit(mine_);
@@ -544,11 +544,11 @@ TEST_F(Transacted, AttachAndDetachTakeEffectAtCommit) {
   ASSERT_NE(other, kNone);
   EXPECT_EQ(d().arena().databases[other].epoch, 12);
   mine_.reserve(1);
-  mine_.note_database(1, ActionKind::detach, kOid + 1, 0);
+  mine_.note_database(1, ActionKind::detach, kOid + 1);
   mine_.abort();
   EXPECT_NE(d().find_database(kOid + 1), kNone);
   mine_.reserve(1);
-  mine_.note_database(1, ActionKind::detach, kOid + 1, 0);
+  mine_.note_database(1, ActionKind::detach, kOid + 1);
   commit(mine_);
   EXPECT_EQ(d().find_database(kOid + 1), kNone);
 }
@@ -557,8 +557,8 @@ TEST_F(Transacted, AfterDropAndCreateOfTheExtensionALateAbortHitsNothing) {
   put_many(1, 1, 5);
   claim_in(mine_, 5);
   theirs_.reserve(2);
-  theirs_.note_database(1, ActionKind::detach, kOid, 0);
-  theirs_.note_database(1, ActionKind::attach, kOid, 20);
+  theirs_.note_database(1, ActionKind::detach, kOid);
+  theirs_.note_attach(1, kOid, 20, false);
   commit(theirs_);
   database_ = d().find_database(kOid);
   add_queue(1);

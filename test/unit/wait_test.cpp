@@ -56,6 +56,22 @@ TEST_F(Wait, ForAPausedQueueWithWorkSleepsUntilItIsResumed) {
   EXPECT_EQ(platform().take_woken(), Woken{0});
 }
 
+TEST_F(Wait, InADatabaseThatStartsPausedSleepsUntilThatIsOver) {
+  d().detach_database(database_);
+  database_ = d().attach_database(kOid);
+  d().pause_database(database_);
+  d().open_database(database_, 5);
+  add_queue(1);
+  put(row_of(1, 1));
+  EXPECT_TRUE(claim(1, 1).empty());
+  EXPECT_TRUE(wait(0, {1}));
+  put(row_of(1, 2));
+  EXPECT_TRUE(platform().take_woken().empty());
+  d().unpause_database(database_);
+  EXPECT_EQ(platform().take_woken(), Woken{0});
+  EXPECT_EQ(claim(1, 1).size(), 1U);
+}
+
 TEST_F(Wait, EndsWithACommit) {
   wait(0, {1});
   put(row_of(1, 1));
