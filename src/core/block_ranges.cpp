@@ -88,27 +88,36 @@ void RangeList::add(const RangeList& ranges) {
 }
 
 void RangeList::remove(std::uint8_t segment, std::uint32_t block) {
-  for (auto range = ranges_.begin(); range != ranges_.end(); ++range) {
-    if (range->segment != segment || block < range->first || block > range->last) continue;
-    if (range->first == range->last) {
-      ranges_.erase(range);
-    } else if (block == range->first) {
-      range->first++;
-    } else if (block == range->last) {
-      range->last--;
-    } else {
-      const BlockRange behind{segment, {0, 0, 0}, block + 1, range->last};
-      range->last = block - 1;
-      ranges_.insert(std::next(range), behind);
-    }
-    return;
+  const auto range = find(segment, block);
+  if (range == ranges_.end()) return;
+  if (range->first == range->last) {
+    ranges_.erase(range);
+  } else if (block == range->first) {
+    range->first++;
+  } else if (block == range->last) {
+    range->last--;
+  } else {
+    const BlockRange behind{segment, {0, 0, 0}, block + 1, range->last};
+    range->last = block - 1;
+    ranges_.insert(std::next(range), behind);
   }
 }
 
+/* The range with this block, or the end. */
+std::deque<BlockRange>::iterator RangeList::find(std::uint8_t segment, std::uint32_t block) {
+  const auto behind = std::partition_point(
+      ranges_.begin(), ranges_.end(), [segment, block](const BlockRange& range) {
+        return less_place(range, segment, block) ||
+               (range.segment == segment && range.first == block);
+      });
+  if (behind == ranges_.begin()) return ranges_.end();
+  const auto range = std::prev(behind);
+  return range->segment == segment && block <= range->last ? range : ranges_.end();
+}
+
 bool RangeList::contains(std::uint8_t segment, std::uint32_t block) const {
-  return std::any_of(ranges_.begin(), ranges_.end(), [segment, block](const BlockRange& range) {
-    return range.segment == segment && block >= range.first && block <= range.last;
-  });
+  auto& self = const_cast<RangeList&>(*this);
+  return self.find(segment, block) != self.ranges_.end();
 }
 
 std::uint64_t RangeList::blocks() const {

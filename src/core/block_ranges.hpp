@@ -9,7 +9,7 @@
 
 #include "core/types.hpp"
 
-#include <vector>
+#include <deque>
 
 namespace dw::core {
 
@@ -56,10 +56,13 @@ class RangeList {
   void remove(std::uint8_t segment, std::uint32_t block);
   [[nodiscard]] bool contains(std::uint8_t segment, std::uint32_t block) const;
   [[nodiscard]] std::uint64_t blocks() const;
-  [[nodiscard]] const std::vector<BlockRange>& ranges() const { return ranges_; }
+  [[nodiscard]] const std::deque<BlockRange>& ranges() const { return ranges_; }
 
  private:
-  std::vector<BlockRange> ranges_;
+  std::deque<BlockRange>::iterator find(std::uint8_t segment, std::uint32_t block);
+
+  /* A deque: a loader takes from the front what may be a hundred thousand single pages. */
+  std::deque<BlockRange> ranges_;
 };
 
 }  // namespace dw::core
