@@ -1,6 +1,7 @@
 #include "core/loader.hpp"
 
 #include "core/queue_lock.hpp"
+#include "core/test_point.hpp"
 
 #include <algorithm>
 
@@ -409,6 +410,7 @@ bool Loader::scan_jobs(Micros until) {
   std::uint32_t block = 0;
   while (next_page(&segment, &block)) {
     load_page(segment, block);
+    DW_TEST_POINT("point:loader-page");
     if (out_of_time(until)) return next_page(&segment, &block);
   }
   return false;
@@ -460,16 +462,24 @@ bool Loader::step(Micros budget) {
   overtaking_ = false;
   if (!choose()) return relieve();
   relieve();
+  DW_TEST_POINT("point:loader-chosen");
   const Micros until = dispatcher_->platform().monotonic_now() + budget;
   bool more = true;
   {
     const ChunkEnd end(this);
     begin_chunk();
+    DW_TEST_POINT("point:loader-marks");
     store_->begin();
+    DW_TEST_POINT("point:loader-snapshot");
     dispatcher_->note_commit_position(database_, store_->log_position());
-    if (scan_outcomes(until)) more = scan_parked(until) || scan_jobs(until);
+    const bool all_outcomes = scan_outcomes(until);
+    DW_TEST_POINT("point:loader-outcomes");
+    if (all_outcomes) more = scan_parked(until) || scan_jobs(until);
+    DW_TEST_POINT("point:loader-rows");
     store_->commit();
+    DW_TEST_POINT("point:loader-committed");
   }
+  DW_TEST_POINT("point:loader-ended");
   return more || overtaking_;
 }
 

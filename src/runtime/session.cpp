@@ -20,6 +20,7 @@
 #include "pg/error.hpp"
 #include "runtime/session.hpp"
 #include "runtime/shared.hpp"
+#include "runtime/test_point.hpp"
 
 namespace dw::runtime {
 
@@ -53,7 +54,11 @@ void leave_waiting(int, Datum) {
 
 void before_commit() {
   core::QueueId gone = 0;
-  if (the_transaction->pre_commit(&gone)) return;
+  const bool has_work = the_transaction->has_work();
+  if (has_work) DW_SHELL_TEST_POINT("point:pre-commit");
+  const bool linked = the_transaction->pre_commit(&gone);
+  if (has_work) DW_SHELL_TEST_POINT("point:pre-commit-linked");
+  if (linked) return;
   ereport(ERROR, (errcode(pg::sqlstate(DW_UNKNOWN_OBJECT)),
                   errmsg("a queue was dropped while this transaction enqueued to it"),
                   errhint("Run the transaction again; it will see that the queue is gone.")));
@@ -78,6 +83,8 @@ void on_transaction(XactEvent event, void*) {
       break;
     case XACT_EVENT_COMMIT: {
       const bool look = the_transaction->changes_database();
+      /* Others see the commit, memory does not know of it. No error can be raised any more. */
+      if (the_transaction->has_work()) DW_SHELL_TEST_POINT("point:commit-callback");
       /* Of an earlier commit when this one wrote nothing, which does no harm. */
       the_transaction->commit(XactLastCommitEnd);
       if (look) poke_launcher();
