@@ -257,8 +257,11 @@ void Loader::end_chunk() noexcept {
  */
 bool Loader::make_way(QueueLoad& load, Queue& q) noexcept {
   if (!load.has_left) return false;
+  /* Of a small arena not all at once. */
+  const std::uint32_t most =
+      std::min(kEvictedAtOnce, std::max(dispatcher_->arena().capacity / 16, 1U));
   std::uint32_t gone = 0;
-  while (gone < kEvictedAtOnce && dispatcher_->evict_behind(q, load.left)) gone++;
+  while (gone < most && dispatcher_->evict_behind(q, load.left)) gone++;
   if (gone == 0) load.has_left = false;
   return gone > 0;
 }

@@ -7,7 +7,7 @@ namespace {
 class Deep : public Load {
  protected:
   JobRow log_priority(JobId id, std::uint8_t priority) {
-    JobRow row = row_of(id, 1);
+    JobRow row = row_of(1, id);
     row.priority = priority;
     const Xid xid = log().begin();
     log().insert_job(xid, kClient, 1, &row);
@@ -41,6 +41,7 @@ TEST_F(Deep, AJobOfABetterPriorityOvertakesWhatIsResidentAndOnDisk) {
 
 TEST_F(Deep, SuchACommitWakesTheHousekeeperAndOthersDoNot) {
   deepen();
+  load();
   (void)platform().housekeeper_was_woken();
   commit_priority(2000, 4);
   EXPECT_FALSE(platform().housekeeper_was_woken());
