@@ -1,7 +1,7 @@
 // Looking at single jobs among ten million finished ones: history(), explain_job() and a row of the
 // view inbox by its id. Nothing on the hot path looks a job up by its id, so there is no btree for
-// it; these go through block range indexes. The jobs were completed in batches of ten, and the last
-// tenth one by one, so that there are a million outcome rows of either kind.
+// it; these go through block range indexes. The jobs were completed in batches of a hundred, the
+// last hundredth one by one.
 #include "subject.hpp"
 
 #include <random>
@@ -30,7 +30,6 @@ class Retained {
     }
   }
 
-  // As the housekeeper does by itself, later: ranges of the block indexes.
   void settle() { connection_.script("CHECKPOINT"); }
 
   struct Time {
@@ -73,8 +72,8 @@ void by_id(Bench& bench) {
   const int samples = bench.options.pick(300, 100);
   Retained retained;
   bench.results.note("finishing {} jobs", jobs);
-  retained.finish(jobs - jobs / 10, 10);
-  retained.finish(jobs / 10, 1);
+  retained.finish(jobs - jobs / 100, 100);
+  retained.finish(jobs / 100, 1);
   retained.settle();
   const auto show = [&](const char* what, const std::string& sql, double limit) {
     const Retained::Time time = retained.measure(sql, samples);

@@ -1,7 +1,7 @@
-// A backlog many times deeper than memory: what enqueueing into it, and working it off, costs against
-// the same with a queue that fits. Both queues are on one server whose arena holds 100,000 jobs, and
-// are measured in turn. The deep queue reads its jobs back from disk meanwhile, and that work, done
-// by the housekeeper, is in the figures of processor time as well as in the rates.
+// A backlog many times deeper than memory: what enqueueing into it, and working it off, costs
+// against the same with a queue that fits. Both queues are on one server whose arena holds 100,000
+// jobs, and are measured in turn. The deep queue reads its jobs back from disk meanwhile, and that
+// work, done by the housekeeper, is in the figures of processor time as well as in the rates.
 #include "subject.hpp"
 
 #include <algorithm>
@@ -30,8 +30,7 @@ class Side {
     std::vector<Client> running;
     running.reserve(sessions_.size());
     for (Session& session : sessions_)
-      running.push_back(
-          produce(session, batch == 1 ? "enqueue" : "enqueue_many", argument, calls));
+      running.push_back(produce(session, batch == 1 ? "enqueue" : "enqueue_many", argument, calls));
     meter_.start();
     loop_.run(std::move(running));
     const Sample sample = per_job(meter_.stop(), jobs);
@@ -93,9 +92,8 @@ class Side {
   }
 
   Result stats() {
-    return admin_.query(
-        "SELECT unfinished FROM durable_work.queue_stats WHERE queue = $1",
-        subject_.place);
+    return admin_.query("SELECT unfinished FROM durable_work.queue_stats WHERE queue = $1",
+                        subject_.place);
   }
   Connection& admin() { return admin_; }
 
@@ -138,11 +136,12 @@ void consume_figures(Bench& bench, Side& deep, Side& shallow) {
     bench.results.at_least(
         fmt::format("claim and complete, spilled against resident, {} a call", batch),
         pairs.ratio(&Sample::per_second), 0.7, "x",
-        fmt::format("{:.0f}/s against {:.0f}/s; server CPU {:.2f} us against {:.2f} us, {:.3f} x; {} "
-                    "pairs",
-                    pairs.our_median(&Sample::per_second), pairs.their_median(&Sample::per_second),
-                    pairs.our_median(&Sample::cpu_us), pairs.their_median(&Sample::cpu_us),
-                    pairs.ratio(&Sample::cpu_us), pairs.ours.size()));
+        fmt::format(
+            "{:.0f}/s against {:.0f}/s; server CPU {:.2f} us against {:.2f} us, {:.3f} x; {} "
+            "pairs",
+            pairs.our_median(&Sample::per_second), pairs.their_median(&Sample::per_second),
+            pairs.our_median(&Sample::cpu_us), pairs.their_median(&Sample::cpu_us),
+            pairs.ratio(&Sample::cpu_us), pairs.ours.size()));
   }
 }
 

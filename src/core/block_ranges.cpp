@@ -29,6 +29,11 @@ void BoundedRanges::erase(std::uint32_t i) noexcept {
 
 void BoundedRanges::add(std::uint8_t segment, std::uint32_t first, std::uint32_t last) noexcept {
   std::uint32_t i = 0;
+  /* As a rule it is the page of the row before, at the end. */
+  for (std::uint32_t k = count_; k > 0; k--) {
+    const BlockRange& range = ranges_[k - 1];
+    if (range.segment == segment && range.first <= first && last <= range.last) return;
+  }
   while (i < count_) {
     if (touches(ranges_[i], segment, first, last)) {
       first = std::min(first, ranges_[i].first);

@@ -247,9 +247,9 @@ bool Dispatcher::evict_last(Queue& q) noexcept {
 }
 
 /*
- * Of the same priority only what lies on a later page: the loader reads the pages in their order and
- * would bring what went before it brings the job. Rows of parked it reads by their due time, so they
- * stay.
+ * Of the same priority only what lies on a later page: the loader reads the pages in their order
+ * and would bring what went before it brings the job. Rows of parked it reads by their due time, so
+ * they stay.
  */
 bool Dispatcher::evict_behind(Queue& q, const JobRow& row) noexcept {
   if (q.withheld != Withheld::no) return false;

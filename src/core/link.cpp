@@ -113,6 +113,7 @@ void Dispatcher::publish(Index database, QueueId id, QueueRef ref, const JobRow*
   std::uint32_t had_room = 0;
   bool marked = false;
   bool urgent = false;
+  const std::uint8_t worst = worst_ready(q);
   for (std::uint32_t i = 0; i < n; i++) {
     const JobRow& row = *rows[i];
     count_enqueued(hold, q, row.id);
@@ -128,7 +129,7 @@ void Dispatcher::publish(Index database, QueueId id, QueueRef ref, const JobRow*
     if (row.segment == kParkedSegment) {
       note_parked(database, row.due);
     } else {
-      const bool overtakes = q.mode == LoadMode::loading && row.priority < worst_ready(q);
+      const bool overtakes = q.mode == LoadMode::loading && row.priority < worst;
       mark_dirty_locked(q, overtakes ? q.urgent : q.dirty, row);
       urgent = urgent || overtakes;
       marked = true;

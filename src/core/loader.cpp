@@ -136,8 +136,8 @@ bool Loader::has_room(Queue& q) {
 }
 
 /*
- * Under the queue lock. Without room only what is to overtake a resident job is worth reading; pages
- * that nobody has seen are read to know whether they have such jobs. 0: nothing is worth it.
+ * Under the queue lock. Without room only what is to overtake a resident job is worth reading;
+ * pages that nobody has seen are read to know whether they have such jobs. 0: nothing is worth it.
  */
 std::uint8_t Loader::limit_of(const QueueLoad& load, Queue& q) {
   /* Others have given way for the first one that was left. It comes before long sleepers, too, or
@@ -238,8 +238,7 @@ void Loader::end_chunk() noexcept {
       if (q.withheld == Withheld::ended) q.withheld = Withheld::no;
       /* Also those that have come due and wait for their chunk. */
       q.has_sleepers = load.asleep.empty() && load.scan.empty() ? 0 : 1;
-      if (!load.whole && load.scan.empty() && !load.parked && q.dirty.empty() &&
-          q.urgent.empty()) {
+      if (!load.whole && load.scan.empty() && !load.parked && q.dirty.empty() && q.urgent.empty()) {
         q.mode = LoadMode::live;
       } else if (load.full) {
         q.mode = LoadMode::loading;
@@ -308,8 +307,7 @@ bool Loader::next_page(std::uint8_t* segment, std::uint32_t* block) const {
 /* By place in the order, so that what is left out when room ends comes last. */
 void Loader::prepare_rows(QueueLoad& load, std::uint8_t segment) {
   std::sort(load.rows.begin(), load.rows.end(), [](const StoredJob& a, const StoredJob& b) {
-    return a.row.priority != b.row.priority ? a.row.priority < b.row.priority
-                                            : a.row.id < b.row.id;
+    return a.row.priority != b.row.priority ? a.row.priority < b.row.priority : a.row.id < b.row.id;
   });
   for (StoredJob& job : load.rows) {
     job.row.queue = load.id;

@@ -78,8 +78,8 @@ class Loader {
     bool full;    /* found no room in it */
     bool starved; /* below its share, and no entry is free */
     bool dry;     /* nothing is ready, and no entry is to be had */
-    std::uint8_t limit;         /* only jobs of a better priority than this are made resident */
-    JobRow left;                /* the first in the order that found no room */
+    std::uint8_t limit; /* only jobs of a better priority than this are made resident */
+    JobRow left;        /* the first in the order that found no room */
     bool has_left;
     PageClasses scan;
     RangeList asleep;

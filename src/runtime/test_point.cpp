@@ -1,14 +1,13 @@
 /*
  * Test points: named places at which a test lets the server fail.
  *
- * A test writes "NAME ACTION COUNT" into the file durable_work.test_point of the data directory. The
- * process that is the first to come to the place the COUNT-th time after that
- *   crash   kills itself as kill -9 does,
- *   error   raises an error,
- *   pause   stops until the file is gone; durable_work.test_point.reached says that it has.
- * It takes the file away before it fails, so this happens once, whatever is started again after it.
- * A file and not a setting: it reaches all processes at the same moment, also inside of a commit,
- * and nothing of it is to be seen in the catalogs of a server.
+ * A test writes "NAME ACTION COUNT" into the file durable_work.test_point of the data directory.
+ * The process that is the first to come to the place the COUNT-th time after that crash   kills
+ * itself as kill -9 does, error   raises an error, pause   stops until the file is gone;
+ * durable_work.test_point.reached says that it has. It takes the file away before it fails, so this
+ * happens once, whatever is started again after it. A file and not a setting: it reaches all
+ * processes at the same moment, also inside of a commit, and nothing of it is to be seen in the
+ * catalogs of a server.
  */
 #ifdef DW_TEST_POINTS
 
