@@ -68,11 +68,15 @@ void BoundedRanges::merge_nearest() noexcept {
 }
 
 void RangeList::add(std::uint8_t segment, std::uint32_t first, std::uint32_t last) {
-  auto place = std::lower_bound(ranges_.begin(), ranges_.end(), first,
+  if (gone_ > ranges_.size() / 2) {
+    ranges_.erase(ranges_.begin(), begin());
+    gone_ = 0;
+  }
+  auto place = std::lower_bound(begin(), ranges_.end(), first,
                                 [segment](const BlockRange& range, std::uint32_t block) {
                                   return less_place(range, segment, block);
                                 });
-  if (place != ranges_.begin() && touches(*std::prev(place), segment, first, last)) --place;
+  if (place != begin() && touches(*std::prev(place), segment, first, last)) --place;
   auto end = place;
   while (end != ranges_.end() && touches(*end, segment, first, last)) {
     first = std::min(first, end->first);
@@ -89,14 +93,22 @@ void RangeList::add(const BoundedRanges& ranges) {
 }
 
 void RangeList::add(const RangeList& ranges) {
-  for (const BlockRange& range : ranges.ranges_) add(range.segment, range.first, range.last);
+  for (const BlockRange& range : ranges.ranges()) add(range.segment, range.first, range.last);
+}
+
+void RangeList::erase(Place range) {
+  if (range == begin()) {
+    gone_++;
+  } else {
+    ranges_.erase(range);
+  }
 }
 
 void RangeList::remove(std::uint8_t segment, std::uint32_t block) {
   const auto range = find(segment, block);
   if (range == ranges_.end()) return;
   if (range->first == range->last) {
-    ranges_.erase(range);
+    erase(range);
   } else if (block == range->first) {
     range->first++;
   } else if (block == range->last) {
@@ -109,13 +121,13 @@ void RangeList::remove(std::uint8_t segment, std::uint32_t block) {
 }
 
 /* The range with this block, or the end. */
-std::deque<BlockRange>::iterator RangeList::find(std::uint8_t segment, std::uint32_t block) {
-  const auto behind = std::partition_point(
-      ranges_.begin(), ranges_.end(), [segment, block](const BlockRange& range) {
+RangeList::Place RangeList::find(std::uint8_t segment, std::uint32_t block) {
+  const auto behind =
+      std::partition_point(begin(), ranges_.end(), [segment, block](const BlockRange& range) {
         return less_place(range, segment, block) ||
                (range.segment == segment && range.first == block);
       });
-  if (behind == ranges_.begin()) return ranges_.end();
+  if (behind == begin()) return ranges_.end();
   const auto range = std::prev(behind);
   return range->segment == segment && block <= range->last ? range : ranges_.end();
 }
@@ -127,7 +139,7 @@ bool RangeList::contains(std::uint8_t segment, std::uint32_t block) const {
 
 std::uint64_t RangeList::blocks() const {
   std::uint64_t sum = 0;
-  for (const BlockRange& range : ranges_) sum += std::uint64_t{range.last} - range.first + 1;
+  for (const BlockRange& range : ranges()) sum += std::uint64_t{range.last} - range.first + 1;
   return sum;
 }
 
