@@ -24,6 +24,8 @@ const std::vector<Row>& all_rows() {
       {"options", "what options of another queue cost a queue without options", options},
       {"restart", "restart with a million pending", restart},
       {"backlog", "a claim with a thousand and with five million pending", backlog},
+      {"spill", "a backlog of ten million with memory for 100,000 jobs", spill},
+      {"by_id", "history, explain_job and inbox by id among ten million jobs", by_id},
   };
   return rows;
 }

@@ -53,6 +53,8 @@ void wake_up(Bench& bench);
 void waiters(Bench& bench);
 void restart(Bench& bench);
 void memory(Bench& bench);
+void spill(Bench& bench);
+void by_id(Bench& bench);
 void large_transaction(Bench& bench);
 void redrive(Bench& bench);
 void change_many(Bench& bench);

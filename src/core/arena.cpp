@@ -45,6 +45,7 @@ void create_queue_slot(Queue& queue) noexcept {
   queue.first_waiter = kNone;
   queue.last_waiter = kNone;
   queue.dirty.clear();
+  queue.urgent.clear();
 }
 
 /* As many buckets as requests. */

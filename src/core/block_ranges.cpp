@@ -29,6 +29,11 @@ void BoundedRanges::erase(std::uint32_t i) noexcept {
 
 void BoundedRanges::add(std::uint8_t segment, std::uint32_t first, std::uint32_t last) noexcept {
   std::uint32_t i = 0;
+  /* As a rule it is the page of the row before, at the end. */
+  for (std::uint32_t k = count_; k > 0; k--) {
+    const BlockRange& range = ranges_[k - 1];
+    if (range.segment == segment && range.first <= first && last <= range.last) return;
+  }
   while (i < count_) {
     if (touches(ranges_[i], segment, first, last)) {
       first = std::min(first, ranges_[i].first);
@@ -63,11 +68,15 @@ void BoundedRanges::merge_nearest() noexcept {
 }
 
 void RangeList::add(std::uint8_t segment, std::uint32_t first, std::uint32_t last) {
-  auto place = std::lower_bound(ranges_.begin(), ranges_.end(), first,
+  if (gone_ > ranges_.size() / 2) {
+    ranges_.erase(ranges_.begin(), begin());
+    gone_ = 0;
+  }
+  auto place = std::lower_bound(begin(), ranges_.end(), first,
                                 [segment](const BlockRange& range, std::uint32_t block) {
                                   return less_place(range, segment, block);
                                 });
-  if (place != ranges_.begin() && touches(*std::prev(place), segment, first, last)) --place;
+  if (place != begin() && touches(*std::prev(place), segment, first, last)) --place;
   auto end = place;
   while (end != ranges_.end() && touches(*end, segment, first, last)) {
     first = std::min(first, end->first);
@@ -84,45 +93,66 @@ void RangeList::add(const BoundedRanges& ranges) {
 }
 
 void RangeList::add(const RangeList& ranges) {
-  for (const BlockRange& range : ranges.ranges_) add(range.segment, range.first, range.last);
+  for (const BlockRange& range : ranges.ranges()) add(range.segment, range.first, range.last);
 }
 
-void RangeList::remove(std::uint8_t segment, std::uint32_t block) {
-  for (auto range = ranges_.begin(); range != ranges_.end(); ++range) {
-    if (range->segment != segment || block < range->first || block > range->last) continue;
-    if (range->first == range->last) {
-      ranges_.erase(range);
-    } else if (block == range->first) {
-      range->first++;
-    } else if (block == range->last) {
-      range->last--;
-    } else {
-      const BlockRange behind{segment, {0, 0, 0}, block + 1, range->last};
-      range->last = block - 1;
-      ranges_.insert(std::next(range), behind);
-    }
-    return;
+void RangeList::erase(Place range) {
+  if (range == begin()) {
+    gone_++;
+  } else {
+    ranges_.erase(range);
   }
 }
 
+void RangeList::remove(std::uint8_t segment, std::uint32_t block) {
+  const auto range = find(segment, block);
+  if (range == ranges_.end()) return;
+  if (range->first == range->last) {
+    erase(range);
+  } else if (block == range->first) {
+    range->first++;
+  } else if (block == range->last) {
+    range->last--;
+  } else {
+    const BlockRange behind{segment, {0, 0, 0}, block + 1, range->last};
+    range->last = block - 1;
+    ranges_.insert(std::next(range), behind);
+  }
+}
+
+/* The range with this block, or the end. */
+RangeList::Place RangeList::find(std::uint8_t segment, std::uint32_t block) {
+  const auto behind =
+      std::partition_point(begin(), ranges_.end(), [segment, block](const BlockRange& range) {
+        return less_place(range, segment, block) ||
+               (range.segment == segment && range.first == block);
+      });
+  if (behind == begin()) return ranges_.end();
+  const auto range = std::prev(behind);
+  return range->segment == segment && block <= range->last ? range : ranges_.end();
+}
+
 bool RangeList::contains(std::uint8_t segment, std::uint32_t block) const {
-  return std::any_of(ranges_.begin(), ranges_.end(), [segment, block](const BlockRange& range) {
-    return range.segment == segment && block >= range.first && block <= range.last;
-  });
+  auto& self = const_cast<RangeList&>(*this);
+  return self.find(segment, block) != self.ranges_.end();
 }
 
 bool RangeList::has_segment(std::uint8_t segment) const {
-  return std::any_of(ranges_.begin(), ranges_.end(),
+  const std::span<const BlockRange> all = ranges();
+  return std::any_of(all.begin(), all.end(),
                      [segment](const BlockRange& range) { return range.segment == segment; });
 }
 
 void RangeList::remove_segment(std::uint8_t segment) {
-  std::erase_if(ranges_, [segment](const BlockRange& range) { return range.segment == segment; });
+  ranges_.erase(
+      std::remove_if(begin(), ranges_.end(),
+                     [segment](const BlockRange& range) { return range.segment == segment; }),
+      ranges_.end());
 }
 
 std::uint64_t RangeList::blocks() const {
   std::uint64_t sum = 0;
-  for (const BlockRange& range : ranges_) sum += std::uint64_t{range.last} - range.first + 1;
+  for (const BlockRange& range : ranges()) sum += std::uint64_t{range.last} - range.first + 1;
   return sum;
 }
 

@@ -9,6 +9,7 @@
 
 #include "core/types.hpp"
 
+#include <span>
 #include <vector>
 
 namespace dw::core {
@@ -47,8 +48,11 @@ class BoundedRanges {
 /* The same without a bound, in the memory of one process. */
 class RangeList {
  public:
-  void clear() { ranges_.clear(); }
-  [[nodiscard]] bool empty() const { return ranges_.empty(); }
+  void clear() {
+    ranges_.clear();
+    gone_ = 0;
+  }
+  [[nodiscard]] bool empty() const { return gone_ == ranges_.size(); }
   void add(std::uint8_t segment, std::uint32_t first, std::uint32_t last);
   void add(const BoundedRanges& ranges);
   void add(const RangeList& ranges);
@@ -58,10 +62,21 @@ class RangeList {
   [[nodiscard]] bool has_segment(std::uint8_t segment) const;
   void remove_segment(std::uint8_t segment);
   [[nodiscard]] std::uint64_t blocks() const;
-  [[nodiscard]] const std::vector<BlockRange>& ranges() const { return ranges_; }
+  [[nodiscard]] std::span<const BlockRange> ranges() const {
+    return std::span<const BlockRange>(ranges_).subspan(gone_);
+  }
 
  private:
+  using Place = std::vector<BlockRange>::iterator;
+
+  Place begin() { return ranges_.begin() + static_cast<std::ptrdiff_t>(gone_); }
+  Place find(std::uint8_t segment, std::uint32_t block);
+  void erase(Place range);
+
   std::vector<BlockRange> ranges_;
+  /* So many at the front are no more: a loader takes from there what may be a hundred thousand
+   * single pages. */
+  std::size_t gone_ = 0;
 };
 
 }  // namespace dw::core

@@ -218,7 +218,7 @@ void Dispatcher::evict(Queue& q, Entry& e) noexcept {
   if (e.segment == kParkedSegment)
     q.parked_given_up = 1;
   else
-    q.dirty.add(e.segment, e.block, e.block);
+    q.dirty.add(e.segment, e.block, e.block, e.priority);
   q.mode = LoadMode::loading;
   q.short_of_room = 1;
   leave_tree(q, e);
@@ -259,6 +259,22 @@ void Dispatcher::forget_waiting(Index database) noexcept {
       for (std::uint32_t k = 0; more && k < kEntriesPerHold; k++) more = evict_last(q);
     }
   }
+}
+
+/*
+ * Of the same priority only what lies on a later page: the loader reads the pages in their order
+ * and would bring what went before it brings the job. Rows of parked it reads by their due time, so
+ * they stay.
+ */
+bool Dispatcher::evict_behind(Queue& q, const JobRow& row) noexcept {
+  if (q.withheld != Withheld::no) return false;
+  Entry* const last = last_to_go(q.ready);
+  if (last == nullptr || last->priority < row.priority) return false;
+  if (last->segment == kParkedSegment) return false;
+  const bool later = last->id > row.id && last->segment == row.segment && last->block > row.block;
+  if (last->priority == row.priority && !later) return false;
+  evict(q, *last);
+  return true;
 }
 
 /*
@@ -326,8 +342,7 @@ void Dispatcher::commit_decision(EntryRef ref, Token token, Decision decision, O
       if (outcome == OutcomeKind::dead_lettered) q.counters.dead_lettered++;
       if (outcome == OutcomeKind::cancelled || outcome == OutcomeKind::purged)
         q.counters.cancelled++;
-      if (q.mode == LoadMode::loading && q.ready_count < kLowWater)
-        hold.wake_housekeeper(q.database);
+      if (runs_dry(q)) hold.wake_housekeeper(q.database);
       return;
     case Decision::retry:
       q.counters.failed++;

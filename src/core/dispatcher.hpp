@@ -208,6 +208,8 @@ struct ListedJob {
 
 /* A loading queue asks for more before it runs dry. */
 constexpr std::uint32_t kLowWater = 256;
+/* A refill that brings less than this waits until the queue runs dry. */
+constexpr std::uint32_t kWorthLoading = 4096;
 /* The longest block of job numbers; a larger increment of the sequence leaves gaps. */
 constexpr std::uint32_t kMostJobIds = 128;
 
@@ -569,7 +571,11 @@ class Dispatcher {
   void leave_tree(Queue& q, Entry& e) noexcept;
   void promote_due(Queue& q, Micros now) noexcept;
   void drop_lease_link(Entry& e) noexcept;
-  void mark_dirty_locked(Queue& q, std::uint8_t segment, std::uint32_t block) noexcept;
+  static void mark_dirty_locked(Queue& q, DirtyPages& pages, const JobRow& row) noexcept;
+  [[nodiscard]] bool worth_loading(const Queue& q) const noexcept;
+  [[nodiscard]] bool runs_dry(const Queue& q) const noexcept;
+  /* Of the ready entries' priorities the worst; 0, which nothing is better than: none is. */
+  [[nodiscard]] static std::uint8_t worst_ready(const Queue& q) noexcept;
   [[nodiscard]] Index* request_bucket(std::uint64_t word) const noexcept;
   void append_finished(Index request) noexcept;
   void unlink_request(Index request) noexcept;
@@ -624,6 +630,8 @@ class Dispatcher {
   void evict(Queue& q, Entry& e) noexcept;
   /* Makes room at the queue's own tail; its page becomes dirty in the same lock hold. */
   bool evict_last(Queue& q) noexcept;
+  /* Likewise, for a job of that place in the order: only what comes behind it goes. */
+  bool evict_behind(Queue& q, const JobRow& row) noexcept;
   void free_all_entries(Index queue) noexcept;
 
   Arena* arena_;

@@ -53,6 +53,28 @@ std::uint32_t Dispatcher::room(const Queue& q) const noexcept {
   return std::min(entries, arena_->free_count);
 }
 
+/* Loading it would be worth while: there is room for many, or it has nothing left to hand out. */
+bool Dispatcher::worth_loading(const Queue& q) const noexcept {
+  const std::uint32_t entries = room(q);
+  const std::uint32_t enough = std::min(kWorthLoading, std::max(arena_->capacity / 8, 1U));
+  return entries >= enough || (entries > 0 && q.ready_count == 0);
+}
+
+/*
+ * A loading queue has little left and could have more: the housekeeper is to be told. When it has
+ * looked already and found no room, there must be some now, or each commit and each claim would
+ * wake it in vain while others hold the arena. It takes room back from them, and looks again by
+ * itself.
+ */
+bool Dispatcher::runs_dry(const Queue& q) const noexcept {
+  if (q.mode != LoadMode::loading || q.ready_count >= kLowWater) return false;
+  return q.waits_for_room == 0 || worth_loading(q);
+}
+
+std::uint8_t Dispatcher::worst_ready(const Queue& q) noexcept {
+  return q.ready.empty() ? std::uint8_t{0} : q.ready.rbegin()->priority;
+}
+
 Entry* Dispatcher::allocate(Index queue_index) noexcept {
   Queue& q = queue(queue_index);
   const LeafLock leaf(*platform_, kArenaLock);
@@ -332,8 +354,8 @@ void Dispatcher::promote_due(Queue& q, Micros now) noexcept {
   }
 }
 
-void Dispatcher::mark_dirty_locked(Queue& q, std::uint8_t segment, std::uint32_t block) noexcept {
-  q.dirty.add(segment, block, block);
+void Dispatcher::mark_dirty_locked(Queue& q, DirtyPages& pages, const JobRow& row) noexcept {
+  pages.add(row.segment, row.block, row.block, row.priority);
   if (q.mode == LoadMode::live) q.mode = LoadMode::handover;
 }
 

@@ -165,6 +165,21 @@ struct QueueLength {
   std::uint8_t disturbed; /* a commit changed what the census counts: it counts again */
 };
 
+/* Job pages with committed rows that nobody has linked, and the best priority of such a row. */
+struct DirtyPages : BoundedRanges {
+  std::uint8_t best;
+
+  void clear() noexcept {
+    BoundedRanges::clear();
+    best = kLowestPriority;
+  }
+  void add(std::uint8_t segment, std::uint32_t first, std::uint32_t last,
+           std::uint8_t priority = 0) noexcept {
+    BoundedRanges::add(segment, first, last);
+    if (priority < best) best = priority;
+  }
+};
+
 /* What is read without the lock is not on a cache line that every commit writes. */
 struct alignas(kCacheLine) Queue {
   std::uint32_t incarnation;
@@ -177,6 +192,7 @@ struct alignas(kCacheLine) Queue {
   std::uint8_t parked_given_up; /* an entry of a parked row went: those rows are to be read again */
   std::uint8_t has_sleepers; /* live, and pages are left to be read again when their jobs are due */
   Withheld withheld;
+  std::uint8_t waits_for_room; /* the housekeeper looked, and there was none worth loading into */
   char name[kQueueNameSize];
   QueueOptions options;
   alignas(kCacheLine) ReadyTree ready;
@@ -196,7 +212,8 @@ struct alignas(kCacheLine) Queue {
   std::uint32_t waiter_count;
   std::uint64_t given_up; /* waiting entries whose jobs went back to being on disk only */
   Micros last_claim;      /* wall time at which somebody last asked for a job; 0: never */
-  BoundedRanges dirty;    /* job pages with committed rows that nobody has linked */
+  DirtyPages dirty;
+  DirtyPages urgent; /* likewise, with jobs that are to overtake some that are resident */
   QueueCounters counters;
   QueueLength length;
 };

@@ -176,7 +176,7 @@ std::uint32_t Dispatcher::claim(QueueRef ref, WorkerRef worker, Micros lease, Cl
       note_block(*request, worker, out[0].token, taken, deadline);
     set_deadline_timer(q, deadline);
   }
-  if (q.mode == LoadMode::loading && q.ready_count < kLowWater) hold.wake_housekeeper(q.database);
+  if (runs_dry(q)) hold.wake_housekeeper(q.database);
   if (q.ready_count > 0 && q.waiter_count > 0)
     hold.add_waiters(take_waiters(ref.queue, hold.waiters(), 1));
   return taken;

@@ -112,6 +112,8 @@ void Dispatcher::publish(Index database, QueueId id, QueueRef ref, const JobRow*
   const std::uint32_t ready_before = q.ready_count;
   std::uint32_t had_room = 0;
   bool marked = false;
+  bool urgent = false;
+  const std::uint8_t worst = worst_ready(q);
   for (std::uint32_t i = 0; i < n; i++) {
     const JobRow& row = *rows[i];
     count_enqueued(hold, q, row.id);
@@ -127,14 +129,16 @@ void Dispatcher::publish(Index database, QueueId id, QueueRef ref, const JobRow*
     if (row.segment == kParkedSegment) {
       note_parked(database, row.due);
     } else {
-      mark_dirty_locked(q, row.segment, row.block);
+      const bool overtakes = q.mode == LoadMode::loading && row.priority < worst;
+      mark_dirty_locked(q, overtakes ? q.urgent : q.dirty, row);
+      urgent = urgent || overtakes;
       marked = true;
     }
   }
   q.counters.enqueued += n;
   q.length.reserved -= had_room;
   /* A queue without room is loaded when it runs dry, not at each commit. */
-  if (marked && (q.mode != LoadMode::loading || q.short_of_room == 0 || q.ready_count < kLowWater))
+  if (urgent || (marked && (q.mode != LoadMode::loading || q.short_of_room == 0 || runs_dry(q))))
     hold.wake_housekeeper(database);
   const std::uint32_t arrived = q.ready_count - ready_before;
   if (arrived > 0 && q.waiter_count > 0 && !is_paused(q))
@@ -238,7 +242,8 @@ void Dispatcher::mark_dirty(Index database, QueueId id, std::uint8_t segment,
   QueueLock hold(*this, index);
   Queue& q = queue(index);
   if (q.id != id || q.database != database) return;
-  mark_dirty_locked(q, segment, block);
+  q.dirty.add(segment, block, block);
+  if (q.mode == LoadMode::live) q.mode = LoadMode::handover;
   hold.wake_housekeeper(database);
 }
 

@@ -1,6 +1,7 @@
 #include "core/loader.hpp"
 
 #include "core/queue_lock.hpp"
+#include "core/test_point.hpp"
 
 #include <algorithm>
 
@@ -10,10 +11,10 @@ namespace {
 
 /* Near enough to the tail for commits to link their own jobs again. */
 constexpr std::uint64_t kNearTail = 128;
-/* A refill that brings less than this waits until the queue runs dry. */
-constexpr std::uint32_t kWorthLoading = 4096;
 /* Entries taken back in one lock hold. */
 constexpr std::uint32_t kEvictedAtOnce = 64;
+/* Nothing is passed over for being of a worse priority. */
+constexpr std::uint8_t kNoLimit = PageClasses::kClasses;
 
 }  // namespace
 
@@ -78,6 +79,7 @@ void Loader::set_queues(const QueueTopic* queues, std::size_t n) {
     load.id = queues[i].id;
     load.topic = queues[i].topic;
     load.asleep_until = kNever;
+    load.has_left = false;
     {
       const QueueLock hold(*dispatcher_, index);
       load.whole = dispatcher_->queue(index).mode == LoadMode::loading;
@@ -91,6 +93,7 @@ void Loader::set_queues(const QueueTopic* queues, std::size_t n) {
 void Loader::reset() {
   for (QueueLoad& load : queues_) {
     load.whole = true;
+    load.has_left = false;
     load.scan.clear();
     load.asleep.clear();
     load.asleep_until = kNever;
@@ -122,18 +125,31 @@ void Loader::take_over(Queue& q) noexcept {
  * those beyond the limit make way for what may be due on disk. Their pages are read again and kept
  * asleep until they are due.
  */
-bool Loader::worth_loading(Queue& q) {
-  const std::uint32_t capacity = dispatcher_->arena().capacity;
-  const std::uint32_t enough = std::min(kWorthLoading, std::max(capacity / 8, 1U));
-  std::uint32_t room = dispatcher_->room(q);
+bool Loader::has_room(Queue& q) {
+  bool worth = dispatcher_->worth_loading(q);
   for (std::uint32_t i = 0;
-       i < kEvictedAtOnce && room < enough && q.delayed_count > dispatcher_->most_sleepers(q);
-       i++) {
+       i < kEvictedAtOnce && !worth && q.delayed_count > dispatcher_->most_sleepers(q); i++) {
     if (!dispatcher_->evict_sleeper(q)) break;
-    room = dispatcher_->room(q);
+    worth = dispatcher_->worth_loading(q);
   }
-  if (room == 0) return false;
-  return room >= enough || q.ready_count == 0;
+  return worth;
+}
+
+/*
+ * Under the queue lock. Without room only what is to overtake a resident job is worth reading;
+ * pages that nobody has seen are read to know whether they have such jobs. 0: nothing is worth it.
+ */
+std::uint8_t Loader::limit_of(const QueueLoad& load, Queue& q) {
+  /* Others have given way for the first one that was left. It comes before long sleepers, too, or
+   * those that gave way might come back in front of it, again and again. */
+  if (load.has_left && dispatcher_->room(q) > 0) return load.left.priority + 1;
+  if (load.whole || has_room(q)) return kNoLimit;
+  const std::uint8_t worst = Dispatcher::worst_ready(q);
+  std::uint8_t best = load.scan.best_seen();
+  if (!q.urgent.empty()) best = std::min(best, q.urgent.best);
+  if (!q.dirty.empty()) best = std::min(best, q.dirty.best);
+  const bool unseen = !load.scan.pages(PageClasses::kUnseen).empty();
+  return worst > 0 && (best < worst || unseen) ? worst : std::uint8_t{0};
 }
 
 /* Which queues take part in the next chunk. */
@@ -144,6 +160,8 @@ bool Loader::choose() {
     load.active = false;
     load.full = false;
     load.starved = false;
+    load.dry = false;
+    load.limit = 0;
     const QueueLock hold(*dispatcher_, load.ref.queue);
     Queue& q = dispatcher_->queue(load.ref.queue);
     if (q.incarnation != load.ref.incarnation || q.state == QueueState::free) {
@@ -154,8 +172,13 @@ bool Loader::choose() {
     if (q.parked_given_up != 0) go_back(load, kAlways);
     q.parked_given_up = 0;
     const bool wants = load.whole || !load.scan.empty() || load.parked || !q.dirty.empty() ||
-                       q.mode != LoadMode::live;
-    load.active = wants && worth_loading(q);
+                       !q.urgent.empty() || q.mode != LoadMode::live;
+    if (wants) load.limit = limit_of(load, q);
+    load.has_left = false;
+    load.active = load.limit > 0;
+    load.full = load.active && load.limit < kNoLimit;
+    load.dry = wants && !load.active && q.ready_count == 0;
+    q.waits_for_room = wants && !load.active ? 1 : 0;
     load.parked_tried = now;
     load.starved =
         wants && !load.active && q.resident < dispatcher_->share() && dispatcher_->room(q) == 0;
@@ -165,9 +188,10 @@ bool Loader::choose() {
 }
 
 void Loader::begin_chunk() {
+  DirtyPages dirty;
+  DirtyPages urgent;
   for (QueueLoad& load : queues_) {
     if (!load.active) continue;
-    RangeList dirty;
     {
       const QueueLock hold(*dispatcher_, load.ref.queue);
       Queue& q = dispatcher_->queue(load.ref.queue);
@@ -175,14 +199,16 @@ void Loader::begin_chunk() {
         load.active = false;
         continue;
       }
-      BoundedRanges taken = q.dirty;
+      dirty = q.dirty;
+      urgent = q.urgent;
       q.dirty.clear();
+      q.urgent.clear();
       q.chunk_active = 1;
       q.short_of_room = 0;
-      dirty.add(taken);
     }
-    load.scan.add(dirty);
-    if (load.whole || load.scan.blocks() > kNearTail) continue;
+    load.scan.add(dirty, dirty.best);
+    load.scan.add(urgent, urgent.best);
+    if (load.whole || load.full || load.scan.blocks() > kNearTail) continue;
     const QueueLock hold(*dispatcher_, load.ref.queue);
     Queue& q = dispatcher_->queue(load.ref.queue);
     if (q.mode == LoadMode::loading) q.mode = LoadMode::handover;
@@ -212,14 +238,31 @@ void Loader::end_chunk() noexcept {
       if (q.withheld == Withheld::ended) q.withheld = Withheld::no;
       /* Also those that have come due and wait for their chunk. */
       q.has_sleepers = load.asleep.empty() && load.scan.empty() ? 0 : 1;
-      if (!load.whole && load.scan.empty() && !load.parked && q.dirty.empty()) {
+      if (!load.whole && load.scan.empty() && !load.parked && q.dirty.empty() && q.urgent.empty()) {
         q.mode = LoadMode::live;
       } else if (load.full) {
         q.mode = LoadMode::loading;
         q.short_of_room = 1;
       }
+      overtaking_ = make_way(load, q) || overtaking_;
     }
   }
+}
+
+/*
+ * Under the queue lock. A job found no room and is to overtake others: those that come last give
+ * way, and the next chunk brings it. Only at the end of a chunk, for what is evicted while one runs
+ * keeps its entry until then.
+ */
+bool Loader::make_way(QueueLoad& load, Queue& q) noexcept {
+  if (!load.has_left) return false;
+  /* Of a small arena not all at once. */
+  const std::uint32_t most =
+      std::min(kEvictedAtOnce, std::max(dispatcher_->arena().capacity / 16, 1U));
+  std::uint32_t gone = 0;
+  while (gone < most && dispatcher_->evict_behind(q, load.left)) gone++;
+  if (gone == 0) load.has_left = false;
+  return gone > 0;
 }
 
 bool Loader::scan_outcomes(Micros until) {
@@ -241,8 +284,7 @@ bool Loader::scan_outcomes(Micros until) {
   return true;
 }
 
-/* Oldest ids first, whichever slot of the ring they are in. Slots that are not known to be in use,
- * as in the middle of a restore, come last. */
+/* Slots that are not known to be in use, as in the middle of a restore, come last. */
 void Loader::rank_segments() {
   std::uint8_t segments[kSegments];
   const std::uint8_t n = dispatcher_->segments_in_order(database_, segments);
@@ -250,72 +292,112 @@ void Loader::rank_segments() {
   for (std::uint8_t i = 0; i < n; i++) rank_[segments[i]] = i;
 }
 
-bool Loader::next_page(std::uint8_t* segment, std::uint32_t* block) const {
-  bool found = false;
-  for (const QueueLoad& load : queues_) {
-    if (!load.active || load.full) continue;
-    int seen = -1;
-    /* Of each segment the first range counts. */
-    for (const BlockRange& range : load.scan.ranges()) {
-      if (range.segment == seen) continue;
-      seen = range.segment;
-      const auto place = [this](std::uint8_t s) { return rank_[s] * kStores + s; };
-      if (found && (place(range.segment) > place(*segment) ||
-                    (range.segment == *segment && range.first >= *block)))
-        continue;
-      *segment = range.segment;
-      *block = range.first;
-      found = true;
-    }
-  }
-  return found;
+/* Oldest ids first, whichever slot of the ring they are in. */
+bool Loader::is_before(const BlockRange& a, std::uint8_t segment, std::uint32_t block) const {
+  if (a.segment == segment) return a.first < block;
+  return rank_[a.segment] != rank_[segment] ? rank_[a.segment] < rank_[segment]
+                                            : a.segment < segment;
 }
 
-/* Links the page's rows of one queue; the page stays in the scan set when there was no room for all
- * of them. */
-void Loader::link_rows(QueueLoad& load, std::uint8_t segment, std::uint32_t block) {
-  if (load.full || !load.scan.contains(segment, block)) return;
-  const Micros now = dispatcher_->platform().wall_now();
-  Micros look_again = kNever;
-  bool placed = true;
-  /* In order of id, so that what is left out when room ends is the youngest. */
-  std::sort(load.rows.begin(), load.rows.end(),
-            [](const StoredJob& a, const StoredJob& b) { return a.row.id < b.row.id; });
+/* Ranges are sorted by slot: of each the first one counts. */
+const BlockRange& Loader::first_range(const RangeList& pages) const {
+  const BlockRange* first = nullptr;
+  for (const BlockRange& range : pages.ranges()) {
+    if (first == nullptr || is_before(range, first->segment, first->first)) first = &range;
+  }
+  return *first;
+}
+
+/* Queues that have room come before those that only look for what is to overtake. */
+bool Loader::next_page(std::uint8_t* segment, std::uint32_t* block) const {
+  const QueueLoad* chosen = nullptr;
+  for (const QueueLoad& load : queues_) {
+    const std::uint8_t next = load.active ? load.scan.next(load.limit) : PageClasses::kNoClass;
+    if (next == PageClasses::kNoClass || load.limit == 0) continue;
+    const BlockRange& first = first_range(load.scan.pages(next));
+    if (chosen != nullptr) {
+      if (load.full && !chosen->full) continue;
+      if (!is_before(first, *segment, *block) && load.full == chosen->full) continue;
+    }
+    chosen = &load;
+    *segment = first.segment;
+    *block = first.first;
+  }
+  return chosen != nullptr;
+}
+
+/* By place in the order, so that what is left out when room ends comes last. */
+void Loader::prepare_rows(QueueLoad& load, std::uint8_t segment) {
+  std::sort(load.rows.begin(), load.rows.end(), [](const StoredJob& a, const StoredJob& b) {
+    return a.row.priority != b.row.priority ? a.row.priority < b.row.priority : a.row.id < b.row.id;
+  });
   for (StoredJob& job : load.rows) {
     job.row.queue = load.id;
     job.row.expires_at = expiry_seconds(job.expires_at);
     known_.apply(load.id, segment, job.row.id, &job.row.attempts, &job.row.due);
     job.row.claim_is_open = known_.last_claim(load.id, segment, job.row.id).open;
   }
+}
+
+/*
+ * Under the queue lock. Jobs whose priority is `limit` or worse are passed over; the answer is the
+ * best priority of those that are left on the page, kNoLimit: none.
+ */
+std::uint8_t Loader::link_prepared(QueueLoad& load, Queue& q, std::uint8_t segment,
+                                   std::uint8_t limit, Micros* look_again) {
+  const Micros now = dispatcher_->platform().wall_now();
+  for (const StoredJob& job : load.rows) {
+    if (known_.finished(load.id, segment, job.row.id)) continue;
+    if (job.row.priority >= limit) return job.row.priority;
+    /* What has expired is linked whatever its due time, to become a dead letter. */
+    const Micros expires = expiry_time(job.row.expires_at);
+    const bool sleeps = job.row.due > now && expires > now && !job.row.claim_is_open;
+    if (sleeps && job.row.due - now > horizon_) {
+      *look_again = std::min({*look_again, job.row.due - horizon_ / 2, expires});
+      continue;
+    }
+    if (sleeps && q.delayed_count + q.pending_later >= dispatcher_->most_sleepers(q)) {
+      *look_again = std::min({*look_again, job.row.due, expires});
+      continue;
+    }
+    const LinkResult result = dispatcher_->link_loaded(load.ref.queue, job.row, now);
+    if (result == LinkResult::no_room && sleeps) {
+      *look_again = std::min({*look_again, job.row.due, expires});
+    } else if (result == LinkResult::no_room) {
+      load.full = true;
+      load.limit = std::min(load.limit, job.row.priority);
+      if (!load.has_left || job.row.priority < load.left.priority) load.left = job.row;
+      load.has_left = true;
+      return job.row.priority;
+    }
+    if (result == LinkResult::busy) *look_again = std::min(*look_again, now + kBusyRetry);
+    if (result == LinkResult::linked) loaded_++;
+  }
+  return kNoLimit;
+}
+
+/* Links the page's rows of one queue; the page stays in the scan set, in the class of the best that
+ * is left, when not all of them were. */
+void Loader::link_rows(QueueLoad& load, std::uint8_t segment, std::uint32_t block) {
+  const std::uint8_t found_in = load.scan.class_of(segment, block, load.limit);
+  if (load.limit == 0 || found_in == PageClasses::kNoClass) return;
+  /* While there are pages with worse jobs only, those wait until the better ones are in. */
+  std::uint8_t limit = load.limit;
+  if (found_in != PageClasses::kUnseen && !load.scan.is_only(found_in))
+    limit = std::min<std::uint8_t>(limit, found_in + 1);
+  prepare_rows(load, segment);
+  Micros look_again = kNever;
+  std::uint8_t left = kNoLimit;
   {
     QueueLock hold(*dispatcher_, load.ref.queue);
     Queue& q = dispatcher_->queue(load.ref.queue);
     if (q.incarnation != load.ref.incarnation) {
       load.full = true; /* dropped meanwhile */
+      load.limit = 0;
       return;
     }
     const std::uint32_t ready_before = q.ready_count;
-    for (const StoredJob& job : load.rows) {
-      if (known_.finished(load.id, segment, job.row.id)) continue;
-      /* What has expired is linked whatever its due time, to become a dead letter. */
-      const Micros expires = expiry_time(job.row.expires_at);
-      const bool sleeps = job.row.due > now && expires > now && !job.row.claim_is_open;
-      if (sleeps && job.row.due - now > horizon_) {
-        look_again = std::min({look_again, job.row.due - horizon_ / 2, expires});
-        continue;
-      }
-      if (sleeps && q.delayed_count + q.pending_later >= dispatcher_->most_sleepers(q)) {
-        look_again = std::min({look_again, job.row.due, expires});
-        continue;
-      }
-      const LinkResult result = dispatcher_->link_loaded(load.ref.queue, job.row, now);
-      if (result == LinkResult::no_room) {
-        placed = false;
-        break;
-      }
-      if (result == LinkResult::busy) look_again = std::min(look_again, now + kBusyRetry);
-      if (result == LinkResult::linked) loaded_++;
-    }
+    left = link_prepared(load, q, segment, limit, &look_again);
     const std::uint32_t arrived = q.ready_count - std::min(ready_before, q.ready_count);
     if (arrived > 0 && q.waiter_count > 0 && !dispatcher_->is_paused(q))
       hold.add_waiters(dispatcher_->take_waiters(load.ref.queue, hold.waiters(),
@@ -325,11 +407,8 @@ void Loader::link_rows(QueueLoad& load, std::uint8_t segment, std::uint32_t bloc
     load.asleep.add(segment, block, block);
     load.asleep_until = std::min(load.asleep_until, look_again);
   }
-  if (placed) {
-    load.scan.remove(segment, block);
-  } else {
-    load.full = true;
-  }
+  load.scan.remove(segment, block, found_in);
+  if (left != kNoLimit) load.scan.add(segment, block, block, left);
 }
 
 void Loader::load_page(std::uint8_t segment, std::uint32_t block) {
@@ -347,7 +426,7 @@ bool Loader::scan_jobs(Micros until) {
     load.whole = false;
     for (std::uint8_t segment = 0; segment < kSegments; segment++) {
       const std::uint32_t blocks = store_->job_blocks(segment);
-      if (blocks > 0) load.scan.add(segment, 0, blocks - 1);
+      if (blocks > 0) load.scan.add(segment, 0, blocks - 1, PageClasses::kUnseen);
     }
   }
   rank_segments();
@@ -355,6 +434,7 @@ bool Loader::scan_jobs(Micros until) {
   std::uint32_t block = 0;
   while (next_page(&segment, &block)) {
     load_page(segment, block);
+    DW_TEST_POINT("point:loader-page");
     if (out_of_time(until)) return next_page(&segment, &block);
   }
   return false;
@@ -403,17 +483,28 @@ bool Loader::step(Micros budget) {
   const Micros now = dispatcher_->platform().wall_now();
   wake_sleepers(now);
   wake_parked(now);
+  overtaking_ = false;
   if (!choose()) return relieve();
   relieve();
+  DW_TEST_POINT("point:loader-chosen");
   const Micros until = dispatcher_->platform().monotonic_now() + budget;
-  const ChunkEnd end(this);
-  begin_chunk();
-  store_->begin();
-  dispatcher_->note_commit_position(database_, store_->log_position());
   bool more = true;
-  if (scan_outcomes(until)) more = scan_parked(until) || scan_jobs(until);
-  store_->commit();
-  return more;
+  {
+    const ChunkEnd end(this);
+    begin_chunk();
+    DW_TEST_POINT("point:loader-marks");
+    store_->begin();
+    DW_TEST_POINT("point:loader-snapshot");
+    dispatcher_->note_commit_position(database_, store_->log_position());
+    const bool all_outcomes = scan_outcomes(until);
+    DW_TEST_POINT("point:loader-outcomes");
+    if (all_outcomes) more = scan_parked(until) || scan_jobs(until);
+    DW_TEST_POINT("point:loader-rows");
+    store_->commit();
+    DW_TEST_POINT("point:loader-committed");
+  }
+  DW_TEST_POINT("point:loader-ended");
+  return more || overtaking_;
 }
 
 Micros Loader::next_wake() const {
@@ -422,6 +513,7 @@ Micros Loader::next_wake() const {
   for (const QueueLoad& load : queues_) {
     next = std::min({next, load.asleep_until, load.parked_again});
     if (load.parked) next = std::min(next, load.parked_tried + kParkedRetry);
+    if (load.dry) next = std::min(next, load.parked_tried + kRoomRetry);
   }
   return next;
 }
@@ -433,8 +525,11 @@ bool Loader::has_pages(std::uint8_t segment, bool asleep) const {
     const QueueLock hold(*dispatcher_, load.ref.queue);
     const Queue& q = dispatcher_->queue(load.ref.queue);
     if (q.incarnation != load.ref.incarnation) continue;
-    for (std::uint32_t i = 0; i < q.dirty.size(); i++)
-      if (q.dirty.at(i).segment == segment) return true;
+    for (const BoundedRanges* marked : {static_cast<const BoundedRanges*>(&q.dirty),
+                                        static_cast<const BoundedRanges*>(&q.urgent)}) {
+      for (std::uint32_t i = 0; i < marked->size(); i++)
+        if (marked->at(i).segment == segment) return true;
+    }
   }
   return false;
 }

@@ -24,6 +24,7 @@
 #pragma once
 
 #include "core/known_outcomes.hpp"
+#include "core/page_classes.hpp"
 #include "core/store.hpp"
 
 #include <vector>
@@ -35,6 +36,8 @@ class Loader {
   static constexpr Micros kParkedRetry = 1 * kSecond;
   /* A job that somebody was about to decide when its row was read. */
   static constexpr Micros kBusyRetry = 50 * kMillisecond;
+  /* A queue that has nothing to hand out, and whose room others hold. */
+  static constexpr Micros kRoomRetry = 100 * kMillisecond;
 
  public:
   Loader(Dispatcher* dispatcher, Index database, Store* store)
@@ -80,7 +83,11 @@ class Loader {
     bool active;  /* takes part in the chunk that runs */
     bool full;    /* found no room in it */
     bool starved; /* below its share, and no entry is free */
-    RangeList scan;
+    bool dry;     /* nothing is ready, and no entry is to be had */
+    std::uint8_t limit; /* only jobs of a better priority than this are made resident */
+    JobRow left;        /* the first in the order that found no room */
+    bool has_left;
+    PageClasses scan;
     RangeList asleep;
     Micros asleep_until;
     bool parked;                 /* rows of parked are left to be looked at */
@@ -97,12 +104,17 @@ class Loader {
   class OutcomeRows;
 
   bool choose();
-  bool worth_loading(Queue& q);
+  bool has_room(Queue& q);
+  std::uint8_t limit_of(const QueueLoad& load, Queue& q);
+  bool make_way(QueueLoad& load, Queue& q) noexcept;
   void begin_chunk();
   void end_chunk() noexcept;
   bool scan_outcomes(Micros until);
   bool scan_jobs(Micros until);
   void load_page(std::uint8_t segment, std::uint32_t block);
+  void prepare_rows(QueueLoad& load, std::uint8_t segment);
+  std::uint8_t link_prepared(QueueLoad& load, Queue& q, std::uint8_t segment, std::uint8_t limit,
+                             Micros* look_again);
   void link_rows(QueueLoad& load, std::uint8_t segment, std::uint32_t block);
   void take_over(Queue& q) noexcept;
   void wake_parked(Micros now);
@@ -114,6 +126,9 @@ class Loader {
   bool relieve();
   void wake_sleepers(Micros now);
   void rank_segments();
+  [[nodiscard]] bool is_before(const BlockRange& a, std::uint8_t segment,
+                               std::uint32_t block) const;
+  [[nodiscard]] const BlockRange& first_range(const RangeList& pages) const;
   [[nodiscard]] bool next_page(std::uint8_t* segment, std::uint32_t* block) const;
   [[nodiscard]] bool out_of_time(Micros until) const {
     return dispatcher_->platform().monotonic_now() >= until;
@@ -128,6 +143,7 @@ class Loader {
   RangeList outcome_pages_;
   bool all_outcomes_ = true;
   std::uint8_t rank_[kSegments] = {}; /* order of the segments' ids */
+  bool overtaking_ = false; /* room was made for jobs that are to overtake others */
   std::uint64_t loaded_ = 0;
   std::uint64_t damaged_ = 0;
 };

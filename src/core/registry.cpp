@@ -216,6 +216,7 @@ Index Dispatcher::add_queue(Index database, QueueId id, std::string_view name,
     q.last_claim = 0;
     q.chunk_active = 0;
     q.short_of_room = 0;
+    q.waits_for_room = 0;
     q.parked_given_up = 0;
     q.has_sleepers = 0;
     q.withheld = Withheld::no;
@@ -227,6 +228,7 @@ Index Dispatcher::add_queue(Index database, QueueId id, std::string_view name,
     q.name[length] = '\0';
     q.options = options;
     q.dirty.clear();
+    q.urgent.clear();
     q.counters = QueueCounters{};
     q.length = new_length(mode);
     q.state = state;
@@ -306,6 +308,7 @@ void Dispatcher::remove_queue(QueueRef ref) noexcept {
   q.state = QueueState::free;
   q.database = kNone;
   q.dirty.clear();
+  q.urgent.clear();
   arena_->queue_count--;
   count_borrowed();
 }

@@ -3,6 +3,9 @@
 
 #include "durable_work/abi.h"
 #include "runtime/shared.hpp"
+#ifdef DW_TEST_POINTS
+#include "runtime/test_point.hpp"
+#endif
 
 extern "C" void dw_runtime_init(void) {
   using namespace dw::runtime;
@@ -11,5 +14,8 @@ extern "C" void dw_runtime_init(void) {
   if (!process_shared_preload_libraries_in_progress) return;
   request_shared_memory();
   install_hooks();
+#ifdef DW_TEST_POINTS
+  install_test_points();
+#endif
   register_launcher();
 }

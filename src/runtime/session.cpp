@@ -22,6 +22,7 @@
 #include "runtime/shared.hpp"
 #include "store/catalog.hpp"
 #include "store/queue_hold.hpp"
+#include "runtime/test_point.hpp"
 
 namespace dw::runtime {
 
@@ -61,7 +62,11 @@ void leave_waiting(int, Datum) {
 
 void before_commit() {
   core::QueueId gone = 0;
-  if (!the_transaction->pre_commit(&gone)) raise_queue_gone();
+  const bool has_work = the_transaction->has_work();
+  if (has_work) DW_SHELL_TEST_POINT("point:pre-commit");
+  const bool linked = the_transaction->pre_commit(&gone);
+  if (has_work) DW_SHELL_TEST_POINT("point:pre-commit-linked");
+  if (!linked) raise_queue_gone();
 }
 
 [[noreturn]] void refuse_prepare(const char* what, const char* why, const char* advice) {
@@ -153,6 +158,8 @@ void on_transaction(XactEvent event, void*) {
       break;
     case XACT_EVENT_COMMIT: {
       const bool look = the_transaction->changes_database();
+      /* Others see the commit, memory does not know of it. No error can be raised any more. */
+      if (the_transaction->has_work()) DW_SHELL_TEST_POINT("point:commit-callback");
       /* Of an earlier commit when this one wrote nothing, which does no harm. */
       the_transaction->commit(XactLastCommitEnd);
       if (look) poke_launcher();
