@@ -52,7 +52,7 @@ REVOKE ALL ON durable_work.segments FROM PUBLIC;
 COMMENT ON VIEW durable_work.segments IS
 'The slots of the log and the table of parked jobs: what is in use, and how large it is. It reads 130 pages of each slot at most. On a standby the state is not known.';
 COMMENT ON COLUMN durable_work.segments.segment IS '0 to 7, the number in job_<n> and outcome_<n>; or parked';
-COMMENT ON COLUMN durable_work.segments.state IS 'current (new jobs go there), in use, or not in use';
+COMMENT ON COLUMN durable_work.segments.state IS 'current (new jobs go there), sealed (older jobs that are being written may still come), draining (its jobs only finish; then it is emptied), or empty';
 COMMENT ON COLUMN durable_work.segments.first_id IS 'Jobs from this id on belong to it';
 COMMENT ON COLUMN durable_work.segments.job_pages IS 'Pages of the table itself';
 COMMENT ON COLUMN durable_work.segments.job_bytes IS 'With its indexes and what is stored out of line';

@@ -25,6 +25,8 @@ BEGIN
 END
 $make_triggers$;
 
+-- Asking for it --------------------------------------------------------------------------------------------------------
+
 CREATE FUNCTION durable_work.reload() RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_reload';

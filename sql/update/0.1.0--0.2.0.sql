@@ -3,3 +3,33 @@
 -- From 0.1.0 to 0.2.0.
 
 -- include 05_library.sql
+
+-- include 46_health.sql
+-- include 40_see.sql: Leases, attempts
+-- include 45_stats.sql: The slots of the log
+-- include 45_stats.sql: Why jobs wait
+-- include 60_arrivals.sql: Asking for it
+
+-- The log goes round.
+CREATE TABLE durable_work.segment (
+    slot integer NOT NULL,
+    first_id bigint NOT NULL,
+    opened_at timestamptz NOT NULL,
+    PRIMARY KEY (slot, first_id)
+);
+REVOKE ALL ON durable_work.segment FROM PUBLIC;
+COMMENT ON TABLE durable_work.segment IS 'Slots of the log that are in use, and the first job number of each';
+COMMENT ON TABLE durable_work.parked IS 'Jobs due beyond the timer horizon, redriven or changed ones, and those that were left in a slot of the log';
+SELECT pg_catalog.pg_extension_config_dump('durable_work.segment', '');
+CREATE TRIGGER rows_arrived AFTER INSERT ON durable_work.segment FOR EACH STATEMENT EXECUTE FUNCTION durable_work.rows_arrived();
+ALTER TABLE durable_work.segment ENABLE ALWAYS TRIGGER rows_arrived;
+
+DO $identities$
+BEGIN
+    FOR n IN 0..7 LOOP
+        EXECUTE pg_catalog.format('ALTER TABLE durable_work.job_%s REPLICA IDENTITY FULL', n);
+        EXECUTE pg_catalog.format('ALTER TABLE durable_work.outcome_%s REPLICA IDENTITY FULL', n);
+    END LOOP;
+    ALTER TABLE durable_work.parked_outcome REPLICA IDENTITY FULL;
+END
+$identities$;
