@@ -25,6 +25,8 @@ const std::vector<Row>& all_rows() {
       {"restart", "restart with a million pending", restart},
       {"backlog", "a claim with a thousand and with five million pending", backlog},
       {"spill", "a backlog of ten million with memory for 100,000 jobs", spill},
+      {"steady", "full speed while the log goes round", steady},
+      {"relocation", "jobs that are left in a segment are moved", relocation},
       {"by_id", "history, explain_job and inbox by id among ten million jobs", by_id},
   };
   return rows;

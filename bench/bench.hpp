@@ -55,6 +55,8 @@ void restart(Bench& bench);
 void memory(Bench& bench);
 void spill(Bench& bench);
 void by_id(Bench& bench);
+void steady(Bench& bench);
+void relocation(Bench& bench);
 void large_transaction(Bench& bench);
 void redrive(Bench& bench);
 void change_many(Bench& bench);

@@ -143,7 +143,7 @@ class Loader {
   RangeList outcome_pages_;
   bool all_outcomes_ = true;
   std::uint8_t rank_[kSegments] = {}; /* order of the segments' ids */
-  bool overtaking_ = false; /* room was made for jobs that are to overtake others */
+  bool overtaking_ = false;           /* room was made for jobs that are to overtake others */
   std::uint64_t loaded_ = 0;
   std::uint64_t damaged_ = 0;
 };

@@ -164,7 +164,8 @@ void Rotation::take_results(Known& known, std::size_t n, const Relocation* resul
   for (std::size_t i = 0; i < n; i++) {
     const Straggler& job = known.left[known.next + i];
     if (results[i] == Relocation::finished) known.ends[job.queue] = wall();
-    if (results[i] == Relocation::held || results[i] == Relocation::no_room) known.left[known.next + kept++] = job;
+    if (results[i] == Relocation::held || results[i] == Relocation::no_room)
+      known.left[known.next + kept++] = job;
   }
   const auto from = known.left.begin() + static_cast<std::ptrdiff_t>(known.next);
   known.left.erase(from + static_cast<std::ptrdiff_t>(kept), from + static_cast<std::ptrdiff_t>(n));

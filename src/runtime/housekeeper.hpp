@@ -6,8 +6,8 @@
 #include "core/census.hpp"
 #include "core/expiry_walk.hpp"
 #include "core/loader.hpp"
-#include "core/rotation.hpp"
 #include "core/prepared_scan.hpp"
+#include "core/rotation.hpp"
 #include "core/sweeper.hpp"
 #include "core/watch.hpp"
 

@@ -20,9 +20,9 @@
 #include "pg/error.hpp"
 #include "runtime/session.hpp"
 #include "runtime/shared.hpp"
+#include "runtime/test_point.hpp"
 #include "store/catalog.hpp"
 #include "store/queue_hold.hpp"
-#include "runtime/test_point.hpp"
 
 namespace dw::runtime {
 

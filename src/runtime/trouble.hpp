@@ -16,7 +16,18 @@
 namespace dw::runtime {
 
 /* Phases of the housekeeper that can fail by themselves. */
-enum class Duty : uint8 { start, catalog, prepared, load, count, sweep, redrive, rotate, prune, summary };
+enum class Duty : uint8 {
+  start,
+  catalog,
+  prepared,
+  load,
+  count,
+  sweep,
+  redrive,
+  rotate,
+  prune,
+  summary
+};
 constexpr uint32 kDuties = 10;
 
 /* What it is for, as people are told. */

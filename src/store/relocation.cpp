@@ -49,7 +49,8 @@ core::Relocation relocate_job(uint8 segment, const core::Straggler& straggler) {
 
 }  // namespace
 
-void relocate_jobs(uint8 segment, const core::Straggler* jobs, std::size_t n, core::Relocation* results) {
+void relocate_jobs(uint8 segment, const core::Straggler* jobs, std::size_t n,
+                   core::Relocation* results) {
   runtime::transaction().reserve(n * kActionsOfOneJob);
   const MemoryContext scratch = pg::new_context(CurrentMemoryContext, "durable_work relocation");
   for (std::size_t i = 0; i < n; i++) {

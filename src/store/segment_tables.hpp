@@ -50,6 +50,7 @@ class SegmentTables final : public core::SegmentLog {
 void read_segments(core::Index database, bool at_start);
 
 /* Moves the jobs, each in a subtransaction; in a transaction. */
-void relocate_jobs(uint8 segment, const core::Straggler* jobs, std::size_t n, core::Relocation* results);
+void relocate_jobs(uint8 segment, const core::Straggler* jobs, std::size_t n,
+                   core::Relocation* results);
 
 }  // namespace dw::store

@@ -1,5 +1,6 @@
 # Clients in a mixed load write down every answer they get while backends, the housekeeper, the
-# clients themselves and the whole server are killed. Afterwards the books must agree.
+# clients themselves and the whole server are killed. Afterwards the books must agree. Meanwhile the log
+# goes round: a segment a second, kept for two, with what is unfinished moved out of the way.
 # DW_SOAK_SECONDS: how long (default 40).
 use strict;
 use warnings FATAL => 'all';
@@ -18,14 +19,14 @@ plan skip_all => 'needs /usr/bin/python3 with psycopg' if system(qq(/usr/bin/pyt
 my $seconds = $ENV{DW_SOAK_SECONDS} || 40;
 my $clients = 10;
 my $tools = "$FindBin::RealBin/../clients";
-my $node = new_server('crash', conf => ['log_statement = none']);
+my $node = new_server('crash', conf => ['log_statement = none', 'durable_work.segment_max_age = 1s', 'durable_work.truncate_grace = 0']);
 my $directory = PostgreSQL::Test::Utils::tempdir;
 my $stop_file = "$directory/stop";
 srand(20260101);
 
 $node->safe_psql('postgres', <<'SQL');
 CREATE TABLE receipt (key text NOT NULL, job_id bigint NOT NULL, token bigint NOT NULL);
-SELECT durable_work.create_queue('load', lease => '1 s', max_attempts => 10000, backoff => 'fixed', backoff_base => '20 ms');
+SELECT durable_work.create_queue('load', lease => '1 s', max_attempts => 10000, backoff => 'fixed', backoff_base => '20 ms', retention => '2 s');
 SQL
 
 my %pid_of;        # client number => process
@@ -151,9 +152,13 @@ CALL finish_rest();
 SQL
 is($node->safe_psql('postgres', q{SELECT count(*) FROM durable_work.inbox WHERE queue = 'load' AND status <> 'completed'}), '0', 'the queue can be drained');
 
+ok($node->safe_psql('postgres', 'SELECT (SELECT min(id) FROM durable_work.inbox) > (SELECT min(job_id) FROM receipt)') ne 'f',
+    'segments with finished jobs were emptied meanwhile');
+is($node->safe_psql('postgres', 'SELECT count(*) > 0 FROM durable_work.segment WHERE first_id > 0'), 't', 'and others begun');
+
 my @journals = grep { !/\.err$/ } glob "$directory/journal-*";
 my ($out, $err);
-my $agreed = IPC::Run::run([ '/usr/bin/python3', "$tools/audit.py", '--dsn', $node->connstr('postgres'), @journals ], '>', \$out, '2>', \$err);
+my $agreed = IPC::Run::run([ '/usr/bin/python3', "$tools/audit.py", '--emptied', '--dsn', $node->connstr('postgres'), @journals ], '>', \$out, '2>', \$err);
 ok($agreed, 'what the clients were told agrees with what the database holds');
 note($out);
 diag($out . $err) unless $agreed;
@@ -170,7 +175,7 @@ append_to_file($lies, <<'JSON');
 {"did": "completed", "job": 1, "token": 4, "asked": 4.0, "key": "lie"}
 JSON
 my $found;
-ok(!IPC::Run::run([ '/usr/bin/python3', "$tools/audit.py", '--dsn', $node->connstr('postgres'), @journals, $lies ], '>', \$found, '2>', \$err),
+ok(!IPC::Run::run([ '/usr/bin/python3', "$tools/audit.py", '--emptied', '--dsn', $node->connstr('postgres'), @journals, $lies ], '>', \$found, '2>', \$err),
     'planted lies are found');
 like($found, qr/^broken: $_/m, "found: $_")
   for 'every acknowledged enqueue is one job', 'every acknowledged enqueue has exactly one receipt', 'no token was given twice', 'the tokens of a job rise',

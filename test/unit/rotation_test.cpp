@@ -56,7 +56,8 @@ class FakeSegments : public SegmentLog {
     dispatcher_->empty_segment(database_, segment);
     return true;
   }
-  void relocate(std::uint8_t segment, const Straggler* jobs, std::size_t n, Relocation* results) override {
+  void relocate(std::uint8_t segment, const Straggler* jobs, std::size_t n,
+                Relocation* results) override {
     Client mover(log_, dispatcher_, database_, oid_, kMover);
     for (std::size_t i = 0; i < n; i++) results[i] = relocate_one(mover, segment, jobs[i]);
     mover.commit();
