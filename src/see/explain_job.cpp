@@ -68,7 +68,7 @@ void heed_expiry(const store::JobTuple& job, TimestampTz due, see::JobState* sta
 const char* reason_of(const see::JobState& state, uint8 segment, Snapshot snapshot) {
   Datum detail = 0;
   if (state.status == see::Status::dead_letter &&
-      see::read_detail(state.failure, segment, snapshot, &detail))
+      see::read_failure(state.failure, segment, snapshot, &detail))
     return see::json_text(detail, "reason");
   return state.reason;
 }

@@ -12,9 +12,11 @@
 #include "pg/headers.hpp"
 
 #include "pg/memory.hpp"
+#include "see/detail.hpp"
 #include "see/job_outcomes.hpp"
 #include "store/catalog.hpp"
 #include "store/job_row.hpp"
+#include "store/json_builder.hpp"
 #include "store/outcome_log.hpp"
 
 namespace dw::see {
@@ -60,6 +62,8 @@ void add(JobOutcomes* sum, const Record& record, const Detail& detail) {
       sum->failure = detail;
     }
   }
+  /* What failed before is told in what it carries, unless something failed since. */
+  if (record.kind == core::OutcomeKind::relocated && !sum->failure.there) sum->failure = detail;
   if (core::is_final(record.kind) && !died && sum->sum.end() == record.kind &&
       sum->sum.end_token() == record.token) {
     sum->end_at = record.at;
@@ -187,6 +191,22 @@ bool read_detail(const Detail& detail, uint8 segment, Snapshot snapshot, Datum* 
   ExecDropSingleTupleTableSlot(slot);
   table_close(relation, AccessShareLock);
   return !is_null;
+}
+
+bool read_failure(const Detail& detail, uint8 segment, Snapshot snapshot, Datum* value) {
+  if (!read_detail(detail, segment, snapshot, value)) return false;
+  Datum carried = 0;
+  if (!store::carried_history(*value, &carried)) return true;
+  bool failed = false;
+  store::for_each_element(carried, [value, &failed](Datum element) {
+    const char* const event = json_text(element, "event");
+    if (event == nullptr ||
+        (strcmp(event, "attempt_failed") != 0 && strcmp(event, "dead_lettered") != 0))
+      return;
+    *value = element;
+    failed = true;
+  });
+  return failed;
 }
 
 }  // namespace dw::see

@@ -30,7 +30,7 @@ struct JobOutcomes {
   core::Token died_token;
   core::Token failed_token;
   Detail result;  /* of a completion */
-  Detail failure; /* of the last failed attempt, or of the dead letter */
+  Detail failure; /* of the last failed attempt, or of the dead letter; see read_failure() */
 };
 
 /* Through the index. Details are here. */
@@ -48,5 +48,7 @@ void find_in_segment(SegmentOutcomes* outcomes, core::JobId id, core::QueueId qu
 
 /* The detail itself, a copy in the current memory context; false if there is none. */
 bool read_detail(const Detail& detail, uint8 segment, Snapshot snapshot, Datum* value);
+/* The same of a failure, which may be told of in what a relocation carried. */
+bool read_failure(const Detail& detail, uint8 segment, Snapshot snapshot, Datum* value);
 
 }  // namespace dw::see

@@ -170,7 +170,7 @@ void fill(const see::JobState& state, uint8 segment, Snapshot snapshot, Row* row
   Datum error = 0;
   const char* reason = state.reason;
   bool failed = false;
-  if (see::read_detail(state.failure, segment, snapshot, &value)) {
+  if (see::read_failure(state.failure, segment, snapshot, &value)) {
     failed = see::error_of(value, &error);
     if (state.status == see::Status::dead_letter) reason = see::json_text(value, "reason");
   }

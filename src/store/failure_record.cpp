@@ -93,15 +93,18 @@ Datum history_element(const FoundOutcome& outcome) {
 
 }  // namespace
 
-bool carried_history(const FoundOutcome& outcome, Datum* history) {
-  if (!may_carry(outcome.kind) || !outcome.has_detail) return false;
-  Jsonb* const detail = DatumGetJsonbP(outcome.detail);
+bool carried_history(Datum carrier, Datum* history) {
+  Jsonb* const detail = DatumGetJsonbP(carrier);
   if (!JB_ROOT_IS_OBJECT(detail)) return false;
   JsonbValue* const found =
       getKeyJsonValueFromContainer(&detail->root, kHistory, sizeof(kHistory) - 1, nullptr);
   if (found == nullptr) return false;
   *history = JsonbPGetDatum(JsonbValueToJsonb(found));
   return true;
+}
+
+bool carried_history(const FoundOutcome& outcome, Datum* history) {
+  return may_carry(outcome.kind) && outcome.has_detail && carried_history(outcome.detail, history);
 }
 
 Datum without_history(Datum detail) {

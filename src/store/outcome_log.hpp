@@ -53,6 +53,8 @@ bool find_final_outcome(core::JobId id, core::QueueId queue, uint8 segment, Snap
 /* What an outcome `redriven`, `payload_replaced` or `relocated` took along from where the job had
  * been before: an array of objects like those of failure_history(). False: nothing. */
 bool carried_history(const FoundOutcome& outcome, Datum* history);
+/* The same of such an outcome's detail. */
+bool carried_history(Datum detail, Datum* history);
 /* Its detail without that. */
 Datum without_history(Datum detail);
 

@@ -35,6 +35,13 @@ APPEND_ONLY = "^(job|outcome)_[0-7]$|^parked_outcome$"
 class State:
     """What calls may change: `stored` in tables, `held` in shared memory."""
 
+    # The rest belongs to queues that were dropped, and goes when the housekeeper comes to it.
+    KEPT = {
+        "parked": " WHERE topic IN (SELECT id FROM durable_work.topic)",
+        "parked_outcome": """ WHERE EXISTS (SELECT FROM durable_work.outcome_members(first_id, last_id, body) AS member
+            JOIN durable_work.parked AS job ON job.id = member.id JOIN durable_work.topic ON topic.id = job.topic)""",
+    }
+
     def __init__(self, connection):
         self.connection = connection
         tables = connection.rows(f"""
@@ -42,7 +49,7 @@ class State:
             WHERE relnamespace = 'durable_work'::regnamespace AND relkind = 'r' ORDER BY relname""")
         stored = ", ".join(
             f"'{name}', (SELECT ({'count(*)' if counted else 'count(*) || coalesce(sum(hashtext(row::text)), 0)::text'})::text"
-            f" FROM durable_work.{name} AS row)" for name, counted in tables)
+            f" FROM durable_work.{name} AS row{self.KEPT.get(name, '')})" for name, counted in tables)
         held = """(SELECT coalesce(json_agg(json_build_array(job_id, lease_token, worker) ORDER BY job_id), '[]')
                    FROM durable_work.live_leases())"""
         if connection.value("SELECT to_regprocedure('durable_work.explain_waiting(text)') IS NOT NULL"):

@@ -63,4 +63,4 @@ FROM durable_work.segments WHERE state = 'current';
 SELECT oldest_enqueued_at = (SELECT enqueued_at FROM durable_work.parked ORDER BY id LIMIT 1) AS oldest,
        newest_enqueued_at = (SELECT enqueued_at FROM durable_work.parked ORDER BY id DESC LIMIT 1) AS newest
 FROM durable_work.segments WHERE segment = 'parked';
-SELECT count(*) FILTER (WHERE job_pages = 0 AND oldest_enqueued_at IS NULL) AS empty FROM durable_work.segments WHERE state = 'not in use';
+SELECT count(*) FILTER (WHERE job_pages = 0 AND oldest_enqueued_at IS NULL) AS empty FROM durable_work.segments WHERE state = 'empty';

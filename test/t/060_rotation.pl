@@ -65,6 +65,7 @@ ok(until_true(emptied($second)), 'a segment with a few unfinished jobs is emptie
 is(sql(q{SELECT count(*) FROM durable_work.parked JOIN durable_work.queue USING (topic) WHERE name = 'q'}), '3', 'they are parked');
 is(sql(q{SELECT md5(string_agg(j::text, ',' ORDER BY id)) FROM (SELECT id, queue, partition_key, priority, payload, headers, idempotency_key, status, created_at, attempts, max_attempts, last_error FROM durable_work.inbox WHERE queue = 'q') j}),
     $before, 'and are what they were');
+is(sql(q{SELECT last_error->>'why' FROM durable_work.inbox WHERE payload->>'n' = 'tried'}), 'first', 'their last error');
 is(sql("SELECT string_agg(event || coalesce(':' || attempt, ''), ' ' ORDER BY at) FROM durable_work.history($tried)"), 'enqueued failed:1',
     'with their history');
 is(sql(q{SELECT job_id || ' ' || inserted FROM durable_work.enqueue('q', '{"n": "keyed"}', idempotency_key => 'key', partition_key => 'p', priority => 2, headers => '{"h": 1}')}),
