@@ -47,6 +47,15 @@ core::Relocation relocate_job(uint8 segment, const core::Straggler& straggler) {
   return core::Relocation::moved;
 }
 
+/* What is wrong with this job, and not with the disk, a lock or the server. */
+bool is_of_the_job(int sqlstate) {
+  const int category = ERRCODE_TO_CATEGORY(sqlstate);
+  return category == ERRCODE_TO_CATEGORY(ERRCODE_DATA_EXCEPTION) ||
+         category == ERRCODE_TO_CATEGORY(ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION) ||
+         category == ERRCODE_TO_CATEGORY(ERRCODE_PROGRAM_LIMIT_EXCEEDED) ||
+         sqlstate == ERRCODE_DATA_CORRUPTED || sqlstate == ERRCODE_INDEX_CORRUPTED;
+}
+
 }  // namespace
 
 void relocate_jobs(uint8 segment, const core::Straggler* jobs, std::size_t n,
@@ -63,7 +72,9 @@ void relocate_jobs(uint8 segment, const core::Straggler* jobs, std::size_t n,
       return pg::subtransaction(&report,
                                 [segment, job, result] { *result = relocate_job(segment, *job); });
     });
-    if (!good) {
+    if (!good && !is_of_the_job(report.sqlstate)) {
+      ereport(ERROR, (errcode(report.sqlstate), errmsg_internal("%s", report.message)));
+    } else if (!good) {
       *result = core::Relocation::held;
       ereport(LOG, (errcode(report.sqlstate),
                     errmsg("durable_work: job " INT64_FORMAT " cannot be moved to parked", job->id),
