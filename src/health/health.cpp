@@ -10,6 +10,7 @@
 #include "pg/datum.hpp"
 #include "pg/subtransaction.hpp"
 #include "runtime/session.hpp"
+#include "store/extension.hpp"
 
 namespace {
 
@@ -36,6 +37,8 @@ const char* missing(Needs needs) {
   if (needs >= Needs::memory && !runtime::preloaded())
     return "not known: the library is not loaded at server start, see the first row";
   if (needs == Needs::memory) return nullptr;
+  if (needs != Needs::workers && !store::installed_extension().fits())
+    return "not known: library and SQL are of versions that do not fit, see the row versions";
   if (RecoveryInProgress()) return "not known: this server is a standby, the primary does the work";
   if (needs == Needs::slot && runtime::database() == core::kNone)
     return "not known: the housekeeper has not taken charge of this database yet";

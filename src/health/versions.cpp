@@ -2,19 +2,20 @@
 #include "pg/headers.hpp"
 
 #include "health/checks.hpp"
+#include "store/extension.hpp"
 
 namespace dw::health {
 
 namespace {
 
 Finding look() {
-  const char* installed = nullptr;
-  first_row("SELECT extversion FROM pg_extension WHERE extname = 'durable_work'", &installed, 1);
-  if (installed != nullptr && strcmp(installed, DW_VERSION) == 0)
-    return ok(psprintf("library and extension are of version %s", DW_VERSION));
-  return warning(
+  const store::InstalledExtension extension = store::installed_extension();
+  if (extension.fits())
+    return ok(psprintf("the library of version %s serves the extension of version %s", DW_VERSION,
+                       extension.version));
+  return critical(
       psprintf("the library is of version %s, the extension of version %s", DW_VERSION,
-               installed == nullptr ? "unknown" : installed),
+               extension.version),
       "After an upgrade of the files restart the server, then run ALTER EXTENSION durable_work "
       "UPDATE in each database that has it.");
 }

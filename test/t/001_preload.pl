@@ -53,6 +53,7 @@ my %calls = (
     history => q{SELECT durable_work.history(1)},
     explain_waiting => q{SELECT durable_work.explain_waiting('q')},
     redrive => q{SELECT durable_work.redrive('q')},
+    reload => q{SELECT durable_work.reload()},
     discard_dead_letter => q{SELECT durable_work.discard_dead_letter(1, 'q')},
 );
 for my $name (sort keys %calls) {

@@ -86,7 +86,10 @@ $node->reload;
 becomes('settings', 'warning', 'a setting waits for a restart');
 like(health_of('settings'), qr/durable_work\.max_resident_jobs \(in use: 256\)\|Restart/, 'says which, and what is in use');
 sql(q{UPDATE pg_extension SET extversion = '0.0.9' WHERE extname = 'durable_work'});
-like(health_of('versions'), qr/^warning\|the library is of version \S+, the extension of version 0\.0\.9\|.*UPDATE/, 'versions differ');
+like(health_of('versions'), qr/^critical\|the library is of version \S+, the extension of version 0\.0\.9\|.*UPDATE/, 'versions differ');
+like(health_of('memory'), qr/^unknown\|not known: .*versions.* do not fit/, 'then the rest is not known');
+sql(q{UPDATE pg_extension SET extversion = split_part(durable_work.library_version(), '-', 1) WHERE extname = 'durable_work'});
+like(health_of('versions'), qr/^ok\|/, 'they fit again');
 
 # --- damage ----------------------------------------------------------------------------------------
 sql(q{INSERT INTO durable_work.outcome_0 (first_id, body) VALUES (1, '\x00')});
