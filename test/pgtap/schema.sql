@@ -9,7 +9,7 @@ SELECT is((SELECT extrelocatable FROM pg_extension WHERE extname = 'durable_work
 SELECT is((SELECT superuser FROM pg_available_extension_versions WHERE name = 'durable_work' AND installed), true, 'and only a superuser creates it');
 
 SELECT views_are('durable_work', ARRAY['queues', 'inbox', 'leases', 'dead_letters', 'attempts', 'segments', 'queue_stats', 'redrives']);
-SELECT tables_are('durable_work', ARRAY['topic', 'queue', 'epoch', 'parked', 'parked_outcome', 'idempotency', 'dead_letter', 'redrive_task', 'handled', 'fence_token']
+SELECT tables_are('durable_work', ARRAY['topic', 'queue', 'epoch', 'parked', 'parked_outcome', 'idempotency', 'dead_letter', 'redrive_task', 'segment', 'handled', 'fence_token']
     || ARRAY(SELECT 'job_' || n FROM generate_series(0, 7) n) || ARRAY(SELECT 'outcome_' || n FROM generate_series(0, 7) n));
 SELECT has_sequence('durable_work', 'job_id_seq', 'job ids have a sequence');
 SELECT is((SELECT seqcache FROM pg_sequence WHERE seqrelid = 'durable_work.job_id_seq'::regclass), 1::bigint, 'which keeps no numbers back');
