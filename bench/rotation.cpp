@@ -4,7 +4,9 @@
 // job that is left in a segment, against what it cost to enqueue it.
 #include "subject.hpp"
 
+#include <atomic>
 #include <cstdlib>
+#include <optional>
 #include <thread>
 
 namespace bench {
@@ -74,7 +76,7 @@ class Dumps {
   int stop() {
     thread_.request_stop();
     thread_.join();
-    return failed_ ? -1 : count_;
+    return failed_.load() ? -1 : count_.load();
   }
 
  private:
