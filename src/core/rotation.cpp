@@ -129,7 +129,9 @@ bool Rotation::is_worth_checking(std::uint8_t segment) {
   const std::uint32_t residents = dispatcher_->residents_of(database_, segment, few, &oldest);
   const bool on_disk = loader_->has_pages(segment, true);
   if (residents == 0 && !on_disk) return true;
-  const bool old = now() - *known.quiet_since >= shortest_retention() || is_pressed();
+  /* Before that nothing is gained, and most of what is left finishes by itself. */
+  const Micros least = std::max(shortest_retention(), std::min(settings_.max_age, Micros{kMinute}));
+  const bool old = now() - *known.quiet_since >= least;
   const bool unread = loader_->has_pages(segment, false) && !is_pressed();
   if (old && residents <= few && !unread) return true;
   if (residents > 0)
@@ -177,7 +179,7 @@ bool Rotation::move_some(std::uint8_t segment) {
   Known& known = known_[segment];
   QueueId queue = 0;
   const Micros until = kept_until(known, &queue);
-  if (until > wall() && !is_pressed()) {
+  if (until > wall()) {
     SegmentHold why = held_by_jobs(Hold::retention, known.left.front(),
                                    static_cast<std::int64_t>(known.left.size()));
     why.queue = queue;
