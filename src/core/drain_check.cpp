@@ -28,7 +28,9 @@ class DrainCheck::JobRows : public JobSink {
   DrainCheck* check_;
 };
 
-void DrainCheck::begin(std::uint8_t segment, const std::vector<QueueKeep>& queues) {
+void DrainCheck::begin(std::uint8_t segment, const std::vector<QueueKeep>& queues,
+                       std::int32_t last_topic) {
+  last_topic_ = last_topic;
   segment_ = segment;
   block_ = 0;
   reading_jobs_ = false;
@@ -54,6 +56,7 @@ void DrainCheck::take_outcome(const StoredOutcome& outcome) {
 
 void DrainCheck::take_job(const StoredJob& job) {
   const auto [first, last] = queues_.equal_range(job.topic);
+  if (first == last && job.topic > last_topic_) unfinished_++;
   for (auto queue = first; queue != last; ++queue) {
     jobs_++;
     if (ended_.has(queue->second, job.row.id)) continue;

@@ -28,7 +28,9 @@ class DrainCheck {
   /* Unfinished jobs beyond these are counted but not listed. */
   static constexpr std::size_t kMostListed = 2'000'000;
 
-  void begin(std::uint8_t segment, const std::vector<QueueKeep>& queues);
+  /* Jobs of a topic that no queue reads were those of a queue that is gone, if the topic's number is
+   * not above last_topic; else of one whose row a restore has still to bring. */
+  void begin(std::uint8_t segment, const std::vector<QueueKeep>& queues, std::int32_t last_topic);
   /* Reads for about that long. True: done. May throw; then it is to be begun anew. */
   bool step(Store& store, const Platform& platform, Micros budget);
 
@@ -54,6 +56,7 @@ class DrainCheck {
   std::uint32_t block_ = 0;
   bool reading_jobs_ = false;
   std::multimap<std::int32_t, QueueId> queues_; /* by topic */
+  std::int32_t last_topic_ = 0;
   IdSet ended_;
   std::int64_t jobs_ = 0;
   std::int64_t unfinished_ = 0;

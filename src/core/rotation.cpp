@@ -51,6 +51,22 @@ Micros Rotation::shortest_retention() const {
   return queues_.empty() ? 0 : shortest;
 }
 
+void Rotation::set_queues(const QueueKeep* queues, std::size_t n) {
+  const bool same = n == queues_.size() &&
+                    std::equal(queues, queues + n, queues_.begin(),
+                               [](const QueueKeep& a, const QueueKeep& b) {
+                                 return a.id == b.id && a.topic == b.topic;
+                               });
+  queues_.assign(queues, queues + n);
+  if (same) return;
+  checking_ = false;
+  for (Known& known : known_) {
+    const std::optional<Micros> quiet_since = known.quiet_since;
+    known = Known{};
+    known.quiet_since = quiet_since;
+  }
+}
+
 /* The queue that keeps it longest. One that was dropped keeps nothing. */
 Micros Rotation::kept_until(const Known& known, QueueId* queue) const {
   Micros until = kAlways;
@@ -149,7 +165,9 @@ void Rotation::end_check() {
   const std::int64_t few = kFewJobs + check_.jobs() / (is_pressed() ? kFewWhenPressed : kFewOfAll);
   if (check_.unfinished() > few || !check_.all_listed()) {
     hold(check_.segment(),
-         held_by_jobs(Hold::jobs, check_.stragglers().front(), check_.unfinished()));
+         held_by_jobs(Hold::jobs,
+                      check_.stragglers().empty() ? Straggler{} : check_.stragglers().front(),
+                      check_.unfinished()));
     known.looked = std::max(known.looked, 8U);
     pause(known, 600 * kSecond);
     return;
@@ -251,14 +269,15 @@ bool Rotation::work_on(std::uint8_t segment, bool counting) {
   if (!known.checked) {
     if (!is_worth_checking(segment)) return false;
     hold(segment, held_by(Hold::not_checked));
-    check_.begin(segment, queues_);
+    check_.begin(segment, queues_, log_->last_topic());
     checking_ = true;
     return true;
   }
   return known.left.empty() ? empty(segment, counting) : move_some(segment);
 }
 
-bool Rotation::step(Micros budget, bool counting) {
+bool Rotation::step(Micros budget, bool counting, bool arriving) {
+  if (arriving) checking_ = false;
   if (checking_) {
     if (check_.step(*store_, dispatcher_->platform(), budget)) end_check();
     return true;
@@ -266,6 +285,7 @@ bool Rotation::step(Micros budget, bool counting) {
   if (now() < next_look_) return false;
   next_look_ = now() + std::clamp(settings_.max_age / 8, kShortestLook, kLongestLook);
   follow_current();
+  if (arriving) return false;
   std::uint8_t segments[kSegments];
   const std::uint8_t n = dispatcher_->segments_in_order(database_, segments);
   /* The last one is the current one. */

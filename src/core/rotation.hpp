@@ -39,13 +39,15 @@ class Rotation {
       : dispatcher_(dispatcher), store_(store), log_(log), loader_(loader), database_(database) {}
 
   void set(const RotationSettings& settings) { settings_ = settings; }
-  void set_queues(const QueueKeep* queues, std::size_t n) { queues_.assign(queues, queues + n); }
+  /* What was found out about segments is found out again when there are others. */
+  void set_queues(const QueueKeep* queues, std::size_t n);
   /* After an error in the middle of a step. */
   void abandon() { checking_ = false; }
 
   /* One short step. counting: a census runs, which must find every segment that it has begun to
-   * read. True: there is more to do at once. May throw. */
-  bool step(Micros budget, bool counting);
+   * read. arriving: rows come from elsewhere, as in a restore, and those of their queues may come
+   * later: nothing is moved or emptied. True: there is more to do at once. May throw. */
+  bool step(Micros budget, bool counting, bool arriving = false);
   /* Monotonic time of the next step that is wanted. */
   [[nodiscard]] Micros next_step() const { return next_look_; }
 

@@ -27,6 +27,8 @@ class SegmentLog {
  public:
   virtual ~SegmentLog() = default;
 
+  /* The highest number that a topic was given. */
+  virtual std::int32_t last_topic() = 0;
   virtual SegmentFacts facts(std::uint8_t segment) = 0;
   /* Writes, and commits, that the segment begins with an id that lies at least `ahead` blocks of
    * ids above all given so far; returns that id. 0: its tables are not empty, or in use. */

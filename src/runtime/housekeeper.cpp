@@ -40,6 +40,7 @@ void take_requests(Housekeeper* self) {
     self->wants_reload = true;
     self->wants_recount = true;
     self->rows_arrived = true;
+    self->arrived_at = platform().monotonic_now();
     /* Rows of a restore may carry tokens of this epoch; the count must tell them from those to
      * come. */
     self->wants_epoch = true;
@@ -273,7 +274,8 @@ bool work(Housekeeper* self) {
     dispatcher().wake_idle(self->slot);
   }
   if (!more && is_due(self->summary)) more = summarise_ranges(self);
-  if (!more && !slot.paused.load() && is_due(self->prune)) more = prune(self);
+  if (!more && !slot.paused.load() && !rows_are_arriving(*self) && is_due(self->prune))
+    more = prune(self);
   return more;
 }
 

@@ -43,6 +43,7 @@ struct Housekeeper {
   bool wants_recount; /* rows came in past the engine */
   bool rows_arrived;  /* that has been so: numbers may lie below theirs while a queue is not counted
                        */
+  int64 arrived_at;   /* monotonic; the last time */
   bool wants_epoch;
   bool wants_redrives;
   Phase catalog;
@@ -125,6 +126,8 @@ bool redrive(Housekeeper* self);
 int64 next_redrive();
 
 /* --- housekeeper_rotation.cpp --- */
+/* Rows have come from elsewhere a short time ago, and others that belong to them may follow. */
+bool rows_are_arriving(const Housekeeper& self);
 /* Reads the table of segments. False: failed, reported. */
 bool know_segments(Housekeeper* self, bool at_start);
 /* One step in the life of the log's segments. True: more is to be done at once. */

@@ -12,8 +12,14 @@ namespace dw::runtime {
 namespace {
 
 constexpr int64 kBudget = 10 * core::kMillisecond;
+/* Between two tables of a restore. */
+constexpr int64 kArrival = 10 * core::kMinute;
 
 }  // namespace
+
+bool rows_are_arriving(const Housekeeper& self) {
+  return self.rows_arrived && platform().monotonic_now() - self.arrived_at < kArrival;
+}
 
 bool know_segments(Housekeeper* self, bool at_start) {
   return transaction_step(*self, [self, at_start] { store::read_segments(self->slot, at_start); });
@@ -23,8 +29,9 @@ bool rotate(Housekeeper* self) {
   if (!is_due(self->rotate)) return false;
   self->rotation->set({segment_max_age(), segment_max_size(), truncate_grace()});
   bool more = false;
-  if (!step(*self,
-            [self, &more] { more = self->rotation->step(kBudget, !self->census->complete()); })) {
+  if (!step(*self, [self, &more] {
+        more = self->rotation->step(kBudget, !self->census->complete(), rows_are_arriving(*self));
+      })) {
     self->store->abort();
     self->rotation->abandon();
     note_failure(&self->rotate);

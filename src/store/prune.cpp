@@ -51,13 +51,15 @@ constexpr char kOrphans[] =
     "AND NOT EXISTS (SELECT 1 FROM durable_work.outcome_members(outcome.first_id, outcome.last_id, "
     "outcome.body) AS member JOIN durable_work.parked AS job ON job.id = member.id)";
 
-// Jobs of queues that were dropped.
+// Jobs of queues that were dropped. A restore brings parked jobs before their queues, and sets the
+// sequence after them.
 constexpr char kUnseen[] =
     "WITH RECURSIVE seen (topic) AS (SELECT min(topic) FROM durable_work.parked UNION ALL "
     "SELECT (SELECT min(parked.topic) FROM durable_work.parked WHERE parked.topic > seen.topic) "
     "FROM seen WHERE seen.topic IS NOT NULL) "
     "DELETE FROM durable_work.parked AS job WHERE job.id IN (SELECT id FROM durable_work.parked "
     "WHERE topic = ANY (ARRAY(SELECT topic FROM seen WHERE seen.topic IS NOT NULL "
+    "AND seen.topic <= (SELECT last_value FROM durable_work.topic_id_seq WHERE is_called) "
     "AND NOT EXISTS (SELECT 1 FROM durable_work.topic WHERE topic.id = seen.topic))) LIMIT $1)";
 
 uint64 prune_expired(const char* table, Oid oid, PrunePosition* position, bool* end) {

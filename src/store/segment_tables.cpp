@@ -25,6 +25,8 @@ constexpr char kRemember[] =
     "INSERT INTO durable_work.segment (slot, first_id, opened_at) "
     "SELECT $1, $2, pg_catalog.clock_timestamp() WHERE NOT EXISTS "
     "(SELECT 1 FROM durable_work.segment WHERE slot = $1)";
+constexpr char kLastTopic[] =
+    "SELECT last_value FROM durable_work.topic_id_seq WHERE is_called";
 constexpr char kEnd[] = "DELETE FROM durable_work.segment WHERE slot = $1";
 constexpr char kOpened[] = "SELECT max(opened_at) FROM durable_work.segment WHERE slot = $1";
 constexpr char kList[] =
@@ -188,6 +190,17 @@ core::JobId open_ids_beyond(uint32 ahead) {
 }
 
 }  // namespace
+
+std::int32_t SegmentTables::last_topic() {
+  return in_transaction(true, [] {
+    int64 last = 0;
+    const Oid types[] = {INT4OID};
+    Datum values[] = {Int32GetDatum(0)};
+    execute(kLastTopic, types, values, " ",
+            [&last](uint64 row) { last = DatumGetInt64(number(row, 1)); });
+    return static_cast<std::int32_t>(last);
+  });
+}
 
 core::SegmentFacts SegmentTables::facts(std::uint8_t segment) {
   Opened* const opened = &opened_[segment];

@@ -20,6 +20,7 @@ class SegmentTables final : public core::SegmentLog {
   SegmentTables(core::Dispatcher* dispatcher, core::Index database, PageStore* pages)
       : dispatcher_(dispatcher), database_(database), pages_(pages) {}
 
+  std::int32_t last_topic() override;
   core::SegmentFacts facts(std::uint8_t segment) override;
   core::JobId begin(std::uint8_t segment, std::uint32_t ahead) override;
   void skip_ids(core::JobId first) override;

@@ -179,6 +179,7 @@ my $file = PostgreSQL::Test::Utils::tempdir . '/dump';
 $node->command_ok([ 'pg_dump', '--format=custom', '--file', $file, 'postgres' ], 'pg_dump');
 $node->safe_psql('postgres', 'CREATE DATABASE copy');
 $node->command_ok([ 'pg_restore', '--exit-on-error', '--dbname', 'copy', $file ], 'pg_restore');
+# Tables come one by one meanwhile, and the copy has a housekeeper of its own.
 is($node->safe_psql('copy', q{SELECT string_agg(n, ',') FROM helper.claim('q', 3)}), 'dumped 1,dumped 2,dumped 3', 'the copy goes on where the work stood');
 $node->safe_psql('copy', q{SELECT durable_work.complete(job_id, lease_token) FROM durable_work.leases});
 ok(wait_until($node, 'copy', q{SELECT unfinished = 2000 FROM durable_work.queue_stats WHERE queue = 'q'}), 'and counts right');

@@ -26,6 +26,8 @@ class FakeSegments : public SegmentLog {
   std::vector<std::uint8_t> emptied;
   std::function<void()> in_the_middle_of_begin;
 
+  std::int32_t topics = 1; /* that were made */
+  std::int32_t last_topic() override { return topics; }
   SegmentFacts facts(std::uint8_t segment) override {
     return {static_cast<std::uint32_t>(log_->job_pages(segment).size()), bytes, opened_at};
   }
@@ -375,6 +377,51 @@ TEST_F(RotationTest, TheQueueOfADroppedTopicKeepsNothing) {
   d().remove_queue(ref_of(1));
   let_pass(3 * kRetention);
   EXPECT_EQ(segments().emptied.size(), 1U);
+}
+
+TEST_F(RotationTest, JobsOfAQueueThatARestoreHasStillToBringHoldTheirSegment) {
+  enqueue_jobs(1);
+  complete_jobs(1);
+  log_job(segments().next_id++, 2);
+  follow();
+  let_pass(5 * kRetention);
+  EXPECT_TRUE(segments().emptied.empty());
+  EXPECT_EQ(hold(0), Hold::jobs);
+  /* The queue was there once, and is gone. */
+  segments().topics = 2;
+  let_pass(20 * kMinute);
+  EXPECT_EQ(segments().emptied.size(), 1U);
+}
+
+TEST_F(RotationTest, WhileRowsArriveNothingIsMovedOrEmptied) {
+  enqueue_jobs(2);
+  complete_jobs(1);
+  follow();
+  for (int i = 0; i < 100; i++) {
+    platform().advance(5 * kSecond);
+    load();
+    while (rotation().step(kMinute, false, true)) {
+    }
+  }
+  EXPECT_TRUE(segments().emptied.empty());
+  EXPECT_TRUE(log().job_pages(kParkedSegment).empty());
+  let_pass(3 * kRetention);
+  EXPECT_EQ(segments().emptied.size(), 1U);
+}
+
+TEST_F(RotationTest, AQueueThatArrivesHasItsJobsLookedForAgain) {
+  enqueue_jobs(1);
+  complete_jobs(1);
+  segments().topics = 2;
+  log_job(segments().next_id++, 2);
+  follow();
+  ASSERT_EQ(hold(0), Hold::retention) << "found to be drained";
+  add_queue(2, QueueOptions{}, LoadMode::loading);
+  const QueueKeep keeps[] = {{1, 1, kRetention}, {2, 2, kRetention}};
+  tell_queues({1, 2});
+  rotation().set_queues(keeps, 2);
+  let_pass(3 * kRetention);
+  EXPECT_EQ(drain(2).size(), 1U);
 }
 
 TEST_F(RotationTest, AnErrorOfTheLogChangesNothing) {
