@@ -69,7 +69,8 @@ class Dumps {
   Dumps()
       : thread_([this](std::stop_token stop) {
           while (!stop.stop_requested()) {
-            if (std::system("pg_dump --format=custom --no-sync --file=/dev/null") != 0) failed_ = true;
+            if (std::system("pg_dump --format=custom --no-sync --file=/dev/null") != 0)
+              failed_ = true;
             count_++;
           }
         }) {}

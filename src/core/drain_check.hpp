@@ -28,8 +28,8 @@ class DrainCheck {
   /* Unfinished jobs beyond these are counted but not listed. */
   static constexpr std::size_t kMostListed = 2'000'000;
 
-  /* Jobs of a topic that no queue reads were those of a queue that is gone, if the topic's number is
-   * not above last_topic; else of one whose row a restore has still to bring. */
+  /* Jobs of a topic that no queue reads were those of a queue that is gone, if the topic's number
+   * is not above last_topic; else of one whose row a restore has still to bring. */
   void begin(std::uint8_t segment, const std::vector<QueueKeep>& queues, std::int32_t last_topic);
   /* Reads for about that long. True: done. May throw; then it is to be begun anew. */
   bool step(Store& store, const Platform& platform, Micros budget);

@@ -52,11 +52,10 @@ Micros Rotation::shortest_retention() const {
 }
 
 void Rotation::set_queues(const QueueKeep* queues, std::size_t n) {
-  const bool same = n == queues_.size() &&
-                    std::equal(queues, queues + n, queues_.begin(),
-                               [](const QueueKeep& a, const QueueKeep& b) {
-                                 return a.id == b.id && a.topic == b.topic;
-                               });
+  const bool same = n == queues_.size() && std::equal(queues, queues + n, queues_.begin(),
+                                                      [](const QueueKeep& a, const QueueKeep& b) {
+                                                        return a.id == b.id && a.topic == b.topic;
+                                                      });
   queues_.assign(queues, queues + n);
   if (same) return;
   checking_ = false;

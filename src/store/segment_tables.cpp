@@ -25,8 +25,7 @@ constexpr char kRemember[] =
     "INSERT INTO durable_work.segment (slot, first_id, opened_at) "
     "SELECT $1, $2, pg_catalog.clock_timestamp() WHERE NOT EXISTS "
     "(SELECT 1 FROM durable_work.segment WHERE slot = $1)";
-constexpr char kLastTopic[] =
-    "SELECT last_value FROM durable_work.topic_id_seq WHERE is_called";
+constexpr char kLastTopic[] = "SELECT last_value FROM durable_work.topic_id_seq WHERE is_called";
 constexpr char kEnd[] = "DELETE FROM durable_work.segment WHERE slot = $1";
 constexpr char kOpened[] = "SELECT max(opened_at) FROM durable_work.segment WHERE slot = $1";
 constexpr char kList[] =
