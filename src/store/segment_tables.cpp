@@ -32,7 +32,9 @@ constexpr char kList[] =
     "SELECT slot, min(first_id) FROM durable_work.segment WHERE slot BETWEEN 0 AND $1 - 1 "
     "GROUP BY slot ORDER BY 2";
 constexpr char kFirstRow[] = "SELECT enqueued_at FROM durable_work.job_%d LIMIT $1";
-constexpr char kLeastId[] = "SELECT min(id) FROM durable_work.job_%d WHERE id >= $1";
+/* Writers stay within 64 pages of the end, so the lowest id is on the first pages. */
+constexpr char kLeastId[] =
+    "SELECT min(id) FROM durable_work.job_%d WHERE ctid < '(65,0)'::pg_catalog.tid AND id >= $1";
 constexpr char kTruncate[] = "TRUNCATE durable_work.job_%d, durable_work.outcome_%d";
 constexpr char kLockHolder[] =
     "SELECT pid FROM pg_catalog.pg_locks WHERE locktype = 'relation' AND relation = ANY ($1) "
@@ -342,7 +344,8 @@ void read_segments(core::Index database, bool at_start) {
               const Datum least = column(row, 1, &null);
               if (!null) first_ids[segment] = DatumGetInt64(least);
             });
-    if (first_ids[segment] != core::kNever) run(kRemember, segment, first_ids[segment]);
+    /* While a restore goes on its row may still come. */
+    if (at_start && first_ids[segment] != core::kNever) run(kRemember, segment, first_ids[segment]);
   }
   bool any = false;
   for (uint8 segment = 0; segment < core::kSegments; segment++) {
