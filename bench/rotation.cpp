@@ -159,7 +159,8 @@ void steady(Bench& bench) {
 
 void relocation(Bench& bench) {
   const std::int64_t jobs = bench.options.pick<std::int64_t>(1000000, 100000);
-  const std::int64_t left = jobs / 20;
+  // Few enough to be moved.
+  const std::int64_t left = jobs / 40;
   const Subject subject = Subject::durable_work("bench_relocation");
   Connection admin;
   subject.create(admin);

@@ -14,6 +14,7 @@
  */
 #include "core/open_claim.hpp"
 #include "core/queue_lock.hpp"
+#include "core/tree.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -197,22 +198,6 @@ void Dispatcher::drop_placeholder(EntryRef ref) noexcept {
   if (e->state == EntryState::busy) release_entry(*e);
 }
 
-namespace {
-
-/* The last entry of a tree that may go: attempts charged in memory only must not be forgotten. */
-template <typename Tree>
-Entry* last_to_go(Tree& tree) noexcept {
-  constexpr int kSteps = 64;
-  auto e = tree.end();
-  for (int i = 0; i < kSteps && e != tree.begin(); i++) {
-    --e;
-    if (e->attempts <= e->recorded) return &*e;
-  }
-  return nullptr;
-}
-
-}  // namespace
-
 void Dispatcher::evict(Queue& q, Entry& e) noexcept {
   q.given_up++;
   if (e.segment == kParkedSegment)
@@ -239,7 +224,7 @@ bool Dispatcher::evict_last(Queue& q) noexcept {
   if (q.withheld == Withheld::reading) return false;
   Entry* last = nullptr;
   if (q.delayed_count > q.ready_count) last = last_to_go(q.delayed);
-  if (last == nullptr) last = last_to_go(q.ready);
+  if (last == nullptr) last = ready_last_to_go(q);
   if (last == nullptr) last = last_to_go(q.delayed);
   if (last == nullptr) return false;
   evict(q, *last);
@@ -268,7 +253,7 @@ void Dispatcher::forget_waiting(Index database) noexcept {
  */
 bool Dispatcher::evict_behind(Queue& q, const JobRow& row) noexcept {
   if (q.withheld != Withheld::no) return false;
-  Entry* const last = last_to_go(q.ready);
+  Entry* const last = ready_last_to_go(q);
   if (last == nullptr || last->priority < row.priority) return false;
   if (last->segment == kParkedSegment) return false;
   const bool later = last->id > row.id && last->segment == row.segment && last->block > row.block;

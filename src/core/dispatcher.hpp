@@ -531,10 +531,7 @@ class Dispatcher {
   /* By a transaction that is still open. */
   static bool is_withheld(const Queue& q) noexcept;
   [[nodiscard]] bool keeps_all_resident(const Queue& q) const noexcept;
-  static Micros oldest_due(const Queue& q) noexcept;
   static Entry* oldest_waiting(Queue& q) noexcept;
-  /* The first of a priority among the ready. */
-  static ReadyTree::const_iterator first_of(const Queue& q, std::uint8_t priority) noexcept;
   /* A waiting job that a transaction decides from here on, and its end. */
   static void begin_deciding(Queue& q, Entry& e) noexcept;
   static void end_deciding(Queue& q, Entry& e) noexcept;
@@ -545,6 +542,20 @@ class Dispatcher {
   void count_borrowed() noexcept;
   void ask_reload(Index database) noexcept; /* under kArenaLock */
   [[nodiscard]] std::uint32_t room(const Queue& q) const noexcept;
+
+  /* The order of what is ready (ready.cpp), under the queue lock. */
+  static void ready_add(Queue& q, Entry& e) noexcept;
+  static void ready_remove(Queue& q, Entry& e) noexcept;
+  /* Next to be handed out, of at least one. */
+  static Entry* ready_first(Queue& q) noexcept;
+  /* With the lowest id, of those that come first of their priority; nullptr: nothing is ready. */
+  static Entry* ready_oldest(Queue& q) noexcept;
+  /* Near the end of the order, and nothing is lost when it goes; nullptr: none. */
+  static Entry* ready_last_to_go(Queue& q) noexcept;
+  /* Of the priorities the worst; 0, which nothing is better than: nothing is ready. */
+  static std::uint8_t ready_worst(const Queue& q) noexcept;
+  /* Since when the one has been due that waits longest, wall; kNever: nothing is ready. */
+  static Micros ready_oldest_due(const Queue& q) noexcept;
 
   /* Under the queue lock. */
   Entry* allocate(Index queue) noexcept;
@@ -574,8 +585,6 @@ class Dispatcher {
   static void mark_dirty_locked(Queue& q, DirtyPages& pages, const JobRow& row) noexcept;
   [[nodiscard]] bool worth_loading(const Queue& q) const noexcept;
   [[nodiscard]] bool runs_dry(const Queue& q) const noexcept;
-  /* Of the ready entries' priorities the worst; 0, which nothing is better than: none is. */
-  [[nodiscard]] static std::uint8_t worst_ready(const Queue& q) noexcept;
   [[nodiscard]] Index* request_bucket(std::uint64_t word) const noexcept;
   void append_finished(Index request) noexcept;
   void unlink_request(Index request) noexcept;

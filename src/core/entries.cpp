@@ -71,10 +71,6 @@ bool Dispatcher::runs_dry(const Queue& q) const noexcept {
   return q.waits_for_room == 0 || worth_loading(q);
 }
 
-std::uint8_t Dispatcher::worst_ready(const Queue& q) noexcept {
-  return q.ready.empty() ? std::uint8_t{0} : q.ready.rbegin()->priority;
-}
-
 Entry* Dispatcher::allocate(Index queue_index) noexcept {
   Queue& q = queue(queue_index);
   const LeafLock leaf(*platform_, kArenaLock);
@@ -239,9 +235,7 @@ void Dispatcher::make_waiting(Queue& q, Entry& e, Micros due, Micros now) noexce
   e.at = due != kAlways ? due : e.at_once != 0 && e.at > 0 && e.at < now ? e.at : now;
   e.at_once = due == kAlways ? 1 : 0;
   if (due <= now) {
-    e.state = EntryState::ready;
-    insert_near_end(q.ready, e);
-    q.ready_count++;
+    ready_add(q, e);
   } else {
     e.state = EntryState::delayed;
     insert_near_end(q.delayed, e);
@@ -313,8 +307,7 @@ void Dispatcher::leave_tree(Queue& q, Entry& e) noexcept {
     if (e.state == EntryState::cancelled) q.cancelled--;
     if (e.worker != kNone) drop_lease_link(e);
   } else if (e.state == EntryState::ready) {
-    q.ready.erase(q.ready.iterator_to(e));
-    q.ready_count--;
+    ready_remove(q, e);
   } else if (e.state == EntryState::delayed) {
     q.delayed.erase(q.delayed.iterator_to(e));
     q.delayed_count--;
@@ -348,9 +341,7 @@ void Dispatcher::promote_due(Queue& q, Micros now) noexcept {
     q.delayed.erase(q.delayed.begin());
     q.delayed_count--;
     if (e.attempts > 0) q.retrying--;
-    e.state = EntryState::ready;
-    insert_near_end(q.ready, e);
-    q.ready_count++;
+    ready_add(q, e);
   }
 }
 

@@ -77,11 +77,10 @@ std::uint32_t Dispatcher::hand_out(Queue& q, WorkerRef worker, Micros now, Micro
   Worker& holder = arena_->workers[worker.worker];
   if (holder.incarnation != worker.incarnation) return kWorkerGone;
   std::uint32_t given = 0;
-  for (std::uint32_t popped = 0; given < n && popped < n + kEntriesPerHold && !q.ready.empty();
+  for (std::uint32_t popped = 0; given < n && popped < n + kEntriesPerHold && q.ready_count > 0;
        popped++) {
-    Entry& e = *q.ready.begin();
-    q.ready.erase(q.ready.begin());
-    q.ready_count--;
+    Entry& e = *ready_first(q);
+    ready_remove(q, e);
     if (has_expired(e.expires_at, now)) {
       make_overdue(q, e, Lapse::expired);
       continue;

@@ -104,22 +104,8 @@ void Dispatcher::end_deciding(Queue& q, Entry& e) noexcept {
   e.straddles = 0;
 }
 
-ReadyTree::const_iterator Dispatcher::first_of(const Queue& q, std::uint8_t priority) noexcept {
-  struct ByPriority {
-    bool operator()(std::uint8_t a, const Entry& e) const noexcept { return a < e.priority; }
-    bool operator()(const Entry& e, std::uint8_t a) const noexcept { return e.priority < a; }
-  };
-  return q.ready.lower_bound(priority, ByPriority{});
-}
-
 Entry* Dispatcher::oldest_waiting(Queue& q) noexcept {
-  const Entry* oldest = nullptr;
-  for (std::uint8_t priority = 0; priority <= kLowestPriority; priority++) {
-    const auto first = first_of(q, priority);
-    if (first == q.ready.end() || first->priority != priority) continue;
-    if (oldest == nullptr || first->id < oldest->id) oldest = &*first;
-  }
-  if (oldest != nullptr) return const_cast<Entry*>(oldest);
+  if (Entry* const oldest = ready_oldest(q); oldest != nullptr) return oldest;
   return q.delayed.empty() ? nullptr : &*q.delayed.begin();
 }
 
@@ -144,21 +130,6 @@ Room Dispatcher::exchange_room(QueueRef ref, RoomFigures* figures, Decided* out)
   q.length.leaving++;
   q.length.reserved++;
   return Room::exchanged;
-}
-
-/*
- * Ready jobs lie by priority and id, so the one that is due longest is mostly the first of its
- * priority; a retried job in front of it became due later. The first few of each are looked at.
- */
-Micros Dispatcher::oldest_due(const Queue& q) noexcept {
-  constexpr int kLooks = 64;
-  Micros oldest = kNever;
-  for (std::uint8_t priority = 0; priority <= kLowestPriority; priority++) {
-    auto e = first_of(q, priority);
-    for (int i = 0; i < kLooks && e != q.ready.end() && e->priority == priority; i++, ++e)
-      oldest = e->at < oldest ? e->at : oldest;
-  }
-  return oldest;
 }
 
 }  // namespace dw::core

@@ -113,7 +113,7 @@ void Dispatcher::publish(Index database, QueueId id, QueueRef ref, const JobRow*
   std::uint32_t had_room = 0;
   bool marked = false;
   bool urgent = false;
-  const std::uint8_t worst = worst_ready(q);
+  const std::uint8_t worst = ready_worst(q);
   for (std::uint32_t i = 0; i < n; i++) {
     const JobRow& row = *rows[i];
     count_enqueued(hold, q, row.id);

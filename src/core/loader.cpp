@@ -144,7 +144,7 @@ std::uint8_t Loader::limit_of(const QueueLoad& load, Queue& q) {
    * those that gave way might come back in front of it, again and again. */
   if (load.has_left && dispatcher_->room(q) > 0) return load.left.priority + 1;
   if (load.whole || has_room(q)) return kNoLimit;
-  const std::uint8_t worst = Dispatcher::worst_ready(q);
+  const std::uint8_t worst = Dispatcher::ready_worst(q);
   std::uint8_t best = load.scan.best_seen();
   if (!q.urgent.empty()) best = std::min(best, q.urgent.best);
   if (!q.dirty.empty()) best = std::min(best, q.dirty.best);

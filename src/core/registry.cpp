@@ -319,7 +319,7 @@ void Dispatcher::queue_figures(Index index, QueueFigures* out) const noexcept {
   const Micros now = platform_->wall_now();
   /* Delayed jobs whose time has come become ready at the next claim. */
   std::uint32_t due = 0;
-  Micros oldest = oldest_due(q);
+  Micros oldest = ready_oldest_due(q);
   if (!q.delayed.empty() && q.delayed.begin()->at <= now)
     oldest = std::min(oldest, q.delayed.begin()->at);
   for (auto e = q.delayed.begin(); e != q.delayed.end() && e->at <= now && due < kEntriesPerHold;

@@ -1,5 +1,5 @@
 /*
- * Insertion into a tree of entries where nearly everything belongs at the end.
+ * Work at the end of a tree of entries, where nearly everything that is inserted belongs.
  *
  * Jobs come in the order of their numbers, deadlines in the order of the claims, give or take what
  * concurrent sessions overtake each other by. insert() with a hint at the end does not profit from
@@ -44,6 +44,18 @@ void insert_near_end(Tree& tree, Entry& e) noexcept {
     --place;
   }
   tree.insert(e);
+}
+
+/* The last entry of a tree that may go: attempts charged in memory only must not be forgotten. */
+template <class Tree>
+Entry* last_to_go(Tree& tree) noexcept {
+  constexpr int kSteps = 64;
+  auto e = tree.end();
+  for (int i = 0; i < kSteps && e != tree.begin(); i++) {
+    --e;
+    if (e->attempts <= e->recorded) return &*e;
+  }
+  return nullptr;
 }
 
 }  // namespace dw::core
