@@ -159,8 +159,6 @@ void steady(Bench& bench) {
 
 void relocation(Bench& bench) {
   const std::int64_t jobs = bench.options.pick<std::int64_t>(1000000, 100000);
-  // Few enough to be moved.
-  const std::int64_t left = jobs / 40;
   const Subject subject = Subject::durable_work("bench_relocation");
   Connection admin;
   subject.create(admin);
@@ -172,10 +170,13 @@ void relocation(Bench& bench) {
   EventLoop loop;
   std::deque<Session> sessions;
   open_sessions(sessions, loop, 8, subject.statements(), false);
-  Consumption state{.batch = 100, .wanted = jobs - left, .done = 0};
+  // Few enough to be moved.
+  Consumption state{.batch = 100, .wanted = jobs - jobs / 40, .done = 0};
   std::vector<Client> running;
   for (Session& session : sessions) running.push_back(consume(session, state));
   loop.run(std::move(running));
+  const std::int64_t left =
+      admin.integer("SELECT ready FROM durable_work.queue_stats WHERE queue = 'bench_relocation'");
 
   const auto parked = [&] { return admin.integer("SELECT count(*) FROM durable_work.parked"); };
   meter.start();
