@@ -47,7 +47,7 @@ double log_bytes(Connection& connection) {
 }
 
 Client sample(EventLoop& loop, Meter& meter, Load& load, Connection& looker, seconds length,
-              int count, std::vector<Window>& windows) {
+              int count, std::vector<Window>& windows, Results& results) {
   TimePoint next = Clock::now() + seconds(2);
   co_await loop.sleep_until(next);
   for (int i = 0; i < count; ++i) {
@@ -59,6 +59,8 @@ Client sample(EventLoop& loop, Meter& meter, Load& load, Connection& looker, sec
     const double jobs = load.done - done;
     windows.push_back({jobs / usage.seconds, static_cast<double>(usage.wal) / jobs,
                        usage.cpu * 1e6 / jobs, log_bytes(looker)});
+    results.note("{:4} s: {:.0f} jobs/s, {:.1f} us, {:.0f} MB", (i + 1) * length.count(),
+                 windows.back().per_second, windows.back().cpu_us, windows.back().bytes / 1e6);
   }
   load.end = Clock::now();
 }
@@ -88,7 +90,8 @@ class Dumps {
 
 enum class Beside { nothing, snapshot, dump };
 
-std::vector<Window> run_once(Beside beside, seconds length, int count, int* dumps) {
+std::vector<Window> run_once(Beside beside, seconds length, int count, int* dumps,
+                             Results& results) {
   const Subject subject = Subject::durable_work("bench_rotation");
   Connection admin;
   subject.create(admin);
@@ -107,7 +110,7 @@ std::vector<Window> run_once(Beside beside, seconds length, int count, int* dump
   std::vector<Window> windows;
   std::vector<Client> clients;
   for (Session& session : sessions) clients.push_back(cycle(session, load, payloads(kBatch)));
-  clients.push_back(sample(loop, meter, load, looker, length, count, windows));
+  clients.push_back(sample(loop, meter, load, looker, length, count, windows, results));
   loop.run(std::move(clients));
   if (running_dumps) *dumps = running_dumps->stop();
   if (beside == Beside::snapshot) holder.script("COMMIT");
@@ -116,32 +119,34 @@ std::vector<Window> run_once(Beside beside, seconds length, int count, int* dump
 
 void show(Bench& bench, const char* what, Beside beside, int length, int count) {
   int dumps = 0;
-  const std::vector<Window> windows = run_once(beside, seconds(length), count, &dumps);
-  // The first and the last quarter: single windows differ by what the disk does.
+  const std::vector<Window> windows =
+      run_once(beside, seconds(length), count, &dumps, bench.results);
+  // The median window of the first and of the last quarter: what the disk does makes some of them
+  // a third slower than others.
   const auto part = std::max<std::size_t>(1, windows.size() / 4);
-  const auto mean = [&](std::size_t from, double Window::*field) {
-    double sum = 0;
-    for (std::size_t i = from; i < from + part; ++i) sum += windows[i].*field;
-    return sum / static_cast<double>(part);
+  const auto middle = [&](std::size_t from, double Window::*field) {
+    std::vector<double> values;
+    for (std::size_t i = from; i < from + part; ++i) values.push_back(windows[i].*field);
+    return median(values);
   };
   const std::size_t last = windows.size() - part;
   double most = 0;
   for (const Window& window : windows) most = std::max(most, window.bytes);
   const std::string conditions =
-      fmt::format("{:.0f}/s then {:.0f}/s, {} s{}", mean(0, &Window::per_second),
-                  mean(last, &Window::per_second), length * count,
+      fmt::format("{:.0f}/s then {:.0f}/s, {} s{}", middle(0, &Window::per_second),
+                  middle(last, &Window::per_second), length * count,
                   beside == Beside::dump ? fmt::format(", {} dumps", dumps) : std::string());
   bench.results.at_least(fmt::format("{}: jobs/s, last windows against the first", what),
-                         mean(last, &Window::per_second) / mean(0, &Window::per_second), 0.95, "x",
-                         conditions);
+                         middle(last, &Window::per_second) / middle(0, &Window::per_second), 0.95,
+                         "x", conditions);
   bench.results.shown(fmt::format("{}: server CPU per job, last against first", what),
-                      mean(last, &Window::cpu_us) / mean(0, &Window::cpu_us), "x",
-                      fmt::format("{:.1f} us", mean(last, &Window::cpu_us)));
-  bench.results.shown(fmt::format("{}: WAL per job", what), mean(last, &Window::wal), "bytes",
-                      fmt::format("first {:.0f}", mean(0, &Window::wal)));
+                      middle(last, &Window::cpu_us) / middle(0, &Window::cpu_us), "x",
+                      fmt::format("{:.1f} us", middle(last, &Window::cpu_us)));
+  bench.results.shown(fmt::format("{}: WAL per job", what), middle(last, &Window::wal), "bytes",
+                      fmt::format("first {:.0f}", middle(0, &Window::wal)));
   bench.results.shown(fmt::format("{}: most disk space of the log", what), most / 1e6, "MB",
                       fmt::format("{:.1f} million jobs went through it",
-                                  mean(0, &Window::per_second) * length * count / 1e6));
+                                  middle(0, &Window::per_second) * length * count / 1e6));
 }
 
 }  // namespace
