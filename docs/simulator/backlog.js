@@ -147,7 +147,7 @@
     onDue({ job: id, attempts }) {
       const job = this.jobs.get(id);
       if (job?.status !== 'delayed' || job.attempts !== attempts || job.dueAt > this.now) return;
-      this.note('due', 'queue', { job: id, call: 'its time has come', answer: 'ready' });
+      this.note('due', 'queue', { job: id, call: `job ${id} is due`, answer: 'ready again' });
       this.becomeReady(job);
     }
 

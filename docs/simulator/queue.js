@@ -12,6 +12,7 @@
     constructor(options = {}) {
       super(options);
       this.waiting = []; // names of workers that sleep until there is work
+      this.lastRun = 0; // each life of a worker, and each stretch of it, has a number of its own
       this.workers = new Map();
       for (const name of this.options.workers) this.addWorker(name);
     }
@@ -19,7 +20,7 @@
     // --- working ------------------------------------------------------------------------------------------------------
 
     addWorker(name) {
-      const worker = { name, process: 'running', run: 0, hand: [], handling: null, spans: [] };
+      const worker = { name, process: 'running', run: ++this.lastRun, hand: [], handling: null, spans: [] };
       this.workers.set(name, worker);
       this.doing(worker, 'waiting');
       this.scheduleClaim(worker);
@@ -51,12 +52,11 @@
 
     onClaim(event) {
       const worker = this.workerOf(event);
-      if (worker === null) {
+      if (worker === null || worker.hand.length > 0) {
         // Whoever was woken and cannot come owes the wake-up to the next.
         if (this.ready.length > 0) this.wakeOne();
         return;
       }
-      if (worker.hand.length > 0) return;
       this.stats.claims++;
       const taken = this.ready.splice(0, this.options.batch);
       if (taken.length === 0) {
@@ -195,7 +195,7 @@
         return;
       }
       this.stats.expired++;
-      const entry = { job: id, token, call: `lease of ${job.worker} ran out` };
+      const entry = { job: id, token, call: `lease of job ${id} ran out` };
       if (job.attempts >= this.options.maxAttempts) {
         this.deadLetter(job, 'lease expired', () => this.note('dead', 'queue', { ...entry, answer: 'dead_letter: lease expired' }));
         return;
@@ -238,7 +238,7 @@
     // --- what happens to workers --------------------------------------------------------------------------------------
 
     forgetHand(worker) {
-      worker.run++;
+      worker.run = ++this.lastRun;
       worker.hand = [];
       worker.handling = null;
       this.waiting = this.waiting.filter((name) => name !== worker.name);
@@ -260,7 +260,7 @@
       const worker = this.workers.get(name);
       if (worker?.process !== 'gone') return;
       worker.process = 'running';
-      worker.run++;
+      worker.run = ++this.lastRun;
       this.note('start', name, { call: 'started again', answer: 'with nothing in hand' });
       this.doing(worker, 'waiting');
       this.scheduleClaim(worker);
@@ -271,7 +271,7 @@
       const worker = this.workers.get(name);
       if (worker.process !== 'running') return;
       worker.process = 'frozen';
-      worker.run++;
+      worker.run = ++this.lastRun;
       this.waiting = this.waiting.filter((other) => other !== name);
       if (worker.handling) worker.handling.remaining = worker.handling.until - this.now;
       this.note('freeze', name, { job: worker.handling?.job, call: 'stands still', answer: 'and does not know it' });
@@ -282,7 +282,7 @@
       const worker = this.workers.get(name);
       if (worker.process !== 'frozen') return;
       worker.process = 'running';
-      worker.run++;
+      worker.run = ++this.lastRun;
       this.note('wake', name, { job: worker.handling?.job, call: 'goes on', answer: 'where it was' });
       if (worker.handling === null) {
         this.doing(worker, 'waiting');

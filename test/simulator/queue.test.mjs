@@ -227,3 +227,17 @@ test('what is remembered stays bounded', () => {
   assert.ok(run.jobs.size < 1000 && run.log.length <= 600 && run.schedule.size < 1000);
   for (const worker of run.workers.values()) assert.ok(worker.spans.length <= 300);
 });
+
+test('workers may come and go by name while jobs arrive; nobody sleeps beside a job that is ready', () => {
+  const run = new QueueSimulation({ arrivalEvery: 700, handlerMin: 500, handlerMax: 900, seed: 9, ...forEver });
+  for (let now = 0; now < 200_000; now += 1000) {
+    run.advance(now);
+    const name = ['worker-B', 'worker-C'][Math.floor(now / 1000) % 2];
+    if (run.workers.has(name)) run.removeWorker(name);
+    else run.addWorker(name);
+    const asleep = run.waiting.filter((other) => run.workers.get(other)?.process === 'running');
+    assert.equal(asleep.length, run.waiting.length);
+    const claiming = run.schedule.heap.some((event) => event.kind === 'Claim');
+    assert.ok(run.ready.length === 0 || run.waiting.length === 0 || claiming);
+  }
+});
