@@ -228,8 +228,8 @@ await check('keys step, play and pause the part in view', async () => {
 await check('nothing but the chips and the lists of calls moves while it plays', async () => {
   await open(1280, { 'prefers-reduced-motion': 'no-preference' });
   await page(`window.shifts = []; new PerformanceObserver((list) => { for (const { sources, value } of list.getEntries()) {
-    const nodes = sources.map(({ node }) => (node instanceof Element ? node : node?.parentElement)).filter((node) => !node?.closest('.chips, .log'));
-    if (nodes.length > 0) shifts.push(nodes.map((node) => node?.outerHTML.slice(0, 80)).join(' ') + ' ' + value);
+    const nodes = sources.map(({ node }) => (node instanceof Element ? node : node?.parentElement)).filter((node) => node && !node.closest('.chips, .log'));
+    if (nodes.length > 0) shifts.push(nodes.map((node) => node.outerHTML.slice(0, 80)).join(' ') + ' ' + value);
   } }).observe({ type: 'layout-shift' })`);
   for (const [part, clicks] of [['loop', ['batch', 'killer']], ['crash', ['by-id']], ['ring', ['deploy']]]) {
     await page(`document.querySelector('#${part} .panel').scrollIntoView({ behavior: 'instant' })`);

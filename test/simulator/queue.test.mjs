@@ -189,6 +189,20 @@ test('refused also right after the expiry, before anybody has claimed again', ()
   assert.equal(kinds(run, 'refused')[0].detail, 'The lease ran out, was given back, or its claim was rolled back.');
 });
 
+test('only the token decides: the same worker with an old token is refused while it holds the job under a new one', () => {
+  const run = new QueueSimulation({ workers: ['worker-A'], lease: 5000, handlerMin: 4000, handlerMax: 4000, ...forEver });
+  const job = run.jobs.get(run.enqueue());
+  run.at(2000, 'crash', 'worker-A');
+  run.at(3000, 'restart', 'worker-A');
+  run.advance(6000);
+  assert.deepEqual([job.status, job.worker, job.token], ['held', 'worker-A', 42]);
+  run.complete(run.workers.get('worker-A'), { job: job.id, token: 41 }, job);
+  run.fail(run.workers.get('worker-A'), { job: job.id, token: 41 }, job);
+  assert.deepEqual([job.status, job.token, job.effects, run.stats.refused], ['held', 42, 0, 2]);
+  run.advance(20_000);
+  assert.deepEqual([job.status, job.effects], ['completed', 1]);
+});
+
 test('finishing by id alone does the work twice', () => {
   const run = two({ fence: 'id' });
   const id = run.enqueue();
