@@ -21,10 +21,12 @@
     const width = Math.max(280, Math.floor(mount.parentElement.clientWidth - 32));
     const { left, right, top, bottom } = kPlace;
     const scale = (value, [low, high], from, to) => from + (Math.log10(value / low) / Math.log10(high / low)) * (to - from);
-    const x = (value) => scale(Math.min(Math.max(value, xRange[0]), xRange[1]), xRange, left, width - right);
-    const y = (value) => scale(Math.min(Math.max(value, yRange[0]), yRange[1]), yRange, height - bottom, top);
+    const x = (value) => scale(value, xRange, left, width - right);
+    const y = (value) => scale(Math.max(value, yRange[0] / 1e3), yRange, height - bottom, top);
     const path = (points) => points.map(([px, py], i) => `${i ? 'L' : 'M'}${x(px).toFixed(1)} ${y(py).toFixed(1)}`).join('');
-    const parts = [];
+    const clip = `clip-${mount.dataset.chart}`; // what leaves the ranges is not drawn
+    const inside = { 'clip-path': `url(#${clip})` };
+    const parts = [svg('clipPath', { id: clip }, svg('rect', { x: left, y: top, width: width - left - right, height: height - top - bottom }))];
     for (const tick of powers(yRange)) {
       parts.push(svg('line', { x1: left, x2: width - right, y1: y(tick), y2: y(tick), class: 'chart-grid' }),
         svg('text', { x: left - 7, y: y(tick) + 4, 'text-anchor': 'end', class: 'chart-tick' }, yFormat(tick)));
@@ -35,10 +37,10 @@
     }
     parts.push(svg('text', { x: width - right, y: height - 4, 'text-anchor': 'end', class: 'chart-name' }, xName));
     for (const { points, kind } of areas) {
-      parts.push(svg('path', { d: `${path(points)}L${x(points.at(-1)[0])} ${height - bottom}L${x(points[0][0])} ${height - bottom}Z`, class: `chart-area chart-${kind}` }));
+      parts.push(svg('path', { d: `${path(points)}L${x(points.at(-1)[0])} ${height - bottom}L${x(points[0][0])} ${height - bottom}Z`, ...inside, class: `chart-area chart-${kind}` }));
     }
     for (const { points, kind, label, labelAt = 0.08 } of lines) {
-      parts.push(svg('path', { d: path(points), class: `chart-line chart-${kind}` }));
+      parts.push(svg('path', { d: path(points), ...inside, class: `chart-line chart-${kind}` }));
       const [px, py] = points[Math.min(points.length - 1, Math.floor(points.length * labelAt))];
       if (label) parts.push(svg('text', { x: x(px) + 4, y: Math.max(top + 10, y(py) - 7), class: `chart-label chart-${kind}` }, label));
     }

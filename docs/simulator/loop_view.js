@@ -92,7 +92,7 @@
     for (let i = 0; i < count; i++) slots.append(el('i', { class: 'slot' }));
   }
 
-  // Where the visible slots of a lane or worker are, measured once a render.
+  // Where the visible slots of a lane or worker are. Measured anew when the stage has another size.
   function placesOf(slots, origin) {
     return [...slots.children].map((slot) => slot.getBoundingClientRect()).filter((box) => box.width > 0)
       .map((box) => ({ x: box.left - origin.left, y: box.top - origin.top }));
@@ -146,8 +146,13 @@
     return job.status === 'delayed' ? Math.max(0, (job.dueAt - run.now) / run.backoff(job.attempts)) : 0;
   }
 
+  new ResizeObserver(() => {
+    places = null;
+    player.changed = true;
+  }).observe(stage);
+
   function layAll() {
-    measure();
+    if (places === null) measure();
     const seen = new Set();
     const jobs = [...run.jobs.values()];
     const of = (status) => jobs.filter((job) => job.status === status);

@@ -165,6 +165,8 @@
     const owner = el('strong', { style: `--w: ${colour(node?.worker ?? null)}`, 'data-owner': true }, node?.worker ?? 'nobody');
     at('[data-chain]').replaceChildren(...steps.map(([name, text]) => el('li', {}, el('span', {}, name), el('code', {}, text))), el('li', {}, el('span', {}, 'owner'), owner));
     picture.drawZoom(at('[data-zoom]'), run, bucket, colour);
+    ringSvg.setAttribute('aria-valuenow', bucket);
+    ringSvg.setAttribute('aria-valuetext', `bucket ${bucket}, ${node?.worker ?? 'nobody'}`);
     picture.drawCentre(ringSvg, [
       { text: byKey ? shorten(keyInput.value) : `bucket ${bucket}`, className: 'centre-key' },
       { text: byKey ? `bucket ${bucket}` : 'belongs to', className: 'centre-small' },
@@ -208,6 +210,13 @@
   const player = new Player(section, { simulation: () => run, restart, render, seed: 3, speed: 2 });
   slider(at('[data-knobs]'), { label: 'Virtual nodes a worker', name: 'vnodes', values: [1, 2, 5, 10, 20, 50, 100, 150, 200], value: 150, change: (n) => setOption('vnodes', n) });
   toggle(at('[data-knobs]'), { label: 'Finalise positions (off: raw FNV-1a)', name: 'finalise', value: true, change: (on) => setOption('finalise', on) });
+  const kKeys = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10 };
+  ringSvg.addEventListener('keydown', (event) => {
+    const by = kKeys[event.key];
+    if (by === undefined) return;
+    event.preventDefault();
+    choose((bucket + by + run.owners.length) % run.owners.length, false);
+  });
   keyInput.addEventListener('input', () => choose(ring.bucket(keyInput.value), true));
   ringSvg.addEventListener('click', (event) => choose(picture.bucketAt(ringSvg, event, run.owners.length), false));
   restart();

@@ -88,8 +88,8 @@
 
   const kGauges = [
     ['workers', 'Workers', (r) => [[r.used.workers * (r.round.handler / r.round.total), 'handler'], [r.used.workers * (r.round.trips / r.round.total), 'trips'], [r.used.workers * (r.round.server / r.round.total), 'server']],
-      (r) => `${percent(r.used.workers, 0)} busy`],
-    ['server', 'Server processors', (r) => [[r.used.server, 'server']], (r) => `${percent(r.used.server, 0)} busy`],
+      (r) => `${percent(r.used.workers, 0)} used`],
+    ['server', 'Server processors', (r) => [[r.used.server, 'server']], (r) => `${percent(r.used.server, 0)} used`],
   ];
 
   function showGauges(r) {
@@ -127,7 +127,7 @@
       lines: [
         { points: limit('workers'), kind: 'workers', label: 'workers', labelAt: 0.25 },
         { points: limit('server'), kind: 'server', label: 'server', labelAt: 0.03 },
-        { points: xs.map((workers) => [workers, r.input.arrival]), kind: 'arrival', label: 'arriving', labelAt: 0.03 },
+        { points: xs.map((workers) => [workers, r.input.arrival]), kind: 'arrival', label: 'arriving', labelAt: 0.82 },
       ],
       marks: [{ x: r.input.workers, y: r.throughput, kind: 'here', label: `${figure(r.throughput)} /s` }],
     });

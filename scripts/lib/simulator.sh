@@ -13,9 +13,9 @@ dw_install_chromium() {
 # Runs test/simulator/*.test.mjs; each test counts.
 simulator_logic() {
   local log=$DW_WORK/simulator.log status=0 ok failed
-  timeout -k 10 600 node --test "$DW_TOP"/test/simulator/*.test.mjs >"$log" 2>&1 || status=$?
+  timeout -k 10 600 node --test --test-reporter=tap "$DW_TOP"/test/simulator/*.test.mjs >"$log" 2>&1 || status=$?
   cat "$log"
-  read -r ok failed < <(sed -n 's/^[#ℹ] pass \([0-9]*\)$/\1/p; s/^[#ℹ] fail \([0-9]*\)$/\1/p' "$log" | tr '\n' ' ') || true
+  read -r ok failed < <(sed -n 's/^# \(pass\|fail\) \([0-9]*\)$/\2/p' "$log" | tr '\n' ' ') || true
   if [ -z "${failed:-}" ]; then
     tally 0 1
     return

@@ -180,12 +180,16 @@ await check('ring: a killed worker is silent, then dead; a drained one leaves', 
   await stepUntil('ring', `document.querySelector('#ring [data-member=worker-A] td:nth-child(2)').textContent === '–'`, 5);
 });
 
-await check('ring: a bucket can be chosen on the picture', async () => {
+await check('ring: a bucket can be chosen on the picture, also with the arrow keys', async () => {
   const place = await page(`(() => { const box = document.querySelector('#ring [data-ring]').getBoundingClientRect();
     return { clientX: box.left + box.width * 0.9, clientY: Math.ceil(box.top + box.height / 2) + 1 }; })()`);
   await page(`document.querySelector('#ring [data-ring]').dispatchEvent(new MouseEvent('click', ${quote(place)}))`);
   await frames();
   holds((await text('#ring [data-chain]')).includes('bucket 90'), 'a quarter of the way round is bucket 90');
+  await page(`document.querySelector('#ring [data-ring]').focus()`);
+  await browser.key('ArrowLeft');
+  await frames();
+  holds((await text('#ring [data-chain]')).includes('bucket 89'), 'the arrow to the left leads to bucket 89');
 });
 
 // --- 4: tuner -----------------------------------------------------------------------------------------------------------
