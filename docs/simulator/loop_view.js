@@ -15,7 +15,7 @@
   const section = document.getElementById('loop');
   const at = (selector) => section.querySelector(selector);
   const stage = at('[data-stage]');
-  const settings = { batch: 1, failure: 0.15, maxAttempts: 3, perMinute: 30, workers: 3 };
+  const settings = { batch: 1, failure: 0.15, maxAttempts: 3, perMinute: 50, workers: 3 };
   const chips = new Map();
   const cards = new Map();
   let run = null;
