@@ -24,6 +24,7 @@ struct JobRow {
   Micros due; /* wall; kAlways when due at once */
   QueueId queue;
   std::uint32_t key_hash;
+  std::uint32_t key_check; /* 0: no key */
   std::uint32_t block;
   std::uint16_t offset;
   std::uint8_t segment;
@@ -92,7 +93,8 @@ enum class Decision : std::uint8_t {
   retry,       /* failed: ready at the given time, attempt charged */
   put_back,    /* released or deferred: ready at the given time, attempt refunded */
   cancel_held, /* cancelled under its holder */
-  reschedule,  /* it was waiting and goes on waiting, until the given time */
+  block,      /* a dead letter that blocks its key; due: followers below this id die too, 0: none */
+  reschedule, /* it was waiting and goes on waiting, until the given time */
 };
 
 enum class Verdict : std::uint8_t {
@@ -126,6 +128,7 @@ struct Decided {
   std::uint16_t max_attempts; /* the effective one */
   std::uint32_t expires_at;   /* see expiry_seconds(); 0: never */
   bool claim_is_recorded;     /* the log knows of the attempt under way */
+  bool has_turn;              /* of its key */
   QueueOptions options;
   char worker_name[kWorkerNameSize]; /* empty: none */
 
@@ -169,6 +172,8 @@ struct QueueFigures {
   std::uint32_t ready;
   std::uint32_t delayed; /* with those that an open transaction is deciding */
   std::uint32_t leased;
+  std::uint32_t blocked; /* behind an earlier job of their key */
+  std::uint32_t blocked_keys;
   std::uint32_t resident;
   std::uint32_t waiters;
   std::int64_t unfinished;
@@ -220,6 +225,21 @@ enum class LinkResult : std::uint8_t {
   resident,
   busy, /* somebody is about to decide it; if that fails it must be linked later */
   no_room,
+};
+
+/* How a blocked key goes on. */
+enum class Unblock : std::uint8_t {
+  skip,  /* with the job behind the dead one */
+  retry, /* with the dead one, which was redriven */
+  end,   /* not before its followers below an id are dead too */
+};
+
+/* A key as an operator sees it. */
+struct KeyFigures {
+  std::uint32_t waiting; /* behind the first one, in memory */
+  JobId first;           /* whose turn it is; 0: nobody's */
+  EntryState state;      /* of that one */
+  Micros at;             /* wall: its due time, or the end of its lease */
 };
 
 enum class HeartbeatState : std::uint8_t { leased, cancelled, lost };
@@ -330,6 +350,11 @@ class Dispatcher {
   Room exchange_room(QueueRef queue, RoomFigures* figures, Decided* out) noexcept;
   /* Every id given so far is below; 0: none was since the server started. */
   [[nodiscard]] JobId next_job_id(Index database) const noexcept;
+  /* The followers of a job that dies now have ids below this one. */
+  [[nodiscard]] JobId end_of_followers(Index database) const noexcept {
+    const JobId next = next_job_id(database);
+    return next != 0 ? next : kNever - 1;
+  }
 
   /* --- linking (link.cpp) --- */
   /* PRE_COMMIT: links up to n rows of one queue as pending; writes a reference for each, kNone
@@ -438,6 +463,20 @@ class Dispatcher {
    * all the while, but for the long sleepers in parked. */
   bool keeps_all(QueueRef queue, std::uint64_t* given_up) const noexcept;
 
+  /* --- keys (gate.cpp) --- */
+  /* COMMIT, or the table of blocked keys was read. False: there is no such block. */
+  bool unblock(Index database, QueueId queue, JobId job, Unblock how, JobId up_to) noexcept;
+  /* A key that the table says is blocked by that job. False: no room, or another job of it is being
+   * worked on; to be tried again. */
+  bool block_found(QueueRef queue, const JobRow& dead, JobId up_to) noexcept;
+  /* Jobs that wait behind a dead one and are to follow it, at most n of them, become overdue. True:
+   * there are no others. */
+  bool end_followers(QueueRef queue, JobId dead, std::uint32_t n) noexcept;
+  void set_blocks_known(QueueRef queue) noexcept;
+  /* False: none of its jobs is in memory. */
+  bool see_key(Index queue, QueueId id, std::uint32_t key_hash, std::uint32_t key_check,
+               KeyFigures* out) noexcept;
+
   /* --- waiting (wait.cpp) --- */
   /* False: one of the queues has work now; nothing is registered. */
   bool wait_begin(Index waiter, const QueueRef* queues, std::uint32_t n) noexcept;
@@ -498,6 +537,7 @@ class Dispatcher {
 
  private:
   friend class Census;
+  friend class KeyBlocks;
   friend class Loader;
   friend class Sweeper;
   friend class ExpiryWalk;
@@ -543,6 +583,37 @@ class Dispatcher {
   void ask_reload(Index database) noexcept; /* under kArenaLock */
   [[nodiscard]] std::uint32_t room(const Queue& q) const noexcept;
 
+  /* Turns of keys (gate.cpp), under the queue lock. */
+  static bool waits_for_turn(const Queue& q, const Entry& e) noexcept;
+  [[nodiscard]] std::uint32_t key_hash_of(const Entry& e) const noexcept;
+  Entry* turn_of(Index queue, std::uint32_t key_hash, std::uint32_t key_check) const noexcept;
+  Entry* turn_of(const Entry& e) const noexcept;
+  void give_turn(Entry& e) noexcept;
+  void take_turn_from(Entry& e) noexcept;
+  static void become_gated(Queue& q, Entry& e) noexcept;
+  static void gate_add(Queue& q, Entry& e, Gate gate) noexcept;
+  static void gate_remove(Queue& q, Entry& e) noexcept;
+  bool enter_gate(Queue& q, Entry& e) noexcept;
+  bool queue_up(Queue& q, Entry& e) noexcept;
+  void step_back(Queue& q, Entry& e) noexcept;
+  void end_turn(Queue& q, Entry& e) noexcept;
+  void pass_turn(Queue& q, const Entry& e) noexcept;
+  void leave_gate(Queue& q, Entry& e) noexcept;
+  void make_ready(Queue& q, Entry& e) noexcept;
+  static Micros due_of(const Entry& e) noexcept;
+  void block(Queue& q, Entry& e, JobId up_to) noexcept;
+  static void end_block(Queue& q, const Entry& e) noexcept;
+  static void note_parked_left(Queue& q, ParkedLeft left) noexcept {
+    if (q.parked_left < left) q.parked_left = left;
+  }
+  static void lower_frontier(Queue& q, JobId id) noexcept;
+  /* Lets in what was held, in bounded steps; false: there is more. */
+  bool raise_frontier(Queue& q, JobId to) noexcept;
+  /* What a claim may find: ready, or behind it in a fair queue. */
+  static std::uint32_t due_count(const Queue& q) noexcept;
+  bool evict_younger(Queue& q, JobId id) noexcept;
+  static Entry* gated_to_go(Queue& q) noexcept;
+
   /* The order of what is ready (ready.cpp), under the queue lock. */
   static void ready_add(Queue& q, Entry& e) noexcept;
   static void ready_remove(Queue& q, Entry& e) noexcept;
@@ -566,6 +637,7 @@ class Dispatcher {
   void hash_remove(Index database, Entry& e) noexcept;
   const Entry* find_entry(Index queue, JobId id) noexcept; /* nullptr: not resident */
   LinkResult met(Index queue, const JobRow& row) noexcept;
+  bool revive(Index queue, const JobRow& row, Micros now) noexcept;
   bool hash_has(Index database, Index queue, JobId id) noexcept;
   void make_waiting(Queue& q, Entry& e, Micros due,
                     Micros now) noexcept; /* ready, delayed or overdue */
@@ -622,6 +694,7 @@ class Dispatcher {
   Verdict begin_waiting(QueueLock& hold, Queue& q, Entry& e, Decided* out) noexcept;
   void change_row(QueueLock& hold, Queue& q, Entry& e, const JobRow& row) noexcept;
   void fill_decided(const Queue& q, const Entry& e, Decided* out) const noexcept;
+  Entry* pop_ready(Queue& q, Micros now, std::uint32_t* looks) noexcept;
   std::uint32_t hand_out(Queue& q, WorkerRef worker, Micros now, Micros span, Token first,
                          ClaimedJob* out, std::uint32_t n) noexcept;
   void fill_lease(const Queue& q, const Entry& e, Micros wall, Micros monotonic,
@@ -629,6 +702,7 @@ class Dispatcher {
   template <typename Visit>
   bool walk_by_time(Index queue, QueueId id, TimeTree Queue::*tree, Visit visit) noexcept;
   void count_delayed(Index queue, QueueId id, QueueWaits* out) noexcept;
+  void count_gated(Index queue, QueueId id, QueueWaits* out) noexcept;
   void count_leased(Index queue, QueueId id, QueueWaits* out) noexcept;
   static void forget_later(Queue& q, Entry& e) noexcept;
   /* Entries of a queue that are due later, at most: half of its share or of what it holds, or

@@ -13,7 +13,8 @@
  *   kAwaitingLock      the lists of processes that wait for the end of a job
  *   kProgressLock      slots of progress, their hash and order
  *   kWatchLock         what prepared transactions have left, see watch.hpp
- *   kFirstStripeLock…  one for each stripe of the hash from job id to entry
+ *   kFirstStripeLock…  one for each stripe of the hash from job id to entry, and of that from key
+ * to the entry whose turn it is
  *   kFirstQueueLock…   one for each queue slot: the slot's fields, its trees, and every field of
  * its entries A process holds at most one queue lock. The others are leaves: they may be taken
  * while a queue lock is held, never the other way round, and never two leaves at once. Under any of
@@ -68,14 +69,16 @@ struct Entry : TreeHook {
   Token token;      /* last token given, 0 for none */
   Micros at;        /* pending, ready, delayed: due (wall); leased, cancelled: deadline (monotonic);
                        overdue: kAlways, later after a failed sweep (monotonic) */
-  Micros leased_at; /* monotonic time of the last claim */
+  Micros leased_at; /* monotonic time of the last claim; ready: its round in a fair queue, else 0 */
   Index next_in_stripe; /* hash chain; in a free entry the free list */
   Index worker;         /* worker slot of the lease, kNone when not leased */
   Index next_of_worker;
   Index previous_of_worker;
   std::uint32_t incarnation;
   std::uint32_t key_hash;
-  std::uint32_t block; /* where the job's row lies: (segment, block, offset) */
+  std::uint32_t key_check; /* 0: the job has no key */
+  Index next_of_key;       /* hash chain of those whose turn it is */
+  std::uint32_t block;     /* where the job's row lies: (segment, block, offset) */
   std::uint16_t offset;
   std::uint8_t segment;
   EntryState state;
@@ -92,13 +95,19 @@ struct Entry : TreeHook {
   std::uint8_t straddles : 1; /* that transaction decided it on both sides of the boundary of a
                                  census: its commit disturbs the count */
   std::uint8_t at_once : 1;   /* waiting, enqueued without a due time; at says since when */
+  std::uint8_t has_turn : 1;  /* of its key, see gate.cpp */
+  std::uint8_t gate : 2;      /* which of the trees of a gate it is in: see Gate */
   std::uint16_t recorded;     /* attempts that the log knows of; only then may the entry go */
   std::uint32_t expires_at;   /* see expiry_seconds(); 0: never */
 };
-static_assert(sizeof(Entry) == 104, "an entry and its share of the hash stay within 128 bytes");
+static_assert(sizeof(Entry) == 112, "an entry and its share of the hash stay within 128 bytes");
+
+/* Entry.gate */
+enum class Gate : std::uint8_t { none, waits_for_turn, waits_for_loader };
 
 struct ReadyOrder {
   bool operator()(const Entry& a, const Entry& b) const noexcept {
+    if (a.leased_at != b.leased_at) return a.leased_at < b.leased_at;
     return a.priority != b.priority ? a.priority < b.priority : a.id < b.id;
   }
 };
@@ -109,10 +118,25 @@ struct TimeOrder {
   }
 };
 
+struct KeyOrder {
+  bool operator()(const Entry& a, const Entry& b) const noexcept {
+    if (a.key_hash != b.key_hash) return a.key_hash < b.key_hash;
+    return a.key_check != b.key_check ? a.key_check < b.key_check : a.id < b.id;
+  }
+};
+struct IdOrder {
+  bool operator()(const Entry& a, const Entry& b) const noexcept { return a.id < b.id; }
+};
+
 using ReadyTree = boost::intrusive::set<Entry, boost::intrusive::compare<ReadyOrder>,
                                         boost::intrusive::constant_time_size<false>>;
 using TimeTree = boost::intrusive::multiset<Entry, boost::intrusive::compare<TimeOrder>,
                                             boost::intrusive::constant_time_size<false>>;
+
+using KeyTree = boost::intrusive::multiset<Entry, boost::intrusive::compare<KeyOrder>,
+                                           boost::intrusive::constant_time_size<false>>;
+using IdTree = boost::intrusive::multiset<Entry, boost::intrusive::compare<IdOrder>,
+                                          boost::intrusive::constant_time_size<false>>;
 
 struct EntryRef {
   Index entry;
@@ -180,6 +204,13 @@ struct DirtyPages : BoundedRanges {
   }
 };
 
+/* Rows of parked that have no entry and are not to be found by their due times; in rising order. */
+enum class ParkedLeft : std::uint8_t {
+  none,
+  some, /* an entry went, or none could be had: of an ordered queue, none before the frontier */
+  any,  /* of an ordered queue: dead letters were redriven, whatever their ids */
+};
+
 /* What is read without the lock is not on a cache line that every commit writes. */
 struct alignas(kCacheLine) Queue {
   std::uint32_t incarnation;
@@ -187,9 +218,9 @@ struct alignas(kCacheLine) Queue {
   Index database;
   QueueState state;
   LoadMode mode;
-  std::uint8_t chunk_active;    /* a loader's chunk runs: what finishes becomes a tombstone */
-  std::uint8_t short_of_room;   /* the last chunk or commit found no room */
-  std::uint8_t parked_given_up; /* an entry of a parked row went: those rows are to be read again */
+  std::uint8_t chunk_active;  /* a loader's chunk runs: what finishes becomes a tombstone */
+  std::uint8_t short_of_room; /* the last chunk or commit found no room */
+  ParkedLeft parked_left;     /* rows of parked are to be read again */
   std::uint8_t has_sleepers; /* live, and pages are left to be read again when their jobs are due */
   Withheld withheld;
   std::uint8_t waits_for_room; /* the housekeeper looked, and there was none worth loading into */
@@ -198,6 +229,19 @@ struct alignas(kCacheLine) Queue {
   alignas(kCacheLine) ReadyTree ready;
   TimeTree delayed;
   TimeTree leased;
+  KeyTree gated;        /* behind the job whose turn it is */
+  IdTree held;          /* from the frontier on */
+  JobId frontier;       /* of an ordered queue: every unfinished job before it is resident */
+  JobId dirty_from;     /* pages were marked since the last chunk began, for a job with that id */
+  std::uint64_t chunks; /* of the loader that have begun */
+  Micros round;         /* of a fair queue: of the last job handed out */
+  std::uint32_t gated_count;
+  std::uint32_t waiting_turn; /* in both trees, and neither committing nor being decided */
+  std::uint32_t held_count;
+  std::uint32_t blocked_count; /* keys */
+  std::uint32_t ending_count;  /* of them: their followers are about to die */
+  std::uint32_t turns_passed;  /* jobs made ready by an end of another's turn in this lock hold */
+  std::uint8_t blocks_known;   /* the table of blocked keys was read */
   std::uint32_t ready_count;
   std::uint32_t delayed_count;
   std::uint32_t retrying; /* of them: tried before */
@@ -377,6 +421,7 @@ struct Held;
 struct Arena {
   std::uint32_t capacity; /* entries */
   std::uint32_t bucket_mask;
+  std::uint32_t key_mask;
   std::uint32_t waiter_capacity;
   alignas(kCacheLine) Index first_free;
   std::uint32_t free_count;
@@ -407,6 +452,7 @@ struct Arena {
   /* Behind the arena, in this order, aligned to 64 bytes each. */
   Entry* entries;
   Index* buckets;
+  Index* key_buckets; /* half as many */
   Waiter* waiters;
   Request* requests;
   Index* request_buckets;

@@ -93,7 +93,7 @@ void Dispatcher::unpause_database(Index index) noexcept {
     Queue& q = queue(i);
     if (q.state == QueueState::free || q.database != index || is_paused(q)) continue;
     promote_due(q, platform_->wall_now());
-    hold.add_waiters(take_waiters(i, hold.waiters(), std::min(q.ready_count, hold.waiter_room())));
+    hold.add_waiters(take_waiters(i, hold.waiters(), std::min(due_count(q), hold.waiter_room())));
   }
 }
 
@@ -217,12 +217,21 @@ Index Dispatcher::add_queue(Index database, QueueId id, std::string_view name,
     q.chunk_active = 0;
     q.short_of_room = 0;
     q.waits_for_room = 0;
-    q.parked_given_up = 0;
+    q.parked_left = ParkedLeft::none;
     q.has_sleepers = 0;
     q.withheld = Withheld::no;
     q.pending_later = 0;
     q.deciding = 0;
     q.cancelled = 0;
+    /* Of what is on disk nothing is known yet, nor of its blocked keys. */
+    q.frontier = mode == LoadMode::live ? kNever : kAlways;
+    q.blocks_known = mode == LoadMode::live ? 1 : 0;
+    q.dirty_from = kNever;
+    q.chunks = 0;
+    q.round = 0;
+    q.blocked_count = 0;
+    q.ending_count = 0;
+    q.turns_passed = 0;
     const std::size_t length = std::min(name.size(), kQueueNameSize - 1);
     std::memcpy(q.name, name.data(), length);
     q.name[length] = '\0';
@@ -329,9 +338,11 @@ void Dispatcher::queue_figures(Index index, QueueFigures* out) const noexcept {
                       q.mode,
                       q.options.paused,
                       is_counted(q),
-                      q.ready_count + due,
+                      due_count(q) + due,
                       q.delayed_count - due + q.deciding,
                       q.leased_count - q.cancelled,
+                      q.options.ordered ? q.waiting_turn : 0,
+                      q.blocked_count,
                       q.resident,
                       q.waiter_count,
                       q.length.before + q.length.since,

@@ -69,12 +69,19 @@ bool Sweeper::take(QueueLock& hold, Queue& q, Entry& e) {
   expiry.block = e.block;
   expiry.offset = e.offset;
   expiry.attempt = e.attempts;
+  expiry.key_hash = e.key_hash;
+  expiry.key_check = e.key_check;
   expiry.reason = e.lapsed != Lapse::none  ? e.lapsed
                   : q.options.at_most_once ? Lapse::outcome_unknown
                                            : Lapse::lease_expired;
   const bool dead =
       ends_job(expiry.reason) || e.attempts >= most_attempts(q.options, e.max_attempts);
   expiry.outcome = dead ? OutcomeKind::dead_lettered : OutcomeKind::attempt_failed;
+  expiry.blocks_key = dead && uses_up(expiry.reason) && e.has_turn != 0 && q.options.ordered &&
+                      q.options.on_exhausted != OnExhausted::skip;
+  expiry.takes_along = expiry.blocks_key && q.options.on_exhausted == OnExhausted::dead_letter_key
+                           ? dispatcher_->end_of_followers(database_)
+                           : 0;
   expiries_.push_back(expiry);
   refs_.push_back(EntryRef{dispatcher_->index_of(e), e.incarnation});
   e.state = EntryState::expiring;
@@ -107,7 +114,12 @@ void Sweeper::resolve(bool written) noexcept {
     if (expiries_[i].outcome == OutcomeKind::dead_lettered) {
       q.counters.dead_lettered++;
       dispatcher_->count_ended(hold, q, e->id, e->token);
-      dispatcher_->finish_entry(*e);
+      if (expiries_[i].blocks_key) {
+        dispatcher_->block(q, *e, expiries_[i].takes_along);
+        if (expiries_[i].takes_along != 0) hold.wake_housekeeper(q.database);
+      } else {
+        dispatcher_->finish_entry(*e);
+      }
       continue;
     }
     const Micros now = dispatcher_->platform().wall_now();

@@ -13,14 +13,17 @@ struct QueueWaits {
   bool open;    /* the epoch is raised: claims return jobs */
   bool counted; /* on_disk is known */
   std::uint32_t ready;
-  std::uint32_t later;    /* due later, not tried yet */
-  std::uint32_t retrying; /* due later, after an attempt */
-  std::uint32_t held;     /* by workers */
-  std::uint32_t deciding; /* in the hands of transactions that are open */
-  std::uint32_t ending;   /* lease over, or overdue: the sweep is about to record it */
-  std::uint32_t waiters;  /* sleeping workers */
-  std::int64_t on_disk;   /* unfinished and not in memory */
-  Micros next_due;        /* wall; kNever: none of them is among the first due */
+  std::uint32_t later;       /* due later, not tried yet */
+  std::uint32_t retrying;    /* due later, after an attempt */
+  std::uint32_t held;        /* by workers */
+  std::uint32_t deciding;    /* in the hands of transactions that are open */
+  std::uint32_t key_busy;    /* behind an earlier job of their key */
+  std::uint32_t key_blocked; /* behind a dead one */
+  std::uint32_t blocked_keys;
+  std::uint32_t ending;  /* lease over, or overdue: the sweep is about to record it */
+  std::uint32_t waiters; /* sleeping workers */
+  std::int64_t on_disk;  /* unfinished and not in memory */
+  Micros next_due;       /* wall; kNever: none of them is among the first due */
   Micros next_retry;
   Micros last_claim; /* wall; 0: none since the server started */
   LeaseRow first_to_end;

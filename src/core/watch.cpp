@@ -214,6 +214,8 @@ void Dispatcher::publish_prepared(Index database, const Held& jobs,
     q.dirty.add(pages.at(i).segment, pages.at(i).first, pages.at(i).last);
     if (q.mode == LoadMode::live) q.mode = LoadMode::handover;
   }
+  if (q.options.ordered) note_parked_left(q, ParkedLeft::some);
+  lower_frontier(q, jobs.least);
   hold.wake_housekeeper(database);
 }
 
@@ -229,6 +231,7 @@ void Dispatcher::look_at_pages(Index database, const BoundedRanges& pages, bool 
       q.dirty.add(pages.at(k).segment, pages.at(k).first, pages.at(k).last);
       if (q.mode == LoadMode::live) q.mode = LoadMode::handover;
     }
+    if (pages.size() > 0) lower_frontier(q, kAlways);
   }
 }
 
@@ -245,6 +248,7 @@ EntryRef Dispatcher::hold_found(Index index, const JobRow& row, Token token) noe
     release_entry(*e);
     return EntryRef{kNone, 0};
   }
+  enter_gate(q, *e);
   begin_deciding(q, *e);
   return EntryRef{index_of(*e), e->incarnation};
 }

@@ -85,6 +85,7 @@ void follow_catalog(Housekeeper* self) {
     /* The rows may be those of a restored dump, whose tokens must stay below ours. */
     good = catch_up_epoch(self) && read_queues(self);
     self->wants_catalog = !good;
+    self->key_blocks->reread();
   }
   if (good && self->wants_reload) {
     /* A new housekeeper reads again as well, but what is in memory is right then. */
@@ -123,7 +124,10 @@ void report_load(Housekeeper* self) {
 bool load(Housekeeper* self) {
   if (!is_due(self->load) || self->store->tables_rewritten()) return false;
   bool more = false;
-  if (!step(*self, [self, &more] { more = self->loader->step(kChunk); })) {
+  if (!step(*self, [self, &more] {
+        self->key_blocks->step();
+        more = self->loader->step(kChunk);
+      })) {
     self->store->abort();
     if (self->store->tables_rewritten()) return true;
     note_failure(&self->load);
@@ -227,6 +231,7 @@ int64 plan(Housekeeper* self) {
   const int64 wall = platform().wall_now();
   int64 sleep = span_to_acts(self, monotonic);
   sleep = std::min(sleep, span(wall, self->idle_check_at));
+  sleep = std::min(sleep, span(monotonic, self->key_blocks->next_step()));
   sleep = std::min(sleep, std::max(span(wall, wake), pause_left(self->load, monotonic)));
   sleep =
       std::min(sleep, std::max(pause_of_prepared(*self), pause_left(self->prepared, monotonic)));

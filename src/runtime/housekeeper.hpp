@@ -5,6 +5,7 @@
 
 #include "core/census.hpp"
 #include "core/expiry_walk.hpp"
+#include "core/key_blocks.hpp"
 #include "core/loader.hpp"
 #include "core/prepared_scan.hpp"
 #include "core/rotation.hpp"
@@ -29,6 +30,7 @@ struct Housekeeper {
   bool took_over;       /* another housekeeper had the slot before */
   store::PageStore* store;
   core::Loader* loader;
+  core::KeyBlocks* key_blocks;
   core::Sweeper* sweeper;
   core::Census* census;
   core::ExpiryWalk* expiry_walk;

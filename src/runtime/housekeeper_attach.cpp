@@ -90,6 +90,8 @@ Attach attach_slot(Housekeeper* self) {
       store::PageStore(&engine, self->slot);
   self->loader = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::Loader)))
       core::Loader(&engine, self->slot, self->store);
+  self->key_blocks = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::KeyBlocks)))
+      core::KeyBlocks(&engine, self->slot, self->store);
   self->sweeper = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::Sweeper)))
       core::Sweeper(&engine, self->slot, self->store);
   self->census = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::Census)))

@@ -96,6 +96,21 @@ void tell_delayed(Report* report) {
             waits.next_retry);
 }
 
+void tell_behind_others(Report* report) {
+  const core::QueueWaits& waits = *report->waits;
+  const char* const name = quote_literal_cstr(report->queue->name);
+  if (waits.key_busy > 0)
+    tell(report, "key busy", waits.key_busy,
+         "An earlier job of their key is not finished: it is being worked on, waits for a retry or "
+         "for its time, or is still being loaded. key_status says it for one key.");
+  if (waits.blocked_keys > 0)
+    tell(
+        report, "key blocked", waits.key_blocked,
+        psprintf("%u keys wait for an operator, because a job of theirs is a dead letter. SELECT * "
+                 "FROM durable_work.blocked_keys(%s); then unblock_key.",
+                 waits.blocked_keys, name));
+}
+
 void tell_held(Report* report) {
   const core::QueueWaits& waits = *report->waits;
   if (waits.held > 0) {
@@ -160,6 +175,7 @@ void tell_all(Report* report) {
   else
     tell_ready(report);
   tell_delayed(report);
+  tell_behind_others(report);
   tell_held(report);
   tell_on_disk(report);
   if (report->rows == 0)

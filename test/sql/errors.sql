@@ -310,6 +310,36 @@ DW002 'nowhere'
 22023 repeat('q', 128)
 22004 'errors', NULL
 $$);
+SELECT durable_work.create_queue('errors_keys', ordering => 'key');
+SELECT * FROM pg_temp.refuse('key_status', $$
+22004 NULL, 'a'
+22023 '', 'a'
+DW002 'nowhere', 'a'
+22023 repeat('q', 128), 'a'
+22023 'errors', 'a'
+22004 'errors_keys', NULL
+22023 'errors_keys', repeat('k', 1025)
+$$);
+SELECT * FROM pg_temp.refuse('blocked_keys', $$
+22004 NULL
+22023 ''
+DW002 'nowhere'
+22023 repeat('q', 128)
+$$);
+SELECT * FROM pg_temp.refuse('unblock_key', $$
+22004 NULL, 'a'
+22023 '', 'a'
+DW002 'nowhere', 'a'
+22023 repeat('q', 128), 'a'
+22023 'errors', 'a'
+22004 'errors_keys', NULL
+22023 'errors_keys', repeat('k', 1025)
+DW002 'errors_keys', 'a'
+22004 'errors_keys', 'a', NULL
+22023 'errors_keys', 'a', ''
+22023 'errors_keys', 'a', 'forget'
+$$);
+SELECT durable_work.drop_queue('errors_keys');
 SELECT * FROM pg_temp.refuse('claim', $$
 22004 NULL::text, 'w'
 22023 '', 'w'
