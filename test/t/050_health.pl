@@ -57,6 +57,9 @@ like(health_of('redrives'), qr/^ok\|no redrive is under way\|$/, 'it is put away
 sql(q{SELECT durable_work.create_queue('deep'); SELECT count(*) FROM durable_work.enqueue_many('deep', array_fill('{}'::jsonb, '{3000}'))});
 becomes('memory', 'warning', 'a backlog deeper than memory');
 like(health_of('memory'), qr/jobs of 1 queues wait on disk for room, the first is "deep"\|.*max_resident_jobs/, 'says which queue');
+ok(wait_until($node, 'postgres', q{SELECT bool_or(reason = 'waiting for room' AND jobs > 2000 AND detail ~ 'max_resident_jobs') FROM durable_work.explain_waiting('deep')}),
+    'explain_waiting says what they wait for');
+is(sql(q{SELECT count(*) FROM durable_work.explain_waiting('deep') WHERE reason = 'no worker asks'}), '1', 'and of those in memory that nobody asks');
 sql(q{SELECT durable_work.purge_queue('deep')});
 becomes('memory', 'ok', 'it is gone');
 
