@@ -8,6 +8,8 @@
 -- include 40_see.sql: Leases, attempts
 -- include 45_stats.sql: The slots of the log
 -- include 45_stats.sql: Why jobs wait
+-- include 44_hot_keys.sql
+-- include 47_wakeups.sql
 -- include 60_arrivals.sql: Asking for it
 
 -- The log goes round.

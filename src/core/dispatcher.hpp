@@ -210,11 +210,21 @@ struct ListedJob {
   std::uint16_t offset;
   std::uint8_t segment;
 };
+struct KeyedJob {
+  ListedJob job;
+  std::uint32_t key_hash;
+  bool processing;
+  bool due; /* it waits, and its time has come */
+};
 
 /* A loading queue asks for more before it runs dry. */
 constexpr std::uint32_t kLowWater = 256;
 /* A refill that brings less than this waits until the queue runs dry. */
 constexpr std::uint32_t kWorthLoading = 4096;
+/* A woken waiter is given so long to claim before another is woken for the job. */
+constexpr Micros kWakePatience = 100 * kMillisecond;
+/* So often the housekeeper looks whether waiters sleep beside due work, while there are any. */
+constexpr Micros kIdleRound = 1 * kSecond;
 /* The longest block of job numbers; a larger increment of the sequence leaves gaps. */
 constexpr std::uint32_t kMostJobIds = 128;
 
@@ -335,7 +345,7 @@ class Dispatcher {
   void remove_queue(QueueRef ref) noexcept;
   [[nodiscard]] QueueRef queue_ref(Index queue) const noexcept;
   [[nodiscard]] bool queue_matches(QueueRef ref) const noexcept;
-  void queue_figures(Index queue, QueueFigures* out) const noexcept;
+  void queue_figures(Index queue, QueueFigures* out) noexcept;
 
   /* --- how many there are (length.cpp) --- */
   /* Unfinished jobs of the queue; false while they are being counted. */
@@ -382,9 +392,11 @@ class Dispatcher {
    * none. */
   WorkerRef worker_slot(Index database, std::string_view name, std::int64_t instance) noexcept;
   /* Hands out up to n due jobs. lease 0: the queue's. kWorkerGone: the slot went to another name,
-   * find it anew. request: what the batch is remembered under, if it is not empty. */
+   * find it anew. request: what the batch is remembered under, if it is not empty. waiter: who
+   * asks; if it was woken for this queue it owes nothing any more. */
   std::uint32_t claim(QueueRef queue, WorkerRef worker, Micros lease, ClaimedJob* out,
-                      std::uint32_t n, const RequestRef* request = nullptr) noexcept;
+                      std::uint32_t n, const RequestRef* request = nullptr,
+                      Index waiter = kNone) noexcept;
   /* The claiming statement failed before its rows were out: attempt refunded, after a pause. */
   void refund_claim(EntryRef ref, Token token) noexcept;
   /* The transaction of a finished claim rolled back: attempt charged, backoff. */
@@ -459,6 +471,8 @@ class Dispatcher {
    * arena's capacity. */
   std::uint32_t list_jobs(QueueRef queue, const ListWish& wish, Index* position,
                           ListedJob* out) noexcept;
+  /* The same walk over the jobs of the queue that are not finished, each with its key. */
+  std::uint32_t list_keys(QueueRef queue, Index* position, KeyedJob* out) noexcept;
   /* A walk between two calls that were true, with the same number, has seen every job that waited
    * all the while, but for the long sleepers in parked. */
   bool keeps_all(QueueRef queue, std::uint64_t* given_up) const noexcept;
@@ -481,13 +495,15 @@ class Dispatcher {
   /* False: one of the queues has work now; nothing is registered. */
   bool wait_begin(Index waiter, const QueueRef* queues, std::uint32_t n) noexcept;
   [[nodiscard]] bool woken(Index waiter) const noexcept;
-  /* Takes the waiter off every list. One that was woken still owes a claim: see settle_wake. */
+  /* Takes the waiter off every list. One that was woken still owes a claim from that queue. */
   void wait_end(Index waiter) noexcept;
-  /* Whoever was woken and leaves without claiming passes the wake on. Also on process exit. */
+  /* Whoever was woken and goes on without that claim passes the wake on. Also on process exit. */
   void pass_wake_on(Index waiter) noexcept;
-  void settle_wake(Index waiter) noexcept;
-  /* Wakes one waiter of each queue of the database that has due work; true if it did. */
+  /* Wakes waiters of queues of the database that have work nobody was woken for, or somebody who
+   * has not come; true if it did. */
   bool wake_idle(Index database) noexcept;
+  /* The queue has due work that nobody has taken and no waiter is going to. */
+  bool calls_for_work(QueueRef queue) noexcept;
 
   /* --- progress (progress.cpp) --- */
   /* Remembers at most kMostProgressBytes for as long as the lease is held and the place is not
@@ -524,6 +540,10 @@ class Dispatcher {
   [[nodiscard]] bool has_watch_of(Index database, TransactionNumber transaction) const noexcept;
   /* The prepared transaction that decides the job; 0: none does. */
   TransactionNumber prepared_decider(Index database, QueueId queue, JobId id) noexcept;
+  /* Prepared transactions that decide jobs of a queue: at most n of their numbers, and how many
+   * jobs all of them decide. Returns how many there are. */
+  std::uint32_t prepared_deciders(QueueRef queue, TransactionNumber* out, std::uint32_t n,
+                                  std::uint32_t* jobs) const noexcept;
   void publish_prepared(Index database, const Held& jobs, const BoundedRanges& pages) noexcept;
   void look_at_pages(Index database, const BoundedRanges& pages, bool disturb) noexcept;
   EntryRef hold_found(Index queue, const JobRow& row, Token token) noexcept;
@@ -536,6 +556,7 @@ class Dispatcher {
   std::uint32_t see_leases(Index queue, QueueId id, LeaseRow* out, std::uint32_t n) noexcept;
 
  private:
+  friend class Announcer;
   friend class Census;
   friend class KeyBlocks;
   friend class Loader;
@@ -665,8 +686,18 @@ class Dispatcher {
   void note_block(RequestRef ref, WorkerRef worker, Token first, std::uint32_t count,
                   Micros until) noexcept;
   void leave_request(Index worker, Token token) noexcept;
+  void fill_figures(const Queue& q, std::uint32_t due, QueueFigures* out) const noexcept;
   /* Takes waiters off the queue's list, to be woken after the lock is let go. */
   std::uint32_t take_waiters(Index queue, Index* out, std::uint32_t n) noexcept;
+  /* Wakes as many as there are ready jobs that nobody was woken for, at most; if there are not
+   * enough, the housekeeper tells clients that listen. What makes jobs ready ends with this. */
+  void wake_for_work(QueueLock& hold, Index queue, std::uint32_t most) noexcept;
+  /* Its claim from the queue got so many jobs. */
+  void settle_wake(Index waiter, Index queue, std::uint32_t taken) noexcept;
+  bool take_wake_back(Index waiter, std::uint64_t word, std::uint64_t now) noexcept;
+  bool forfeit_wakes(Index database) noexcept;
+  [[nodiscard]] WaitLink& wait_link(Index number) const noexcept;
+  void link_wait(Index waiter, std::uint32_t k, QueueRef queue) noexcept;
   void unlink_wait(Index waiter, std::uint32_t k) noexcept;
   static bool is_held(const Entry& e, Token token) noexcept;
   [[nodiscard]] Index* progress_bucket(Token token) const noexcept;

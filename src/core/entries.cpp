@@ -256,8 +256,7 @@ void Dispatcher::make_waiting(Queue& q, Entry& e, Micros due, Micros now) noexce
 
 void Dispatcher::give_back(QueueLock& hold, Queue& q, Entry& e, Micros due) noexcept {
   make_waiting(q, e, due, platform_->wall_now());
-  if (e.state == EntryState::ready && q.waiter_count > 0 && !is_paused(q))
-    hold.add_waiters(take_waiters(e.queue, hold.waiters(), 1));
+  if (e.state == EntryState::ready) wake_for_work(hold, e.queue, 1);
 }
 
 /* Out of attempts: the sweep writes the dead letter, a callback cannot. */
@@ -371,11 +370,14 @@ void Dispatcher::set_deadline_timer(const Queue& q, Micros deadline) noexcept {
     platform_->wake_housekeeper(q.database);
 }
 
-/* Only a sleeping waiter needs somebody to notice that a job has come due: a claim looks for
- * itself. */
+/* Only a sleeping waiter, or a client that listens, needs somebody to notice that a job has come
+ * due: a claim looks for itself. */
 void Dispatcher::set_due_timer(const Queue& q, Micros due) noexcept {
-  if (q.waiter_count == 0 || q.database == kNone) return;
-  if (due < arena_->databases[q.database].planned_due.load(std::memory_order_acquire))
+  if (q.database == kNone) return;
+  const Database& database = arena_->databases[q.database];
+  if (q.waiter_count == 0 && database.announce_interval.load(std::memory_order_relaxed) == 0)
+    return;
+  if (due < database.planned_due.load(std::memory_order_acquire))
     platform_->wake_housekeeper(q.database);
 }
 

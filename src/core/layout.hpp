@@ -169,6 +169,8 @@ struct QueueCounters {
   std::uint64_t expired;
   std::uint64_t dead_lettered;
   std::uint64_t cancelled;
+  std::uint64_t woken;         /* sleeping workers */
+  std::uint64_t woken_in_vain; /* of them: found nothing, or did not ask */
 };
 
 /*
@@ -254,8 +256,10 @@ struct alignas(kCacheLine) Queue {
   Index first_waiter;          /* wait link, see Waiter */
   Index last_waiter;
   std::uint32_t waiter_count;
+  std::uint32_t owed;     /* who were woken for this queue and have not asked yet, see wait.cpp */
   std::uint64_t given_up; /* waiting entries whose jobs went back to being on disk only */
   Micros last_claim;      /* wall time at which somebody last asked for a job; 0: never */
+  Micros last_handed_out; /* likewise, and got one */
   DirtyPages dirty;
   DirtyPages urgent; /* likewise, with jobs that are to overtake some that are resident */
   QueueCounters counters;
@@ -319,10 +323,17 @@ struct WaitLink {
   std::uint32_t incarnation;
 };
 struct Waiter {
-  /* (queue slot + 1) << 32 | its incarnation, set by the one who wakes it; 0: sleeping or settled
-   */
+  /* Which queue it was woken for, see wake_word(), set by the one who wakes it; 0: sleeping or
+   * settled; kForfeited: it was too slow, and its wake went to another. Is set back under that
+   * queue's lock. */
   std::atomic<std::uint64_t> woken_by;
-  std::uint32_t link_count; /* the owner's own */
+  std::atomic<Micros> woken_at; /* monotonic */
+  std::uint32_t link_count;     /* the owner's own */
+  /* Lower ones are served first. Does not change while it hangs on a list. */
+  std::uint64_t place;
+  /* The owner's own: the queue whose job somebody else took from it, so that it keeps its place
+   * when it waits for that again; 0: none. */
+  std::uint64_t kept_for;
   /* See await.cpp. */
   std::atomic<std::uint32_t> ended; /* the job that it waits for may have ended */
   JobId awaited;
@@ -330,6 +341,11 @@ struct Waiter {
   Index next_awaiting;
   WaitLink links[kMostWaitedQueues];
 };
+
+constexpr std::uint64_t kForfeited = std::numeric_limits<std::uint64_t>::max();
+constexpr std::uint64_t wake_word(Index queue, std::uint32_t incarnation) noexcept {
+  return (std::uint64_t{queue} + 1) << 32 | incarnation;
+}
 
 enum class DatabaseState : std::uint8_t {
   free,
@@ -357,6 +373,8 @@ struct alignas(kCacheLine) Database {
   /* Attached while durable_work.start_paused was on, and that is still so: nothing is handed out.
    * Set before the database opens, taken back once. */
   std::atomic<bool> paused;
+  /* Clients that listen are told of due work this often, see announcer.hpp; 0: not. */
+  std::atomic<Micros> announce_interval;
   std::int64_t epoch;
   /* Read without a lock, see ring.cpp. */
   std::atomic<std::uint8_t> current_segment; /* kParkedSegment: not known yet */
@@ -429,6 +447,8 @@ struct Arena {
   std::uint32_t borrowed; /* entries that queues hold beyond their guaranteed share */
   std::uint32_t unused;
   std::uint64_t worker_clock;
+  /* Places of waiters given so far. */
+  alignas(kCacheLine) std::atomic<std::uint64_t> places;
   /* Under kRequestsLock. */
   alignas(kCacheLine) Index first_free_request;
   Index first_finished_request; /* no lease is held of them; the one that ended first leads */

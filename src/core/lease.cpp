@@ -173,7 +173,7 @@ Token Dispatcher::take_tokens(Index index, std::uint32_t n) noexcept {
 }
 
 std::uint32_t Dispatcher::claim(QueueRef ref, WorkerRef worker, Micros lease, ClaimedJob* out,
-                                std::uint32_t n, const RequestRef* request) noexcept {
+                                std::uint32_t n, const RequestRef* request, Index waiter) noexcept {
   QueueLock hold(*this, ref.queue);
   Queue& q = queue(ref.queue);
   if (q.incarnation != ref.incarnation || q.id == 0 || q.database == kNone) return 0;
@@ -190,14 +190,15 @@ std::uint32_t Dispatcher::claim(QueueRef ref, WorkerRef worker, Micros lease, Cl
     if (q.options.max_runtime > 0) span = std::min(span, q.options.max_runtime);
     taken = hand_out(q, worker, now, span, first, out, taken);
     if (taken == kWorkerGone) return kWorkerGone;
+    if (taken > 0) q.last_handed_out = now;
     const Micros deadline = later(platform_->monotonic_now(), span);
     if (request != nullptr && taken > 0)
       note_block(*request, worker, out[0].token, taken, deadline);
     set_deadline_timer(q, deadline);
   }
   if (runs_dry(q)) hold.wake_housekeeper(q.database);
-  if (q.ready_count > 0 && q.waiter_count > 0)
-    hold.add_waiters(take_waiters(ref.queue, hold.waiters(), 1));
+  if (waiter != kNone) settle_wake(waiter, ref.queue, taken);
+  wake_for_work(hold, ref.queue, 1);
   return taken;
 }
 

@@ -431,11 +431,8 @@ void Loader::link_rows(QueueLoad& load, std::uint8_t segment, std::uint32_t bloc
     }
     const std::uint32_t ready_before = Dispatcher::due_count(q);
     left = link_prepared(load, q, segment, limit, &look_again);
-    const std::uint32_t ready_now = Dispatcher::due_count(q);
-    const std::uint32_t arrived = ready_now - std::min(ready_before, ready_now);
-    if (arrived > 0 && q.waiter_count > 0 && !dispatcher_->is_paused(q))
-      hold.add_waiters(dispatcher_->take_waiters(load.ref.queue, hold.waiters(),
-                                                 std::min(arrived, hold.waiter_room())));
+    if (Dispatcher::due_count(q) > ready_before)
+      dispatcher_->wake_for_work(hold, load.ref.queue, hold.waiter_room());
   }
   if (look_again != kNever) {
     load.asleep.add(segment, block, block);

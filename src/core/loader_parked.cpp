@@ -152,8 +152,7 @@ bool Loader::take_parked(QueueLoad& load, StoredJob job) {
       break;
     case LinkResult::linked:
       loaded_++;
-      if (job.row.due <= now && q.waiter_count > 0 && !dispatcher_->is_paused(q))
-        hold.add_waiters(dispatcher_->take_waiters(load.ref.queue, hold.waiters(), 1));
+      if (job.row.due <= now) dispatcher_->wake_for_work(hold, load.ref.queue, 1);
       break;
     case LinkResult::resident:
       break;

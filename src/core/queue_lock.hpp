@@ -50,8 +50,7 @@ class QueueLock {
     if (q.turns_passed == 0) return;
     const std::uint32_t passed = std::min(q.turns_passed, waiter_room());
     q.turns_passed = 0;
-    if (q.waiter_count > 0 && !dispatcher_.is_paused(q))
-      add_waiters(const_cast<Dispatcher&>(dispatcher_).take_waiters(index, waiters(), passed));
+    const_cast<Dispatcher&>(dispatcher_).wake_for_work(*this, index, passed);
   }
 
   const Dispatcher& dispatcher_;

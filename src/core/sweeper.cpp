@@ -11,9 +11,6 @@ namespace {
 
 constexpr Micros kPauseAfterFailure = 1 * kSecond;
 constexpr Micros kPauseOfBadJob = 10 * kSecond;
-/* Due work beside sleeping waiters: a woken client that does nothing delays the others this long.
- */
-constexpr Micros kIdleCheck = 20 * kMillisecond;
 
 }  // namespace
 
@@ -124,8 +121,7 @@ void Sweeper::resolve(bool written) noexcept {
     }
     const Micros now = dispatcher_->platform().wall_now();
     dispatcher_->make_waiting(q, *e, now, now);
-    if (e->state == EntryState::ready && q.waiter_count > 0 && !dispatcher_->is_paused(q))
-      hold.add_waiters(dispatcher_->take_waiters(index, hold.waiters(), 1));
+    if (e->state == EntryState::ready) dispatcher_->wake_for_work(hold, index, 1);
   }
   if (!written) {
     if (batch_size_ > 1)
@@ -180,14 +176,17 @@ Micros Sweeper::next_deadline() const {
 Micros Sweeper::next_due() const {
   Micros next = kNever;
   const Micros now = dispatcher_->platform().wall_now();
+  const bool announces = dispatcher_->arena().databases[database_].announce_interval.load() != 0;
   for (Index i = 0; i < kMostQueues; i++) {
     const Queue& slot = dispatcher_->queue(i);
-    if (slot.state != QueueState::active || slot.database != database_ || slot.waiter_count == 0)
+    if (slot.state != QueueState::active || slot.database != database_ ||
+        (slot.waiter_count == 0 && !announces))
       continue;
     const QueueLock hold(*dispatcher_, i);
     const Queue& q = dispatcher_->queue(i);
     if (dispatcher_->is_paused(q)) continue;
-    if (q.ready_count > 0) next = std::min(next, now + kIdleCheck);
+    if (q.waiter_count > 0)
+      next = std::min(next, now + (Dispatcher::due_count(q) > 0 ? kWakePatience : kIdleRound));
     if (!q.delayed.empty()) next = std::min(next, q.delayed.begin()->at);
   }
   return next;

@@ -44,6 +44,7 @@ void Dispatcher::count_delayed(Index index, QueueId id, QueueWaits* out) noexcep
       std::uint32_t& counted_as = retry ? out->retrying : out->later;
       if (counted_as > 0) counted_as--;
       out->ready++;
+      out->oldest_due = std::min(out->oldest_due, e.at);
       return true;
     }
     Micros& next = retry ? out->next_retry : out->next_due;
@@ -122,7 +123,10 @@ bool Dispatcher::queue_waits(Index index, QueueId id, QueueWaits* out) noexcept 
     out->key_busy = q.options.ordered ? q.waiting_turn : 0;
     if (!q.options.ordered) out->ready += q.waiting_turn;
     out->waiters = q.waiter_count;
+    out->oldest_due = ready_oldest_due(q);
     out->last_claim = q.last_claim;
+    out->last_handed_out = q.last_handed_out;
+    out->short_of_room = q.short_of_room != 0;
     out->counted = is_counted(q);
     const std::int64_t in_memory = std::int64_t{q.ready_count} + q.delayed_count + q.deciding +
                                    q.leased_count - q.cancelled + q.waiting_turn;

@@ -184,6 +184,30 @@ TransactionNumber Dispatcher::prepared_decider(Index database, QueueId queue_id,
   return 0;
 }
 
+std::uint32_t Dispatcher::prepared_deciders(QueueRef ref, TransactionNumber* out, std::uint32_t n,
+                                            std::uint32_t* jobs) const noexcept {
+  *jobs = 0;
+  const Index database = queue(ref.queue).database;
+  if (database == kNone || !queue_matches(ref) || !has_watches(database)) return 0;
+  std::uint32_t count = 0;
+  const LeafLock leaf(*platform_, kWatchLock);
+  for (Index i = 0; i < arena_->watch_capacity; i++) {
+    const Watch& watch = arena_->watches[i];
+    if (watch.state != WatchState::prepared || watch.database != database) continue;
+    std::uint32_t decided = 0;
+    for (Index k = watch.first_held; k != kNone; k = arena_->held[k].next) {
+      /* What a watch decides keeps its entry, and its queue. */
+      const Held& held = arena_->held[k];
+      if (held.kind == HeldKind::decision && entry(held.ref.entry).queue == ref.queue) decided++;
+    }
+    if (decided == 0) continue;
+    if (count < n) out[count] = watch.transaction;
+    count++;
+    *jobs += decided;
+  }
+  return count;
+}
+
 /* --- what is done at the end ------------------------------------------------------------------ */
 
 /*

@@ -4,8 +4,8 @@
  * It makes jobs resident that are only on disk (core/loader.hpp), counts them (core/census.hpp),
  * finds those that have expired (core/expiry_walk.hpp), ends leases that ran out
  * (core/sweeper.hpp), wakes waiters of jobs that come due, raises the epoch, follows the table of
- * queues and summarises block ranges. Each is a phase of short transactions; a failing one pauses
- * while the others go on.
+ * queues, tells clients that listen of work, and summarises block ranges. Each is a phase of short
+ * transactions; a failing one pauses while the others go on.
  *
  * Timers: before it looks for the next deadline and due time it sets the plan in shared memory to
  * "never", so that whoever sets a timer from then on wakes it; after looking it writes down what it
@@ -21,6 +21,7 @@
 #include "pg/memory.hpp"
 #include "runtime/housekeeper.hpp"
 #include "runtime/session.hpp"
+#include "runtime/settings.hpp"
 #include "store/job_log.hpp"
 
 namespace dw::runtime {
@@ -235,9 +236,11 @@ int64 plan(Housekeeper* self) {
   sleep = std::min(sleep, std::max(span(wall, wake), pause_left(self->load, monotonic)));
   sleep =
       std::min(sleep, std::max(pause_of_prepared(*self), pause_left(self->prepared, monotonic)));
+  sleep = std::min(sleep, std::max(span(monotonic, self->announcer->next()),
+                                   pause_left(self->announce, monotonic)));
   for (const Phase* phase :
        {&self->catalog, &self->prepared, &self->load, &self->count, &self->sweep, &self->redrive,
-        &self->rotate, &self->prune, &self->summary}) {
+        &self->rotate, &self->prune, &self->summary, &self->announce}) {
     const int64 left = pause_left(*phase, monotonic);
     if (left > 0) sleep = std::min(sleep, left);
   }
@@ -260,6 +263,7 @@ void begin_phases(Housekeeper* self) {
   self->rotate = new_phase(self->slot, Duty::rotate);
   self->prune = new_phase(self->slot, Duty::prune);
   self->summary = new_phase(self->slot, Duty::summary);
+  self->announce = new_phase(self->slot, Duty::announce);
 }
 
 /* One look at everything; true: there is more to do at once. */
@@ -278,6 +282,7 @@ bool work(Housekeeper* self) {
     self->idle_check_at = core::kNever;
     dispatcher().wake_idle(self->slot);
   }
+  announce(self);
   if (!more && is_due(self->summary)) more = summarise_ranges(self);
   if (!more && !slot.paused.load() && !rows_are_arriving(*self) && is_due(self->prune))
     more = prune(self);
@@ -290,6 +295,7 @@ Farewell serve(Housekeeper* self, uint32 wait_event) {
     if (asked_to_leave(*self)) return Farewell::asked;
     if (slot_is_gone(*self)) return Farewell::again;
     self->loader->set_horizon(timer_horizon());
+    self->announcer->set_interval(notify_interval());
     MemoryContextReset(self->memory);
     const bool more = work(self);
     if (slot_is_gone(*self)) continue;

@@ -106,6 +106,8 @@ Attach attach_slot(Housekeeper* self) {
       core::PreparedScan(&engine, self->slot, self->store);
   self->watch_keeper = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::WatchKeeper)))
       core::WatchKeeper(&engine, self->slot, self->store);
+  self->announcer = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::Announcer)))
+      core::Announcer(&engine, self->slot);
   if (self->took_over) self->expiry_walk->reset();
   self->loader->set_horizon(timer_horizon());
   if (!read_queues(self)) return Attach::failed;

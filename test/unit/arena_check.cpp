@@ -119,9 +119,12 @@ class Check {
     Index before = kNone;
     for (Index link = q.first_waiter;
          link != kNone && waiters <= arena_.waiter_capacity * kMostWaitedQueues;) {
-      const WaitLink& at = arena_.waiters[link / kMostWaitedQueues].links[link % kMostWaitedQueues];
+      const Waiter& waiter = arena_.waiters[link / kMostWaitedQueues];
+      const WaitLink& at = waiter.links[link % kMostWaitedQueues];
       if (at.queue != i || at.previous != before)
         fault("queue {}: wait list is damaged at {}", i, link);
+      if (before != kNone && arena_.waiters[before / kMostWaitedQueues].place >= waiter.place)
+        fault("queue {}: waiters are not in their order at {}", i, link);
       before = link;
       link = at.next;
       waiters++;
@@ -129,6 +132,10 @@ class Check {
     if (q.last_waiter != before) fault("queue {}: wait list ends elsewhere", i);
     if (waiters != q.waiter_count)
       fault("queue {}: {} waiters, {} counted", i, waiters, q.waiter_count);
+    std::uint32_t owed = 0;
+    for (Index w = 0; w < arena_.waiter_capacity; w++)
+      owed += arena_.waiters[w].woken_by.load() == wake_word(i, q.incarnation) ? 1 : 0;
+    if (owed != q.owed) fault("queue {}: {} waiters owe a claim, {} counted", i, owed, q.owed);
   }
 
   /* Of each key one entry has the turn, and the others hang behind it. */
@@ -190,6 +197,7 @@ class Check {
         q.ready_count != 0 || q.delayed_count != 0 || q.leased_count != 0)
       fault("free queue slot {} has entries", i);
     if (q.first_waiter != kNone || q.waiter_count != 0) fault("free queue slot {} has waiters", i);
+    if (q.owed != 0) fault("free queue slot {} is owed claims", i);
     if (!q.dirty.empty()) fault("free queue slot {} has dirty pages", i);
   }
 
