@@ -85,7 +85,7 @@ for my $round (1 .. 3) {
     $victim->query(q{BEGIN; SELECT count(*) FROM durable_work.enqueue_many('deep', helper.payloads(10))});
     kill('KILL', $victim->pid);
     $victim->quit;
-    $node->poll_query_until('postgres', 'SELECT 1', '1') or die 'the server did not come back';
+    wait_until($node, 'postgres', 'SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = ' . $victim->pid . ')') or die 'the server did not come back';
     agrees('deep', 'counted again after a backend was killed');
 }
 

@@ -58,7 +58,7 @@ is(state_of($node, 'postgres', q{CREATE FUNCTION public.health() RETURNS void LA
 # A crash of one process does not bring another library in.
 kill 'KILL', $session->pid;
 $session->quit;
-ok($node->poll_query_until('postgres', 'SELECT true'), 'the server comes back');
+ok(wait_until($node, 'postgres', 'SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = ' . $session->pid . ')'), 'the server comes back');
 is(sql('SELECT durable_work.library_version()'), $current, 'after a crash the library is the same');
 $installation->replace_library($library);
 $node->restart;

@@ -74,10 +74,15 @@ sub housekeeper {
     return $node->safe_psql('postgres', $query);
 }
 
-# Looks until the query returns 't' (or what is expected); false after the usual limit.
+# Looks until the query returns 't' (or what is expected); false after the usual limit. A server that is about to start again
+# may turn psql away before it has read its query: that is one look more.
 sub wait_until {
     my ($node, $database, $query, $expected) = @_;
-    return $node->poll_query_until($database, $query, $expected // 't');
+    my $result;
+    until (eval { $result = $node->poll_query_until($database, $query, $expected // 't'); 1 }) {
+        die $@ if $@ !~ /Broken pipe/;
+    }
+    return $result;
 }
 
 # SQLSTATE of what a statement raised, or 'ok'.
