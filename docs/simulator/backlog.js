@@ -10,7 +10,7 @@
 (function (backlog, events) {
   'use strict';
 
-  const { Random, Schedule } = events;
+  const { Simulation } = events;
 
   const kDefaults = {
     seed: 1,
@@ -32,17 +32,15 @@
     keep: 300, // finished jobs and log lines that are remembered
   };
 
-  class Backlog {
+  class Backlog extends Simulation {
     constructor(options = {}) {
-      this.options = { ...kDefaults, ...options };
-      this.random = new Random(this.options.seed);
-      this.schedule = new Schedule();
-      this.now = 0;
+      const all = { ...kDefaults, ...options };
+      super(all.seed);
+      this.options = all;
       this.jobs = new Map();
       this.ready = []; // ids, in the order in which they are handed out
       this.ended = [];
       this.log = [];
-      this.noted = 0;
       this.lastId = 0;
       this.lastToken = this.options.firstToken - 1;
       this.arrivalRun = 0;
@@ -51,35 +49,6 @@
         usurped: 0, twice: 0, heartbeats: 0,
       };
       this.setArrival(this.options.arrivalEvery);
-    }
-
-    // --- time ---------------------------------------------------------------------------------------------------------
-
-    advance(until) {
-      while (this.schedule.size > 0 && this.schedule.first().at <= until) this.runNext();
-      this.now = Math.max(this.now, until);
-    }
-
-    // To the next event that somebody would notice; false when nothing is left to happen.
-    step() {
-      const noted = this.noted;
-      while (this.schedule.size > 0 && this.noted === noted) this.runNext();
-      return this.noted > noted;
-    }
-
-    runNext() {
-      const event = this.schedule.take();
-      this.now = event.at;
-      this['on' + event.kind](event);
-    }
-
-    // A call of this object at a later time: at(5000, 'crash', 'worker-A').
-    at(time, call, ...args) {
-      this.schedule.add(time, 'Script', { call, args });
-    }
-
-    onScript({ call, args }) {
-      this[call](...args);
     }
 
     note(kind, who, entry) {

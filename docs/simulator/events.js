@@ -1,4 +1,4 @@
-// What the simulations share: random numbers that a seed decides, and a queue of events in the order of their time.
+// What the simulations share: random numbers that a seed decides, events in the order of their time, and the clock that runs them.
 (function (events) {
   'use strict';
 
@@ -79,5 +79,43 @@
     return a.at !== b.at ? a.at < b.at : a.order < b.order;
   }
 
-  Object.assign(events, { Random, Schedule });
+  // What happens at simulated times, in milliseconds. An event is a call of the method on<kind> of the simulation that
+  // builds on this; `noted` counts what somebody would notice.
+  class Simulation {
+    constructor(seed) {
+      this.random = new Random(seed);
+      this.schedule = new Schedule();
+      this.now = 0;
+      this.noted = 0;
+    }
+
+    advance(until) {
+      while (this.schedule.size > 0 && this.schedule.first().at <= until) this.runNext();
+      this.now = Math.max(this.now, until);
+    }
+
+    // To the next event that somebody would notice, but not beyond a time; false if none lies ahead.
+    step(limit = Infinity) {
+      const noted = this.noted;
+      while (this.schedule.size > 0 && this.schedule.first().at <= limit && this.noted === noted) this.runNext();
+      return this.noted > noted;
+    }
+
+    runNext() {
+      const event = this.schedule.take();
+      this.now = event.at;
+      this['on' + event.kind](event);
+    }
+
+    // A call of this object at a later time: at(5000, 'crash', 'worker-A').
+    at(time, call, ...args) {
+      this.schedule.add(time, 'Script', { call, args });
+    }
+
+    onScript({ call, args }) {
+      this[call](...args);
+    }
+  }
+
+  Object.assign(events, { Random, Schedule, Simulation });
 })(typeof module === 'object' ? module.exports : (globalThis.durableEvents = {}));

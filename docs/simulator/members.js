@@ -11,7 +11,7 @@
 (function (members, events, ring) {
   'use strict';
 
-  const { Random, Schedule } = events;
+  const { Simulation } = events;
 
   const kDefaults = {
     seed: 1,
@@ -29,18 +29,16 @@
     keep: 60,
   };
 
-  class Members {
+  class Members extends Simulation {
     constructor(options = {}) {
-      this.options = { ...kDefaults, ...options };
-      this.random = new Random(this.options.seed);
-      this.schedule = new Schedule();
-      this.now = 0;
+      const all = { ...kDefaults, ...options };
+      super(all.seed);
+      this.options = all;
       this.workers = new Map();
       this.jobs = new Map(); // waiting or held
       this.lastJob = 0;
       this.claims = 0;
       this.log = [];
-      this.noted = 0;
       this.stats = { enqueued: 0, completed: 0, expired: 0, released: 0 };
       this.nodes = [];
       this.owners = new Array(this.options.buckets).fill(null);
@@ -52,31 +50,9 @@
 
     // --- time ---------------------------------------------------------------------------------------------------------
 
-    advance(until) {
-      while (this.schedule.size > 0 && this.schedule.first().at <= until) this.runNext();
-      this.now = Math.max(this.now, until);
-    }
-
-    // To the next change of a worker's state. Jobs come and end on the way; false if none lies ahead.
+    // To the next change of a worker's state. Jobs come and end on the way.
     step() {
-      const noted = this.noted;
-      const limit = this.now + this.options.deadAfter * 2;
-      while (this.schedule.size > 0 && this.schedule.first().at <= limit && this.noted === noted) this.runNext();
-      return this.noted > noted;
-    }
-
-    runNext() {
-      const event = this.schedule.take();
-      this.now = event.at;
-      this['on' + event.kind](event);
-    }
-
-    at(time, call, ...args) {
-      this.schedule.add(time, 'Script', { call, args });
-    }
-
-    onScript({ call, args }) {
-      this[call](...args);
+      return super.step(this.now + this.options.deadAfter * 2);
     }
 
     note(kind, worker, text) {
