@@ -247,8 +247,7 @@ void Dispatcher::make_waiting(Queue& q, Entry& e, Micros due, Micros now) noexce
 
 void Dispatcher::give_back(QueueLock& hold, Queue& q, Entry& e, Micros due) noexcept {
   make_waiting(q, e, due, platform_->wall_now());
-  if (e.state == EntryState::ready && q.waiter_count > 0 && !is_paused(q))
-    hold.add_waiters(take_waiters(e.queue, hold.waiters(), 1));
+  if (e.state == EntryState::ready) wake_for(hold, e.queue, 1);
 }
 
 /* Out of attempts: the sweep writes the dead letter, a callback cannot. */
@@ -318,6 +317,7 @@ void Dispatcher::leave_tree(Queue& q, Entry& e) noexcept {
 void Dispatcher::drop_lease_link(Entry& e) noexcept {
   leave_request(e.worker, e.token);
   forget_progress(e.worker, e.token);
+  give_place_back(e);
   const LeafLock leaf(*platform_, kWorkersLock);
   Worker& worker = arena_->workers[e.worker];
   if (e.previous_of_worker != kNone) {
@@ -359,10 +359,13 @@ void Dispatcher::set_deadline_timer(const Queue& q, Micros deadline) noexcept {
 
 /* Only a sleeping waiter needs somebody to notice that a job has come due: a claim looks for
  * itself. */
-void Dispatcher::set_due_timer(const Queue& q, Micros due) noexcept {
-  if (q.waiter_count == 0 || q.database == kNone) return;
-  if (due < arena_->databases[q.database].planned_due.load(std::memory_order_acquire))
-    platform_->wake_housekeeper(q.database);
+void Dispatcher::set_due_timer(const Queue& q, Micros due) const noexcept {
+  if (q.waiter_count > 0 && q.database != kNone) set_timer(q.database, due);
+}
+
+void Dispatcher::set_timer(Index database, Micros due) const noexcept {
+  if (due < arena_->databases[database].planned_due.load(std::memory_order_acquire))
+    platform_->wake_housekeeper(database);
 }
 
 }  // namespace dw::core

@@ -13,6 +13,7 @@
  *   kAwaitingLock      the lists of processes that wait for the end of a job
  *   kProgressLock      slots of progress, their hash and order
  *   kWatchLock         what prepared transactions have left, see watch.hpp
+ *   kLimitsLock        limit groups and their members, see limits.hpp
  *   kFirstStripeLock…  one for each stripe of the hash from job id to entry
  *   kFirstQueueLock…   one for each queue slot: the slot's fields, its trees, and every field of
  * its entries A process holds at most one queue lock. The others are leaves: they may be taken
@@ -28,6 +29,7 @@
 #pragma once
 
 #include "core/block_ranges.hpp"
+#include "core/limits.hpp"
 #include "core/segment.hpp"
 #include "core/types.hpp"
 
@@ -41,6 +43,8 @@ namespace dw::core {
 constexpr std::size_t kCacheLine = 64;
 constexpr std::uint32_t kMostDatabases = 64;
 constexpr std::uint32_t kMostQueues = 1024;
+/* Each queue may be the only one of its groups, so they never run out. */
+constexpr std::uint32_t kMostLimitGroups = kLimitKinds * kMostQueues;
 constexpr std::uint32_t kMostWorkers = 4096;
 constexpr std::uint32_t kMostWaitedQueues = 64;
 constexpr std::uint32_t kHashStripes = 128;
@@ -54,7 +58,8 @@ constexpr std::uint32_t kRequestsLock = 2;
 constexpr std::uint32_t kAwaitingLock = 3;
 constexpr std::uint32_t kProgressLock = 4;
 constexpr std::uint32_t kWatchLock = 5;
-constexpr std::uint32_t kFirstStripeLock = 6;
+constexpr std::uint32_t kLimitsLock = 6;
+constexpr std::uint32_t kFirstStripeLock = 7;
 constexpr std::uint32_t kFirstQueueLock = kFirstStripeLock + kHashStripes;
 constexpr std::uint32_t kLockCount = kFirstQueueLock + kMostQueues;
 
@@ -89,11 +94,12 @@ struct Entry : TreeHook {
   std::uint8_t later : 1;    /* pending, and due later: counted in Queue.pending_later */
   std::uint8_t deciding : 1; /* it waited, and an open transaction decides it: counted likewise */
   std::uint8_t leaving : 1;  /* that transaction drops it for a new one: QueueLength.leaving */
-  std::uint8_t straddles : 1; /* that transaction decided it on both sides of the boundary of a
-                                 census: its commit disturbs the count */
-  std::uint8_t at_once : 1;   /* waiting, enqueued without a due time; at says since when */
-  std::uint16_t recorded;     /* attempts that the log knows of; only then may the entry go */
-  std::uint32_t expires_at;   /* see expiry_seconds(); 0: never */
+  std::uint8_t straddles : 1;   /* that transaction decided it on both sides of the boundary of a
+                                   census: its commit disturbs the count */
+  std::uint8_t at_once : 1;     /* waiting, enqueued without a due time; at says since when */
+  std::uint8_t holds_place : 1; /* counted in Queue.in_flight */
+  std::uint16_t recorded;       /* attempts that the log knows of; only then may the entry go */
+  std::uint32_t expires_at;     /* see expiry_seconds(); 0: never */
 };
 static_assert(sizeof(Entry) == 104, "an entry and its share of the hash stay within 128 bytes");
 
@@ -205,6 +211,10 @@ struct alignas(kCacheLine) Queue {
   std::uint32_t pending_later; /* pending entries that will be delayed */
   std::uint32_t deciding;      /* entries taken out of ready and delayed by open transactions */
   std::uint32_t cancelled;     /* entries among the leased that are only kept to tell the holder */
+  std::uint32_t in_flight;     /* leases, until they end or their holder is told of a cancel */
+  std::uint32_t freed_places;  /* ends of leases in this lock hold, if the queue is limited */
+  std::uint8_t limited;        /* any limit applies */
+  std::uint8_t grouped;        /* one that it shares with other queues */
   std::uint32_t resident;      /* all entries; changes under kArenaLock */
   Index first_tombstone;       /* chained by next_of_worker */
   Index first_waiter;          /* wait link, see Waiter */
@@ -212,10 +222,15 @@ struct alignas(kCacheLine) Queue {
   std::uint32_t waiter_count;
   std::uint64_t given_up; /* waiting entries whose jobs went back to being on disk only */
   Micros last_claim;      /* wall time at which somebody last asked for a job; 0: never */
+  Micros last_start;      /* and at which one was last handed out */
   DirtyPages dirty;
   DirtyPages urgent; /* likewise, with jobs that are to overtake some that are resident */
   QueueCounters counters;
   QueueLength length;
+  /* See limits.cpp. What is in `member` changes under kLimitsLock too. */
+  QueueLimits limits;
+  TokenBucket bucket;
+  GroupMember member[kLimitKinds];
 };
 
 /* A name under which leases are held. Reused when no lease hangs on it and another name needs the
@@ -404,6 +419,7 @@ struct Arena {
   Database databases[kMostDatabases];
   Queue queues[kMostQueues];
   Worker workers[kMostWorkers];
+  LimitGroup limit_groups[kMostLimitGroups];
   /* Behind the arena, in this order, aligned to 64 bytes each. */
   Entry* entries;
   Index* buckets;

@@ -140,10 +140,7 @@ void Dispatcher::publish(Index database, QueueId id, QueueRef ref, const JobRow*
   /* A queue without room is loaded when it runs dry, not at each commit. */
   if (urgent || (marked && (q.mode != LoadMode::loading || q.short_of_room == 0 || runs_dry(q))))
     hold.wake_housekeeper(database);
-  const std::uint32_t arrived = q.ready_count - ready_before;
-  if (arrived > 0 && q.waiter_count > 0 && !is_paused(q))
-    hold.add_waiters(
-        take_waiters(ref.queue, hold.waiters(), std::min(arrived, hold.waiter_room())));
+  wake_for(hold, ref.queue, q.ready_count - ready_before);
 }
 
 void Dispatcher::unlink_pending(QueueRef ref, const EntryRef* refs, std::uint32_t n) noexcept {

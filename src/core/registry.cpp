@@ -93,7 +93,7 @@ void Dispatcher::unpause_database(Index index) noexcept {
     Queue& q = queue(i);
     if (q.state == QueueState::free || q.database != index || is_paused(q)) continue;
     promote_due(q, platform_->wall_now());
-    hold.add_waiters(take_waiters(i, hold.waiters(), std::min(q.ready_count, hold.waiter_room())));
+    wake_for(hold, i, q.ready_count);
   }
 }
 
@@ -214,6 +214,7 @@ Index Dispatcher::add_queue(Index database, QueueId id, std::string_view name,
     q.database = database;
     q.mode = mode;
     q.last_claim = 0;
+    q.last_start = 0;
     q.chunk_active = 0;
     q.short_of_room = 0;
     q.waits_for_room = 0;
@@ -253,8 +254,7 @@ void Dispatcher::set_queue_options(Index database, QueueId id,
   Queue& q = queue(index);
   if (q.state == QueueState::free || q.id != id || q.database != database) return;
   q.options = options;
-  if (!is_paused(q) && q.ready_count > 0)
-    hold.add_waiters(take_waiters(index, hold.waiters(), hold.waiter_room()));
+  wake_for(hold, index, q.ready_count);
 }
 
 QueueRef Dispatcher::queue_ref(Index index) const noexcept {
@@ -292,6 +292,7 @@ void Dispatcher::remove_queue(QueueRef ref) noexcept {
     q.incarnation++;
     q.chunk_active = 0;
     q.first_tombstone = kNone;
+    clear_limits(hold, q);
   }
   free_all_entries(index);
   bool more_waiters = true;

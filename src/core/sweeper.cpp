@@ -112,8 +112,7 @@ void Sweeper::resolve(bool written) noexcept {
     }
     const Micros now = dispatcher_->platform().wall_now();
     dispatcher_->make_waiting(q, *e, now, now);
-    if (e->state == EntryState::ready && q.waiter_count > 0 && !dispatcher_->is_paused(q))
-      hold.add_waiters(dispatcher_->take_waiters(index, hold.waiters(), 1));
+    if (e->state == EntryState::ready) dispatcher_->wake_for(hold, index, 1);
   }
   if (!written) {
     if (batch_size_ > 1)
@@ -165,6 +164,15 @@ Micros Sweeper::next_deadline() const {
   return std::max(next, paused_until_);
 }
 
+/* When somebody is to look after its ready jobs. Those that the limits hold back have to wait for a
+ * token, or for the end of a lease, which wakes by itself. */
+Micros Sweeper::next_start(const Queue& q, Micros wall) const {
+  const Micros at = dispatcher_->starts_at(q);
+  if (at == kNever) return kNever;
+  const Micros monotonic = dispatcher_->platform().monotonic_now();
+  return at <= monotonic ? wall + kIdleCheck : wall + (at - monotonic);
+}
+
 Micros Sweeper::next_due() const {
   Micros next = kNever;
   const Micros now = dispatcher_->platform().wall_now();
@@ -175,7 +183,7 @@ Micros Sweeper::next_due() const {
     const QueueLock hold(*dispatcher_, i);
     const Queue& q = dispatcher_->queue(i);
     if (dispatcher_->is_paused(q)) continue;
-    if (q.ready_count > 0) next = std::min(next, now + kIdleCheck);
+    if (q.ready_count > 0) next = std::min(next, next_start(q, now));
     if (!q.delayed.empty()) next = std::min(next, q.delayed.begin()->at);
   }
   return next;

@@ -11,7 +11,7 @@
 
 namespace dw::core {
 
-void Dispatcher::unlink_wait(Index waiter, std::uint32_t k) noexcept {
+void Dispatcher::unlink_wait(Index waiter, std::uint32_t k) const noexcept {
   WaitLink& link = arena_->waiters[waiter].links[k];
   Queue& q = queue(link.queue);
   const auto at = [this](Index number) -> WaitLink& {
@@ -29,9 +29,11 @@ void Dispatcher::unlink_wait(Index waiter, std::uint32_t k) noexcept {
   }
   link.queue = kNone;
   q.waiter_count--;
+  if (q.grouped != 0 && q.waiter_count == 0) last_waiter_left(q);
 }
 
-std::uint32_t Dispatcher::take_waiters(Index queue_index, Index* out, std::uint32_t n) noexcept {
+std::uint32_t Dispatcher::take_waiters(Index queue_index, Index* out,
+                                       std::uint32_t n) const noexcept {
   const Queue& q = queue(queue_index);
   std::uint32_t taken = 0;
   while (taken < n && q.first_waiter != kNone) {
@@ -53,7 +55,7 @@ bool Dispatcher::wait_begin(Index waiter, const QueueRef* queues, std::uint32_t 
   w.link_count = n;
   for (std::uint32_t k = 0; k < n; k++) w.links[k].queue = kNone;
   for (std::uint32_t k = 0; k < n; k++) {
-    const QueueLock hold(*this, queues[k].queue);
+    QueueLock hold(*this, queues[k].queue);
     Queue& q = queue(queues[k].queue);
     if (q.incarnation != queues[k].incarnation || q.id == 0) {
       /* Dropped since it was looked up; nobody would wake us for that any more. */
@@ -64,7 +66,8 @@ bool Dispatcher::wait_begin(Index waiter, const QueueRef* queues, std::uint32_t 
     const bool due = q.ready_count > 0 || (!q.delayed.empty() && q.delayed.begin()->at <= now);
     const bool open =
         q.database != kNone && arena_->databases[q.database].state == DatabaseState::open;
-    if (due && open && !is_paused(q)) {
+    const bool has_work = due && open && !is_paused(q);
+    if (has_work && q.limited == 0) {
       /* The lock of the queues hung on before is not needed here; wait_end takes one at a time. */
       w.link_count = k;
       break;
@@ -85,6 +88,14 @@ bool Dispatcher::wait_begin(Index waiter, const QueueRef* queues, std::uint32_t 
     q.last_waiter = number;
     q.waiter_count++;
     if (!q.delayed.empty()) set_due_timer(q, q.delayed.begin()->at);
+    if (has_work && q.limited != 0) {
+      /* It is there before it looks, or what comes back meanwhile would be for somebody else. */
+      if (allowance(&hold, q, 1, platform_->monotonic_now(), false) > 0) {
+        w.link_count = k;
+        break;
+      }
+      set_start_timer(q);
+    }
   }
   if (w.link_count == n) return true;
   wait_end(waiter);
@@ -113,9 +124,11 @@ void Dispatcher::pass_wake_on(Index waiter) noexcept {
   if (by == 0) return;
   const QueueRef ref{static_cast<Index>((by >> 32) - 1), static_cast<std::uint32_t>(by)};
   QueueLock hold(*this, ref.queue);
-  const Queue& q = queue(ref.queue);
-  if (q.incarnation == ref.incarnation && q.ready_count > 0 && !is_paused(q))
-    hold.add_waiters(take_waiters(ref.queue, hold.waiters(), 1));
+  Queue& q = queue(ref.queue);
+  if (q.incarnation != ref.incarnation) return;
+  forget_call(q);
+  if (q.ready_count > 0) wake_for(hold, ref.queue, 1);
+  pass_on(hold, q);
 }
 
 bool Dispatcher::wake_idle(Index database) noexcept {
@@ -130,9 +143,10 @@ bool Dispatcher::wake_idle(Index database) noexcept {
     if (q.state != QueueState::active || q.database != database || is_paused(q)) continue;
     promote_due(q, now);
     if (q.ready_count == 0) continue;
-    const std::uint32_t taken = take_waiters(i, hold.waiters(), 1);
-    hold.add_waiters(taken);
-    woke = woke || taken > 0;
+    /* In a group it may be another queue's turn. */
+    if (q.grouped != 0 && call_groups(hold, q)) continue;
+    wake_for(hold, i, 1);
+    woke = woke || hold.woken() > 0;
   }
   return woke;
 }
