@@ -39,7 +39,22 @@ CREATE TABLE durable_work.queue (
     max_runtime interval,
     max_payload bigint NOT NULL,
     paused boolean NOT NULL DEFAULT false,
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- Limits; of a group in the row of each of its queues. The columns stand at the end, where an update adds them.
+    max_in_flight integer,
+    rate_jobs integer,
+    rate_interval interval,
+    rate_burst integer,
+    key_max_in_flight integer,
+    key_rate_jobs integer,
+    key_rate_interval interval,
+    key_rate_burst integer,
+    concurrency_group text,
+    group_max_in_flight integer,
+    rate_group text,
+    group_rate_jobs integer,
+    group_rate_interval interval,
+    group_rate_burst integer
 );
 
 CREATE TABLE durable_work.epoch (
