@@ -4,6 +4,68 @@
 
 -- include 05_library.sql
 
+-- include 46_health.sql
+-- include 40_see.sql: Leases, attempts
+-- include 45_stats.sql: The slots of the log
+-- include 45_stats.sql: Why jobs wait
+-- include 44_hot_keys.sql
+-- include 47_wakeups.sql
+-- include 60_arrivals.sql: Asking for it
+
+-- The log goes round.
+CREATE TABLE durable_work.segment (
+    slot integer NOT NULL,
+    first_id bigint NOT NULL,
+    opened_at timestamptz NOT NULL,
+    PRIMARY KEY (slot, first_id)
+);
+REVOKE ALL ON durable_work.segment FROM PUBLIC;
+COMMENT ON TABLE durable_work.segment IS 'Slots of the log that are in use, and the first job number of each';
+COMMENT ON TABLE durable_work.parked IS 'Jobs due beyond the timer horizon, redriven or changed ones, and those that were left in a slot of the log';
+SELECT pg_catalog.pg_extension_config_dump('durable_work.segment', '');
+CREATE TRIGGER rows_arrived AFTER INSERT ON durable_work.segment FOR EACH STATEMENT EXECUTE FUNCTION durable_work.rows_arrived();
+ALTER TABLE durable_work.segment ENABLE ALWAYS TRIGGER rows_arrived;
+
+-- One job of a key after the other, and keys by turns.
+ALTER TABLE durable_work.queue
+    ADD COLUMN ordering text NOT NULL DEFAULT 'none',
+    ADD COLUMN on_exhausted text NOT NULL DEFAULT 'skip',
+    ADD COLUMN fairness text NOT NULL DEFAULT 'none';
+CREATE TABLE durable_work.blocked_key (
+    queue integer NOT NULL,
+    partition_key text NOT NULL,
+    job_id bigint NOT NULL,
+    blocked_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    takes_along bigint,
+    PRIMARY KEY (queue, partition_key),
+    UNIQUE (queue, job_id)
+);
+REVOKE ALL ON durable_work.blocked_key FROM PUBLIC;
+COMMENT ON TABLE durable_work.blocked_key IS 'Keys of ordered queues that wait for unblock_key; see blocked_keys';
+SELECT pg_catalog.pg_extension_config_dump('durable_work.blocked_key', '');
+CREATE TRIGGER rows_arrived AFTER INSERT ON durable_work.blocked_key FOR EACH STATEMENT EXECUTE FUNCTION durable_work.rows_arrived();
+ALTER TABLE durable_work.blocked_key ENABLE ALWAYS TRIGGER rows_arrived;
+DROP FUNCTION durable_work.create_queue(text, interval, integer, text, interval, interval, double precision, text, bigint, text,
+    interval, interval, text, boolean, boolean, interval, text);
+DROP FUNCTION durable_work.alter_queue(text, interval, integer, text, interval, interval, double precision, text, bigint, text,
+    interval, interval, text, boolean, boolean, interval, text);
+-- include 15_queue.sql: Making and changing
+-- include 15_queue.sql: Seeing queues
+-- include 17_keys.sql
+DROP VIEW durable_work.queue_stats;
+DROP FUNCTION durable_work.queue_figures();
+-- include 45_stats.sql: How many jobs there are
+
+DO $identities$
+BEGIN
+    FOR n IN 0..7 LOOP
+        EXECUTE pg_catalog.format('ALTER TABLE durable_work.job_%s REPLICA IDENTITY FULL', n);
+        EXECUTE pg_catalog.format('ALTER TABLE durable_work.outcome_%s REPLICA IDENTITY FULL', n);
+    END LOOP;
+    ALTER TABLE durable_work.parked_outcome REPLICA IDENTITY FULL;
+END
+$identities$;
+
 -- Limits.
 ALTER TABLE durable_work.queue
     ADD COLUMN max_in_flight integer,
@@ -23,33 +85,3 @@ ALTER TABLE durable_work.queue
 COMMENT ON TABLE durable_work.queue IS 'Queues; each reads one topic. Changed by create_queue, alter_queue, drop_queue, pause_queue, resume_queue, set_concurrency_limit and set_rate_limit only';
 
 -- include 17_limits.sql
-
--- include 46_health.sql
--- include 40_see.sql: Leases, attempts
--- include 45_stats.sql: The slots of the log
--- include 45_stats.sql: Why jobs wait
--- include 60_arrivals.sql: Asking for it
-
--- The log goes round.
-CREATE TABLE durable_work.segment (
-    slot integer NOT NULL,
-    first_id bigint NOT NULL,
-    opened_at timestamptz NOT NULL,
-    PRIMARY KEY (slot, first_id)
-);
-REVOKE ALL ON durable_work.segment FROM PUBLIC;
-COMMENT ON TABLE durable_work.segment IS 'Slots of the log that are in use, and the first job number of each';
-COMMENT ON TABLE durable_work.parked IS 'Jobs due beyond the timer horizon, redriven or changed ones, and those that were left in a slot of the log';
-SELECT pg_catalog.pg_extension_config_dump('durable_work.segment', '');
-CREATE TRIGGER rows_arrived AFTER INSERT ON durable_work.segment FOR EACH STATEMENT EXECUTE FUNCTION durable_work.rows_arrived();
-ALTER TABLE durable_work.segment ENABLE ALWAYS TRIGGER rows_arrived;
-
-DO $identities$
-BEGIN
-    FOR n IN 0..7 LOOP
-        EXECUTE pg_catalog.format('ALTER TABLE durable_work.job_%s REPLICA IDENTITY FULL', n);
-        EXECUTE pg_catalog.format('ALTER TABLE durable_work.outcome_%s REPLICA IDENTITY FULL', n);
-    END LOOP;
-    ALTER TABLE durable_work.parked_outcome REPLICA IDENTITY FULL;
-END
-$identities$;

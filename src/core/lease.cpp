@@ -69,28 +69,43 @@ WorkerRef Dispatcher::worker_slot(Index database, std::string_view name,
   return WorkerRef{idle, worker.incarnation};
 }
 
-/* Under the queue lock; up to n due jobs, past those that have expired. kWorkerGone: the slot went
- * to another name. */
+/* The next that is due, past those that have expired; nullptr: none, or enough was looked at. */
+Entry* Dispatcher::pop_ready(Queue& q, Micros now, std::uint32_t* looks) noexcept {
+  while (*looks > 0 && q.ready_count > 0) {
+    --*looks;
+    Entry& e = *ready_first(q);
+    ready_remove(q, e);
+    if (q.options.fair) q.round = std::max(q.round, e.leased_at);
+    if (e.has_turn != 0 && !q.options.ordered) end_turn(q, e);
+    if (has_expired(e.expires_at, now)) {
+      make_overdue(q, e, Lapse::expired);
+    } else if (q.options.at_most_once && e.attempts > 0) {
+      /* Handed out before, when the queue was of another kind. */
+      make_overdue(q, e, Lapse::attempts_exhausted);
+    } else {
+      return &e;
+    }
+  }
+  return nullptr;
+}
+
+/* Under the queue lock; up to n due jobs. kWorkerGone: the slot went to another name. */
 std::uint32_t Dispatcher::hand_out(Queue& q, WorkerRef worker, Micros now, Micros span, Token first,
                                    ClaimedJob* out, std::uint32_t n) noexcept {
   const Micros monotonic = platform_->monotonic_now();
-  const LeafLock leaf(*platform_, kWorkersLock);
   Worker& holder = arena_->workers[worker.worker];
-  if (holder.incarnation != worker.incarnation) return kWorkerGone;
+  {
+    const LeafLock leaf(*platform_, kWorkersLock);
+    if (holder.incarnation != worker.incarnation) return kWorkerGone;
+    /* With leases the slot goes to nobody else. */
+    holder.lease_count += n;
+  }
   std::uint32_t given = 0;
-  for (std::uint32_t popped = 0; given < n && popped < n + kEntriesPerHold && q.ready_count > 0;
-       popped++) {
-    Entry& e = *ready_first(q);
-    ready_remove(q, e);
-    if (has_expired(e.expires_at, now)) {
-      make_overdue(q, e, Lapse::expired);
-      continue;
-    }
-    if (q.options.at_most_once && e.attempts > 0) {
-      /* Handed out before, when the queue was of another kind. */
-      make_overdue(q, e, Lapse::attempts_exhausted);
-      continue;
-    }
+  std::uint32_t looks = n + kEntriesPerHold;
+  while (given < n) {
+    Entry* const popped = pop_ready(q, now, &looks);
+    if (popped == nullptr) break;
+    Entry& e = *popped;
     e.state = EntryState::leased;
     e.token = first + given;
     e.leased_at = monotonic;
@@ -98,11 +113,6 @@ std::uint32_t Dispatcher::hand_out(Queue& q, WorkerRef worker, Micros now, Micro
     if (e.attempts < kMostAttempts) e.attempts++;
     e.holds_place = 1;
     e.worker = worker.worker;
-    e.previous_of_worker = kNone;
-    e.next_of_worker = holder.first_lease;
-    if (holder.first_lease != kNone) entry(holder.first_lease).previous_of_worker = index_of(e);
-    holder.first_lease = index_of(e);
-    holder.lease_count++;
     make_leased(q, e, later(monotonic, span));
     out[given++] = ClaimedJob{EntryRef{index_of(e), e.incarnation},
                               e.id,
@@ -117,7 +127,16 @@ std::uint32_t Dispatcher::hand_out(Queue& q, WorkerRef worker, Micros now, Micro
   }
   q.counters.claimed += given;
   q.in_flight += given;
-  if (given > 0) q.last_start = now;
+  const LeafLock leaf(*platform_, kWorkersLock);
+  for (std::uint32_t i = 0; i < given; i++) {
+    Entry& e = entry(out[i].ref.entry);
+    e.previous_of_worker = kNone;
+    e.next_of_worker = holder.first_lease;
+    if (holder.first_lease != kNone)
+      entry(holder.first_lease).previous_of_worker = out[i].ref.entry;
+    holder.first_lease = out[i].ref.entry;
+  }
+  holder.lease_count -= n - given;
   return given;
 }
 
@@ -157,7 +176,7 @@ Token Dispatcher::take_tokens(Index index, std::uint32_t n) noexcept {
 }
 
 std::uint32_t Dispatcher::claim(QueueRef ref, WorkerRef worker, Micros lease, ClaimedJob* out,
-                                std::uint32_t n, const RequestRef* request) noexcept {
+                                std::uint32_t n, const RequestRef* request, Index waiter) noexcept {
   QueueLock hold(*this, ref.queue);
   Queue& q = queue(ref.queue);
   if (q.incarnation != ref.incarnation || q.id == 0 || q.database == kNone) return 0;
@@ -166,7 +185,7 @@ std::uint32_t Dispatcher::claim(QueueRef ref, WorkerRef worker, Micros lease, Cl
   const Micros now = platform_->wall_now();
   q.last_claim = now;
   promote_due(q, now);
-  Starts starts(*this, hold, q, std::min(n, q.ready_count));
+  Starts starts(*this, hold, q, std::min(n, due_count(q)));
   std::uint32_t taken = starts.reserved();
   if (taken > 0) {
     const Token first = draw_tokens(hold, q.database, taken);
@@ -176,13 +195,16 @@ std::uint32_t Dispatcher::claim(QueueRef ref, WorkerRef worker, Micros lease, Cl
     taken = hand_out(q, worker, now, span, first, out, taken);
     if (taken == kWorkerGone) return kWorkerGone;
     starts.use(taken);
+    if (taken > 0) q.last_handed_out = now;
     const Micros deadline = later(platform_->monotonic_now(), span);
     if (request != nullptr && taken > 0)
       note_block(*request, worker, out[0].token, taken, deadline);
     set_deadline_timer(q, deadline);
   }
   if (runs_dry(q)) hold.wake_housekeeper(q.database);
-  if (q.ready_count > 0) wake_for(hold, ref.queue, 1);
+  starts.end();
+  if (waiter != kNone) settle_wake(waiter, ref.queue, taken);
+  wake_for_work(hold, ref.queue, 1);
   return taken;
 }
 
@@ -236,8 +258,9 @@ void Dispatcher::quarantine(EntryRef ref, Token token) noexcept {
   if (e->state != EntryState::leased || e->token != token) return;
   Queue& q = queue(index);
   q.given_up++;
+  lower_frontier(q, e->id);
   if (e->segment == kParkedSegment) {
-    q.parked_given_up = 1;
+    note_parked_left(q, ParkedLeft::some);
   } else {
     const std::uint32_t last =
         std::max(e->block, arena_->databases[q.database].tail_block[e->segment]);

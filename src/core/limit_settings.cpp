@@ -111,7 +111,7 @@ void Dispatcher::set_queue_limits(Index database, QueueId id, const QueueLimits&
     q.limits = limits;
     q.grouped = is_grouped(limits) ? 1 : 0;
     q.limited = q.grouped != 0 || limits_anything(limits) ? 1 : 0;
-    wake_for(hold, index, q.ready_count);
+    wake_for_work(hold, index, hold.waiter_room());
   }
   /* Where there is more now than before, somebody is to take it. */
   for (const Index group : groups) {

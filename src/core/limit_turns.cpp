@@ -7,18 +7,6 @@
 
 namespace dw::core {
 
-/* Due jobs of the queue want so many waiters; those get up whose jobs may start. */
-void Dispatcher::wake_for(QueueLock& hold, Index index, std::uint32_t jobs) const noexcept {
-  Queue& q = queue(index);
-  if (jobs == 0 || q.waiter_count == 0 || is_paused(q)) return;
-  if (q.limited != 0) {
-    const std::uint32_t may = allowance(&hold, q, jobs, platform_->monotonic_now(), false);
-    if (may < jobs) set_start_timer(q);
-    jobs = may;
-  }
-  hold.add_waiters(take_waiters(index, hold.waiters(), std::min(jobs, hold.waiter_room())));
-}
-
 /* When the next token comes; or, if it is not this queue's turn, when that may have passed. */
 void Dispatcher::set_start_timer(const Queue& q) const noexcept {
   const Micros at = starts_at(q);
@@ -56,19 +44,16 @@ bool Dispatcher::call_groups(QueueLock& hold, const Queue& q) const noexcept {
 void Dispatcher::after_ends(QueueLock& hold, Index index) const noexcept {
   Queue& q = queue(index);
   const std::uint32_t ended = std::exchange(q.freed_places, 0U);
-  wake_for(hold, index, left_of(std::min(ended, q.ready_count), hold.woken()));
+  wake_for_work(hold, index, ended);
   pass_on(hold, q);
 }
 
-/* A waiter that was woken through this queue goes away without a claim: nobody is called. */
-void Dispatcher::forget_call(Queue& q) const noexcept {
-  if (q.grouped == 0) return;
+/* A waiter that was woken through this queue goes away without a claim. */
+void Dispatcher::gives_turn_up(Queue& q) const noexcept {
+  if (q.grouped == 0 || q.waiter_count > 0) return;
   const Micros now = platform_->monotonic_now();
   const LeafLock leaf(*platform_, kLimitsLock);
-  for (GroupMember& self : q.member) {
-    self.called = 0;
-    if (q.waiter_count == 0) self.there_until = std::min(self.there_until, now);
-  }
+  for (GroupMember& self : q.member) self.there_until = std::min(self.there_until, now);
 }
 
 /* The last waiter has left the queue's list. It may be about to claim, or to come back. */
@@ -84,24 +69,20 @@ bool Dispatcher::call_member(Index index, Index group_index, LimitKind kind) con
   Queue& q = queue(index);
   GroupMember& self = q.member[place_of(kind)];
   if (self.group != group_index) return false;
-  const bool has_work = q.id != 0 && q.ready_count > 0 && !is_paused(q);
+  const bool has_work = q.id != 0 && due_count(q) > 0 && !is_paused(q);
   const Micros now = platform_->monotonic_now();
-  const std::uint32_t may = allowance(nullptr, q, has_work ? q.ready_count : 0, now, false);
-  {
+  const std::uint32_t may = allowance(nullptr, q, has_work ? due_count(q) : 0, now, false);
+  if (may == 0 || q.waiter_count == 0) {
+    if (may > 0) call_announcer(hold, q);
+    /* Who was called keeps its turn for a moment. */
     const LeafLock leaf(*platform_, kLimitsLock);
-    if (may == 0 || q.waiter_count == 0) {
-      /* Who was called keeps its turn for a moment. */
-      if (!is_there(self, now)) set_waits(arena_->limit_groups[group_index], self, false);
-      return false;
-    }
-    if (self.called_until <= now) self.called = 0;
-    if (may <= self.called) return false;
-    self.called++;
-    self.called_until = now + kTurn;
+    if (!is_there(self, now)) set_waits(arena_->limit_groups[group_index], self, false);
+    return false;
   }
+  if (may <= q.owed) return false;
   const std::uint32_t taken = take_waiters(index, hold.waiters(), 1);
   hold.add_waiters(taken);
-  if (taken == 0) forget_call(q); /* they are awake, through other queues */
+  if (taken == 0) gives_turn_up(q); /* they are awake, through other queues */
   return taken > 0;
 }
 

@@ -115,7 +115,6 @@ std::uint32_t Dispatcher::group_allowance(QueueLock* hold, Queue& q, std::uint32
       if (kind == LimitKind::concurrency) group.in_flight += may;
       if (kind == LimitKind::rate) group.bucket.take(may);
       if (may > 0) self.served = ++group.turn;
-      self.called = 0;
     }
     if (hold != nullptr && group.waiting > self.waits) tell_others(*hold, q, group, now);
   }
@@ -143,6 +142,13 @@ std::uint32_t Dispatcher::allowance(QueueLock* hold, Queue& q, std::uint32_t n, 
   if (q.grouped != 0) may = group_allowance(hold, q, may, now, take);
   if (take && q.bucket.limits()) q.bucket.take(may);
   return may;
+}
+
+/* How many of n jobs a claim may find and hand out now. */
+std::uint32_t Dispatcher::claimable(QueueLock* hold, Queue& q, std::uint32_t n) const noexcept {
+  n = std::min(n, due_count(q));
+  if (q.limited == 0 || n == 0) return n;
+  return allowance(hold, q, n, platform_->monotonic_now(), false);
 }
 
 void Dispatcher::return_starts(QueueLock& hold, Queue& q, std::uint32_t n,
@@ -197,7 +203,7 @@ void Dispatcher::fill_limits(const Queue& q, Micros monotonic, Micros offset,
                              QueueLimitFigures* out) const noexcept {
   *out = QueueLimitFigures{};
   out->in_flight = q.in_flight;
-  out->last_start = q.last_start;
+  out->last_handed_out = q.last_handed_out;
   out->own[place_of(LimitKind::concurrency)] =
       figures_of_places(q.limits.max_in_flight, q.in_flight);
   out->own[place_of(LimitKind::rate)] = figures_of_tokens(q.bucket, monotonic, offset);

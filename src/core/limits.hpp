@@ -45,9 +45,6 @@ struct GroupMember {
   /* While it waits: until then it counts as being there, and has its turn before others that were
    * served later. Monotonic; kNever: a waiter of it sleeps. */
   Micros there_until;
-  /* Its waiters that were woken for what the group has, and have not claimed. */
-  std::uint32_t called;
-  Micros called_until; /* then they do not count any more */
 };
 
 /* Queues that share a limit of one kind. Everything is under kLimitsLock. */
@@ -78,7 +75,7 @@ struct LimitFigures {
 /* Of one queue: its own ones, and those of its groups. */
 struct QueueLimitFigures {
   std::uint32_t in_flight;
-  Micros last_start; /* wall; 0: none since the server started */
+  Micros last_handed_out; /* wall; 0: none since the server started */
   LimitFigures own[kLimitKinds];
   LimitFigures group[kLimitKinds];
 };

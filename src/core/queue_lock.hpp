@@ -6,6 +6,8 @@
 
 #include "core/dispatcher.hpp"
 
+#include <algorithm>
+
 namespace dw::core {
 
 class QueueLock {
@@ -21,6 +23,7 @@ class QueueLock {
   QueueLock(const QueueLock&) = delete;
   QueueLock& operator=(const QueueLock&) = delete;
   ~QueueLock() {
+    wake_for_turns();
     const Index queue = number_ - kFirstQueueLock;
     if (dispatcher_.queue(queue).freed_places != 0) dispatcher_.after_ends(*this, queue);
     dispatcher_.unlock(number_);
@@ -50,6 +53,16 @@ class QueueLock {
   }
 
  private:
+  /* Jobs that became ready because another's turn has ended. */
+  void wake_for_turns() noexcept {
+    const Index index = number_ - kFirstQueueLock;
+    Queue& q = dispatcher_.queue(index);
+    if (q.turns_passed == 0) return;
+    const std::uint32_t passed = q.turns_passed;
+    q.turns_passed = 0;
+    dispatcher_.wake_for_work(*this, index, std::min(passed, waiter_room()));
+  }
+
   const Dispatcher& dispatcher_;
   std::uint32_t number_;
   Index database_;

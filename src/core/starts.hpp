@@ -17,13 +17,15 @@ class Starts {
   }
   Starts(const Starts&) = delete;
   Starts& operator=(const Starts&) = delete;
-  ~Starts() {
-    if (unused_ > 0) dispatcher_.return_starts(hold_, queue_, unused_, at_);
-  }
+  ~Starts() { end(); }
 
   [[nodiscard]] std::uint32_t reserved() const noexcept { return reserved_; }
   void use(std::uint32_t n) noexcept {
     if (unused_ > 0) unused_ -= n;
+  }
+  void end() noexcept {
+    if (unused_ > 0) dispatcher_.return_starts(hold_, queue_, unused_, at_);
+    unused_ = 0;
   }
 
  private:

@@ -48,7 +48,7 @@ void add_queue(const store::QueueInfo& info, void* arg) {
     add_name(&sum->closed_names, sum->closed++, info.name, "");
     return;
   }
-  const int64 idle = GetCurrentTimestamp() - std::max(limits.last_start, figures.oldest_due);
+  const int64 idle = GetCurrentTimestamp() - std::max(limits.last_handed_out, figures.oldest_due);
   if (idle < kLong) return;
   add_name(&sum->stuck_names, sum->stuck++, info.name,
            psprintf(" (nothing started for %s)", see::duration(idle)));

@@ -22,6 +22,7 @@ struct Tables {
   Oid queue;
   Oid epoch;
   Oid segment;
+  Oid blocked_key;
   Oid idempotency;
   Oid dead_letter;
   Oid redrive_task;

@@ -104,9 +104,7 @@ TEST_F(LimitGroups, QueuesTakeTurns) {
     ASSERT_EQ(woken.size(), 1U);
     const auto queue = static_cast<QueueId>(woken[0]);
     order.push_back(woken[0]);
-    d().wait_end(woken[0]);
-    held = claim(queue);
-    d().settle_wake(woken[0]);
+    held = jobs_of_woken(woken[0], queue);
     ASSERT_EQ(held.size(), 1U);
     wait(woken[0], queue);
   }
@@ -120,9 +118,7 @@ TEST_F(LimitGroups, AQueueWhoseWorkersNeverSleepLeavesTheOthersTheirTurn) {
   decide(job, Decision::finish);
   EXPECT_EQ(take(1), 0U) << "the place is for the queue that waits";
   ASSERT_EQ(platform().take_woken(), Woken{2});
-  d().wait_end(2);
-  job = claim_one(2);
-  d().settle_wake(2);
+  job = jobs_of_woken(2, 2).at(0);
   wait(2, 2);
   decide(job, Decision::finish);
   EXPECT_EQ(take(1), 1U) << "and now it is the other one's turn";

@@ -59,11 +59,15 @@ class LimitsTest : public ArenaTest {
     return seen_.group[0];
   }
   /* The woken one claims, as it owes. */
-  std::size_t claim_woken(Index waiter, QueueId queue, std::uint32_t n = 1) {
+  std::vector<ClaimedJob> jobs_of_woken(Index waiter, QueueId queue, std::uint32_t n = 1) {
     d().wait_end(waiter);
-    const std::size_t taken = take(queue, n);
-    d().settle_wake(waiter);
-    return taken;
+    std::vector<ClaimedJob> jobs(n);
+    jobs.resize(d().claim(ref_of(queue), worker(), 0, jobs.data(), n, nullptr, waiter));
+    d().pass_wake_on(waiter);
+    return jobs;
+  }
+  std::size_t claim_woken(Index waiter, QueueId queue, std::uint32_t n = 1) {
+    return jobs_of_woken(waiter, queue, n).size();
   }
 
   QueueLimitFigures seen_{};

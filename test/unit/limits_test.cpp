@@ -225,7 +225,7 @@ TEST_F(LimitsTest, ARaisedLimitWakesAsManyAsThereArePlaces) {
   EXPECT_EQ(platform().take_woken(), (Woken{0, 1}));
 }
 
-TEST_F(LimitsTest, AClaimThatLeavesAPlaceWakesTheNext) {
+TEST_F(LimitsTest, NobodyIsWokenForAPlaceThatSomebodyIsAwakeFor) {
   limit(1, places(3));
   const std::vector<ClaimedJob> held = claim(1, 3);
   for (Index waiter = 0; waiter < 3; waiter++) wait(waiter, 1);
@@ -233,6 +233,8 @@ TEST_F(LimitsTest, AClaimThatLeavesAPlaceWakesTheNext) {
   decide(held[1], Decision::finish);
   EXPECT_EQ(platform().take_woken(), (Woken{0, 1}));
   EXPECT_EQ(claim_woken(0, 1), 1U);
+  EXPECT_EQ(platform().take_woken(), Woken{}) << "the other one comes for what is left";
+  decide(held[2], Decision::finish);
   EXPECT_EQ(platform().take_woken(), Woken{2});
 }
 
@@ -251,13 +253,13 @@ TEST_F(LimitsTest, AWaiterForTokensIsWokenByTheTimer) {
   EXPECT_EQ(platform().take_woken(), Woken{0});
 }
 
-TEST_F(LimitsTest, WithoutPlacesNobodyLooksAgain) {
+TEST_F(LimitsTest, WithoutPlacesItIsOnlyLookedNowAndThen) {
   limit(1, places(0));
   wait(0, 1);
   FakeLog log(4);
   FakeStore store(&log, 0, &d(), database_);
   const Sweeper sweeper(&d(), database_, &store);
-  EXPECT_EQ(sweeper.next_due(), kNever);
+  EXPECT_EQ(sweeper.next_due(), platform().wall + kIdleRound);
   d().wake_idle(database_);
   EXPECT_EQ(platform().take_woken(), Woken{});
 }
@@ -407,7 +409,7 @@ TEST_F(SweptLimits, TheEndOfALeaseThatRanOutWakesAWaiter) {
   sweep();
   EXPECT_EQ(platform().take_woken(), std::vector<Index>{0});
   d().wait_end(0);
-  d().settle_wake(0);
+  d().pass_wake_on(0);
 }
 
 }  // namespace
