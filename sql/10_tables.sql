@@ -42,7 +42,22 @@ CREATE TABLE durable_work.queue (
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     ordering text NOT NULL DEFAULT 'none',
     on_exhausted text NOT NULL DEFAULT 'skip',
-    fairness text NOT NULL DEFAULT 'none'
+    fairness text NOT NULL DEFAULT 'none',
+    -- Limits; of a group in the row of each of its queues. The columns stand at the end, where an update adds them.
+    max_in_flight integer,
+    rate_jobs integer,
+    rate_interval interval,
+    rate_burst integer,
+    key_max_in_flight integer,
+    key_rate_jobs integer,
+    key_rate_interval interval,
+    key_rate_burst integer,
+    concurrency_group text,
+    group_max_in_flight integer,
+    rate_group text,
+    group_rate_jobs integer,
+    group_rate_interval interval,
+    group_rate_burst integer
 );
 
 -- Keys of ordered queues whose next job is a dead letter. takes_along: jobs of the key with lower numbers die with it; then the

@@ -69,7 +69,7 @@ AS 'MODULE_PATHNAME', 'durable_work_explain_waiting';
 REVOKE ALL ON FUNCTION durable_work.explain_waiting(text) FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.explain_waiting(text) IS
 'Why the jobs of a queue are not being worked on now: one row for each reason, how many jobs it holds back, and what to look at or do. From shared memory: the cost depends on the leases that are out, not on the backlog.
-Reasons: start_paused (the whole database), paused, no worker asks, workers are busy, workers are waking up, workers get nothing (due jobs, by who is there to take them); due later, retry backoff; key busy, key blocked (behind an earlier job of their key); held by workers, waiting for the sweep, being decided (by open transactions), prepared transaction; loading, waiting for room, and due later, on disk (those that are on disk only); server is starting, standby; nothing waits. jobs is null where the number is not known yet. DW002 for an unknown queue.';
+Reasons: start_paused (the whole database), paused, no worker asks, workers are busy, workers are waking up, workers get nothing (due jobs, by who is there to take them); at concurrency limit, rate limited (due jobs that a limit holds back); due later, retry backoff; key busy, key blocked (behind an earlier job of their key); held by workers, waiting for the sweep, being decided (by open transactions), prepared transaction; loading, waiting for room, and due later, on disk (those that are on disk only); server is starting, standby; nothing waits. jobs is null where the number is not known yet. DW002 for an unknown queue.';
 
 -- How many jobs there are -----------------------------------------------------------------------------------------------
 

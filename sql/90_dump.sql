@@ -4,7 +4,7 @@ COMMENT ON SEQUENCE durable_work.job_id_seq IS 'Numbers of jobs';
 COMMENT ON SEQUENCE durable_work.topic_id_seq IS 'Numbers of topics; never given again';
 COMMENT ON SEQUENCE durable_work.queue_id_seq IS 'Numbers of queues; never given again, so rows of a dropped queue in the log belong to nobody';
 COMMENT ON TABLE durable_work.topic IS 'What producers write to';
-COMMENT ON TABLE durable_work.queue IS 'Queues; each reads one topic. Changed by create_queue, alter_queue, drop_queue, pause_queue and resume_queue only';
+COMMENT ON TABLE durable_work.queue IS 'Queues; each reads one topic. Changed by create_queue, alter_queue, drop_queue, pause_queue, resume_queue, set_concurrency_limit and set_rate_limit only';
 COMMENT ON TABLE durable_work.epoch IS 'Upper half of the lease tokens: one row for each start of the server, the highest counts';
 COMMENT ON TABLE durable_work.segment IS 'Slots of the log that are in use, and the first job number of each';
 COMMENT ON TABLE durable_work.parked IS 'Jobs due beyond the timer horizon, redriven or changed ones, and those that were left in a slot of the log';

@@ -74,3 +74,23 @@ BEGIN
     ALTER TABLE durable_work.parked_outcome REPLICA IDENTITY FULL;
 END
 $identities$;
+
+-- Limits.
+ALTER TABLE durable_work.queue
+    ADD COLUMN max_in_flight integer,
+    ADD COLUMN rate_jobs integer,
+    ADD COLUMN rate_interval interval,
+    ADD COLUMN rate_burst integer,
+    ADD COLUMN key_max_in_flight integer,
+    ADD COLUMN key_rate_jobs integer,
+    ADD COLUMN key_rate_interval interval,
+    ADD COLUMN key_rate_burst integer,
+    ADD COLUMN concurrency_group text,
+    ADD COLUMN group_max_in_flight integer,
+    ADD COLUMN rate_group text,
+    ADD COLUMN group_rate_jobs integer,
+    ADD COLUMN group_rate_interval interval,
+    ADD COLUMN group_rate_burst integer;
+COMMENT ON TABLE durable_work.queue IS 'Queues; each reads one topic. Changed by create_queue, alter_queue, drop_queue, pause_queue, resume_queue, set_concurrency_limit and set_rate_limit only';
+
+-- include 17_limits.sql

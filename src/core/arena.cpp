@@ -46,6 +46,7 @@ void create_queue_slot(Queue& queue) noexcept {
   queue.last_waiter = kNone;
   queue.dirty.clear();
   queue.urgent.clear();
+  for (GroupMember& member : queue.member) member.group = kNone;
 }
 
 /* As many buckets as requests. */
@@ -158,6 +159,10 @@ Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters,
     waiter->awaits_in = kNone;
   }
   for (Queue& queue : arena->queues) create_queue_slot(queue);
+  for (LimitGroup& group : arena->limit_groups) {
+    group.database = kNone;
+    group.first_member = kNone;
+  }
   for (Worker& worker : arena->workers) {
     worker.database = kNone;
     worker.first_lease = kNone;

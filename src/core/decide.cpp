@@ -70,6 +70,8 @@ Verdict Dispatcher::begin_decision(Index database, JobId id, Token token, Decide
     case EntryState::completing:
       return e->worker != kNone ? Verdict::in_doubt : Verdict::stale;
     case EntryState::cancelled:
+      /* Its holder knows now. */
+      give_place_back(*e);
       return Verdict::cancelled;
     default:
       return Verdict::stale;

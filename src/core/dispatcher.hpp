@@ -341,6 +341,8 @@ class Dispatcher {
                   QueueState state, LoadMode mode) noexcept;
   void activate_queue(QueueRef ref) noexcept;
   void set_queue_options(Index database, QueueId id, const QueueOptions& options) noexcept;
+  /* Token buckets whose rate changes begin empty. */
+  void set_queue_limits(Index database, QueueId id, const QueueLimits& limits) noexcept;
   /* Frees the slot and its entries, in chunks; wakes its waiters. */
   void remove_queue(QueueRef ref) noexcept;
   [[nodiscard]] QueueRef queue_ref(Index queue) const noexcept;
@@ -554,6 +556,8 @@ class Dispatcher {
   bool queue_waits(Index queue, QueueId id, QueueWaits* out) noexcept;
   /* Leases of one queue in the order of their deadlines, at most n; returns how many there are. */
   std::uint32_t see_leases(Index queue, QueueId id, LeaseRow* out, std::uint32_t n) noexcept;
+  /* See limits.hpp; false: the slot is not this queue's. */
+  bool see_limits(Index queue, QueueId id, QueueLimitFigures* out) const noexcept;
 
  private:
   friend class Announcer;
@@ -563,6 +567,7 @@ class Dispatcher {
   friend class Sweeper;
   friend class ExpiryWalk;
   friend class QueueLock;
+  friend class Starts;
 
   void lock(std::uint32_t number) const noexcept { platform_->lock(number); }
   void unlock(std::uint32_t number) const noexcept { platform_->unlock(number); }
@@ -675,6 +680,38 @@ class Dispatcher {
   void leave_tree(Queue& q, Entry& e) noexcept;
   void promote_due(Queue& q, Micros now) noexcept;
   void drop_lease_link(Entry& e) noexcept;
+
+  /* --- limits (limits.cpp), under the queue lock --- */
+  std::uint32_t allowance(QueueLock* hold, Queue& q, std::uint32_t n, Micros now,
+                          bool take) const noexcept;
+  std::uint32_t claimable(QueueLock* hold, Queue& q, std::uint32_t n) const noexcept;
+  std::uint32_t group_allowance(QueueLock* hold, Queue& q, std::uint32_t n, Micros now,
+                                bool take) const noexcept;
+  void tell_others(QueueLock& hold, const Queue& q, LimitGroup& group, Micros now) const noexcept;
+  void return_starts(QueueLock& hold, Queue& q, std::uint32_t n, Micros taken_at) const noexcept;
+  /* The entry is nobody's any more, as far as limits go. */
+  void give_place_back(Entry& e) const noexcept;
+  [[nodiscard]] Micros starts_at(const Queue& q) const noexcept;
+  void set_start_timer(const Queue& q) const noexcept;
+  void pass_on(QueueLock& hold, const Queue& q) const noexcept;
+  bool call_groups(QueueLock& hold, const Queue& q) const noexcept;
+  void after_ends(QueueLock& hold, Index queue) const noexcept;
+  void gives_turn_up(Queue& q) const noexcept;
+  void last_waiter_left(Queue& q) const noexcept;
+  void clear_limits(QueueLock& hold, Queue& q) const noexcept;
+  void fill_limits(const Queue& q, Micros monotonic, Micros offset,
+                   QueueLimitFigures* out) const noexcept;
+  Index set_group(Queue& q, LimitKind kind, const QueueLimits& limits, Micros now) const noexcept;
+  /* Under kLimitsLock as well. */
+  std::uint32_t share_of(LimitGroup& group, const Queue& q, Micros now) const noexcept;
+  Index find_group(Index database, LimitKind kind, const char* name) const noexcept;
+  [[nodiscard]] Index next_to_call(const LimitGroup& group, std::uint64_t tried) const noexcept;
+  void leave_group(Queue& q, LimitKind kind) const noexcept;
+  void join_group(Queue& q, LimitKind kind, Index group) const noexcept;
+  /* Under no lock. */
+  bool wake_group(Index group) const noexcept;
+  bool call_member(Index queue, Index group, LimitKind kind) const noexcept;
+
   static void mark_dirty_locked(Queue& q, DirtyPages& pages, const JobRow& row) noexcept;
   [[nodiscard]] bool worth_loading(const Queue& q) const noexcept;
   [[nodiscard]] bool runs_dry(const Queue& q) const noexcept;
@@ -688,17 +725,21 @@ class Dispatcher {
   void leave_request(Index worker, Token token) noexcept;
   void fill_figures(const Queue& q, std::uint32_t due, QueueFigures* out) const noexcept;
   /* Takes waiters off the queue's list, to be woken after the lock is let go. */
-  std::uint32_t take_waiters(Index queue, Index* out, std::uint32_t n) noexcept;
-  /* Wakes as many as there are ready jobs that nobody was woken for, at most; if there are not
-   * enough, the housekeeper tells clients that listen. What makes jobs ready ends with this. */
-  void wake_for_work(QueueLock& hold, Index queue, std::uint32_t most) noexcept;
+  std::uint32_t take_waiters(Index queue, Index* out, std::uint32_t n) const noexcept;
+  /* Wakes as many as there are jobs to be had that nobody was woken for, at most; if there are not
+   * enough, the housekeeper tells clients that listen. What makes jobs ready, or lets ready ones
+   * start, ends with this. */
+  void wake_for_work(QueueLock& hold, Index queue, std::uint32_t most) const noexcept;
+  /* Nobody sleeps who could take what is due: clients that listen are told, in good time. */
+  void call_announcer(QueueLock& hold, Queue& q) const noexcept;
+  [[nodiscard]] bool calls_for_listeners(Queue& q) const noexcept;
   /* Its claim from the queue got so many jobs. */
   void settle_wake(Index waiter, Index queue, std::uint32_t taken) noexcept;
   bool take_wake_back(Index waiter, std::uint64_t word, std::uint64_t now) noexcept;
   bool forfeit_wakes(Index database) noexcept;
   [[nodiscard]] WaitLink& wait_link(Index number) const noexcept;
   void link_wait(Index waiter, std::uint32_t k, QueueRef queue) noexcept;
-  void unlink_wait(Index waiter, std::uint32_t k) noexcept;
+  void unlink_wait(Index waiter, std::uint32_t k) const noexcept;
   static bool is_held(const Entry& e, Token token) noexcept;
   [[nodiscard]] Index* progress_bucket(Token token) const noexcept;
   [[nodiscard]] Index find_progress(Index worker, Token token) const noexcept;
@@ -714,7 +755,8 @@ class Dispatcher {
   void wake_list(Index database, Index list, JobId id) const noexcept;
   void wake_all_awaiting(Index database) const noexcept;
   void set_deadline_timer(const Queue& q, Micros deadline) noexcept;
-  void set_due_timer(const Queue& q, Micros due) noexcept;
+  void set_due_timer(const Queue& q, Micros due) const noexcept;
+  void set_timer(Index database, Micros due) const noexcept;
   Entry* lock_ref(EntryRef ref,
                   Index* queue) noexcept; /* nullptr: stale; else the queue lock is held */
   void note_unknown_queue(Index database) noexcept;

@@ -330,6 +330,7 @@ void Dispatcher::leave_tree(Queue& q, Entry& e) noexcept {
 void Dispatcher::drop_lease_link(Entry& e) noexcept {
   leave_request(e.worker, e.token);
   forget_progress(e.worker, e.token);
+  give_place_back(e);
   const LeafLock leaf(*platform_, kWorkersLock);
   Worker& worker = arena_->workers[e.worker];
   if (e.previous_of_worker != kNone) {
@@ -372,13 +373,17 @@ void Dispatcher::set_deadline_timer(const Queue& q, Micros deadline) noexcept {
 
 /* Only a sleeping waiter, or a client that listens, needs somebody to notice that a job has come
  * due: a claim looks for itself. */
-void Dispatcher::set_due_timer(const Queue& q, Micros due) noexcept {
+void Dispatcher::set_due_timer(const Queue& q, Micros due) const noexcept {
   if (q.database == kNone) return;
   const Database& database = arena_->databases[q.database];
   if (q.waiter_count == 0 && database.announce_interval.load(std::memory_order_relaxed) == 0)
     return;
-  if (due < database.planned_due.load(std::memory_order_acquire))
-    platform_->wake_housekeeper(q.database);
+  set_timer(q.database, due);
+}
+
+void Dispatcher::set_timer(Index database, Micros due) const noexcept {
+  if (due < arena_->databases[database].planned_due.load(std::memory_order_acquire))
+    platform_->wake_housekeeper(database);
 }
 
 }  // namespace dw::core

@@ -13,6 +13,7 @@
  *   kAwaitingLock      the lists of processes that wait for the end of a job
  *   kProgressLock      slots of progress, their hash and order
  *   kWatchLock         what prepared transactions have left, see watch.hpp
+ *   kLimitsLock        limit groups and their members, see limits.hpp
  *   kFirstStripeLock…  one for each stripe of the hash from job id to entry, and of that from key
  * to the entry whose turn it is
  *   kFirstQueueLock…   one for each queue slot: the slot's fields, its trees, and every field of
@@ -29,6 +30,7 @@
 #pragma once
 
 #include "core/block_ranges.hpp"
+#include "core/limits.hpp"
 #include "core/segment.hpp"
 #include "core/types.hpp"
 
@@ -42,6 +44,8 @@ namespace dw::core {
 constexpr std::size_t kCacheLine = 64;
 constexpr std::uint32_t kMostDatabases = 64;
 constexpr std::uint32_t kMostQueues = 1024;
+/* Each queue may be the only one of its groups, so they never run out. */
+constexpr std::uint32_t kMostLimitGroups = kLimitKinds * kMostQueues;
 constexpr std::uint32_t kMostWorkers = 4096;
 constexpr std::uint32_t kMostWaitedQueues = 64;
 constexpr std::uint32_t kHashStripes = 128;
@@ -55,7 +59,8 @@ constexpr std::uint32_t kRequestsLock = 2;
 constexpr std::uint32_t kAwaitingLock = 3;
 constexpr std::uint32_t kProgressLock = 4;
 constexpr std::uint32_t kWatchLock = 5;
-constexpr std::uint32_t kFirstStripeLock = 6;
+constexpr std::uint32_t kLimitsLock = 6;
+constexpr std::uint32_t kFirstStripeLock = 7;
 constexpr std::uint32_t kFirstQueueLock = kFirstStripeLock + kHashStripes;
 constexpr std::uint32_t kLockCount = kFirstQueueLock + kMostQueues;
 
@@ -86,12 +91,13 @@ struct Entry : TreeHook {
   std::uint16_t attempts;
   std::uint16_t max_attempts; /* 0: the queue's */
   std::uint8_t priority;
-  std::uint8_t refunds;      /* claiming statements that failed in a row */
-  Lapse lapsed;              /* leased, but void: the sweep takes it at once and its token is stale;
-                                overdue: why */
-  std::uint8_t later : 1;    /* pending, and due later: counted in Queue.pending_later */
-  std::uint8_t deciding : 1; /* it waited, and an open transaction decides it: counted likewise */
-  std::uint8_t leaving : 1;  /* that transaction drops it for a new one: QueueLength.leaving */
+  std::uint8_t refunds; /* claiming statements that failed in a row */
+  Lapse lapsed : 7; /* leased, but void: the sweep takes it at once and its token is stale; overdue:
+                       why */
+  std::uint8_t holds_place : 1; /* counted in Queue.in_flight */
+  std::uint8_t later : 1;       /* pending, and due later: counted in Queue.pending_later */
+  std::uint8_t deciding : 1;  /* it waited, and an open transaction decides it: counted likewise */
+  std::uint8_t leaving : 1;   /* that transaction drops it for a new one: QueueLength.leaving */
   std::uint8_t straddles : 1; /* that transaction decided it on both sides of the boundary of a
                                  census: its commit disturbs the count */
   std::uint8_t at_once : 1;   /* waiting, enqueued without a due time; at says since when */
@@ -251,6 +257,10 @@ struct alignas(kCacheLine) Queue {
   std::uint32_t pending_later; /* pending entries that will be delayed */
   std::uint32_t deciding;      /* entries taken out of ready and delayed by open transactions */
   std::uint32_t cancelled;     /* entries among the leased that are only kept to tell the holder */
+  std::uint32_t in_flight;     /* leases, until they end or their holder is told of a cancel */
+  std::uint32_t freed_places;  /* ends of leases in this lock hold, if the queue is limited */
+  std::uint8_t limited;        /* any limit applies */
+  std::uint8_t grouped;        /* one that it shares with other queues */
   std::uint32_t resident;      /* all entries; changes under kArenaLock */
   Index first_tombstone;       /* chained by next_of_worker */
   Index first_waiter;          /* wait link, see Waiter */
@@ -264,6 +274,10 @@ struct alignas(kCacheLine) Queue {
   DirtyPages urgent; /* likewise, with jobs that are to overtake some that are resident */
   QueueCounters counters;
   QueueLength length;
+  /* See limits.cpp. What is in `member` changes under kLimitsLock too. */
+  QueueLimits limits;
+  TokenBucket bucket;
+  GroupMember member[kLimitKinds];
 };
 
 /* A name under which leases are held. Reused when no lease hangs on it and another name needs the
@@ -469,6 +483,7 @@ struct Arena {
   Database databases[kMostDatabases];
   Queue queues[kMostQueues];
   Worker workers[kMostWorkers];
+  LimitGroup limit_groups[kMostLimitGroups];
   /* Behind the arena, in this order, aligned to 64 bytes each. */
   Entry* entries;
   Index* buckets;

@@ -4,6 +4,7 @@
  */
 #include "core/backoff.hpp"
 #include "core/queue_lock.hpp"
+#include "core/starts.hpp"
 #include "core/token.hpp"
 #include "core/tree.hpp"
 
@@ -110,6 +111,7 @@ std::uint32_t Dispatcher::hand_out(Queue& q, WorkerRef worker, Micros now, Micro
     e.leased_at = monotonic;
     e.lapsed = Lapse::none;
     if (e.attempts < kMostAttempts) e.attempts++;
+    e.holds_place = 1;
     e.worker = worker.worker;
     make_leased(q, e, later(monotonic, span));
     out[given++] = ClaimedJob{EntryRef{index_of(e), e.incarnation},
@@ -124,6 +126,7 @@ std::uint32_t Dispatcher::hand_out(Queue& q, WorkerRef worker, Micros now, Micro
                               e.queue};
   }
   q.counters.claimed += given;
+  q.in_flight += given;
   const LeafLock leaf(*platform_, kWorkersLock);
   for (std::uint32_t i = 0; i < given; i++) {
     Entry& e = entry(out[i].ref.entry);
@@ -182,7 +185,8 @@ std::uint32_t Dispatcher::claim(QueueRef ref, WorkerRef worker, Micros lease, Cl
   const Micros now = platform_->wall_now();
   q.last_claim = now;
   promote_due(q, now);
-  std::uint32_t taken = std::min(n, due_count(q));
+  Starts starts(*this, hold, q, std::min(n, due_count(q)));
+  std::uint32_t taken = starts.reserved();
   if (taken > 0) {
     const Token first = draw_tokens(hold, q.database, taken);
     if (first == 0) return 0;
@@ -190,6 +194,7 @@ std::uint32_t Dispatcher::claim(QueueRef ref, WorkerRef worker, Micros lease, Cl
     if (q.options.max_runtime > 0) span = std::min(span, q.options.max_runtime);
     taken = hand_out(q, worker, now, span, first, out, taken);
     if (taken == kWorkerGone) return kWorkerGone;
+    starts.use(taken);
     if (taken > 0) q.last_handed_out = now;
     const Micros deadline = later(platform_->monotonic_now(), span);
     if (request != nullptr && taken > 0)
@@ -197,6 +202,7 @@ std::uint32_t Dispatcher::claim(QueueRef ref, WorkerRef worker, Micros lease, Cl
     set_deadline_timer(q, deadline);
   }
   if (runs_dry(q)) hold.wake_housekeeper(q.database);
+  starts.end();
   if (waiter != kNone) settle_wake(waiter, ref.queue, taken);
   wake_for_work(hold, ref.queue, 1);
   return taken;
@@ -313,7 +319,10 @@ Micros Dispatcher::extend(Index database, JobId id, Token token, Micros lease,
   const QueueLock hold(*this, index, QueueLock::Adopt{});
   *verdict = Verdict::stale;
   if (e->token != token || e->lapsed != Lapse::none) return 0;
-  if (e->state == EntryState::cancelled) *verdict = Verdict::cancelled;
+  if (e->state == EntryState::cancelled) {
+    *verdict = Verdict::cancelled;
+    give_place_back(*e);
+  }
   if (!is_held(*e, token)) return 0;
   Queue& q = queue(index);
   const Micros monotonic = platform_->monotonic_now();
@@ -353,6 +362,7 @@ bool Dispatcher::heartbeat(EntryRef ref, Index worker, Micros lease, LeaseRow* o
   const Micros wall = platform_->wall_now();
   if (e->state == EntryState::cancelled) {
     *state = HeartbeatState::cancelled;
+    give_place_back(*e);
   } else if (e->lapsed != Lapse::none || e->state == EntryState::expiring) {
     *state = HeartbeatState::lost;
   } else {

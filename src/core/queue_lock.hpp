@@ -24,17 +24,27 @@ class QueueLock {
   QueueLock& operator=(const QueueLock&) = delete;
   ~QueueLock() {
     wake_for_turns();
+    const Index queue = number_ - kFirstQueueLock;
+    if (dispatcher_.queue(queue).freed_places != 0) dispatcher_.after_ends(*this, queue);
     dispatcher_.unlock(number_);
     for (std::uint32_t i = 0; i < waiter_count_; i++)
       dispatcher_.platform().wake_waiter(waiters_[i]);
     if (database_ != kNone) dispatcher_.platform().wake_housekeeper(database_);
     if (ended_in_ != kNone) dispatcher_.wake_awaiting(ended_in_, ended_);
+    for (const Index group : groups_) {
+      if (group != kNone) dispatcher_.wake_group(group);
+    }
   }
 
   static constexpr std::uint32_t kMostWakes = 64;
   [[nodiscard]] Index* waiters() noexcept { return waiters_ + waiter_count_; }
   [[nodiscard]] std::uint32_t waiter_room() const noexcept { return kMostWakes - waiter_count_; }
   void add_waiters(std::uint32_t n) noexcept { waiter_count_ += n; }
+  [[nodiscard]] std::uint32_t woken() const noexcept { return waiter_count_; }
+  /* One more queue of the limit group may hand out something. At most one group of each kind. */
+  void wake_group(LimitKind kind, Index group) noexcept {
+    groups_[static_cast<std::size_t>(kind)] = group;
+  }
   void wake_housekeeper(Index database) noexcept { database_ = database; }
   /* At most one job a hold. */
   void wake_awaiting(Index database, JobId ended) noexcept {
@@ -48,9 +58,9 @@ class QueueLock {
     const Index index = number_ - kFirstQueueLock;
     Queue& q = dispatcher_.queue(index);
     if (q.turns_passed == 0) return;
-    const std::uint32_t passed = std::min(q.turns_passed, waiter_room());
+    const std::uint32_t passed = q.turns_passed;
     q.turns_passed = 0;
-    const_cast<Dispatcher&>(dispatcher_).wake_for_work(*this, index, passed);
+    dispatcher_.wake_for_work(*this, index, std::min(passed, waiter_room()));
   }
 
   const Dispatcher& dispatcher_;
@@ -58,6 +68,7 @@ class QueueLock {
   Index database_;
   Index ended_in_ = kNone;
   JobId ended_ = 0;
+  Index groups_[kLimitKinds] = {kNone, kNone};
   std::uint32_t waiter_count_ = 0;
   Index waiters_[kMostWakes];
 };

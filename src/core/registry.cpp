@@ -302,6 +302,7 @@ void Dispatcher::remove_queue(QueueRef ref) noexcept {
     q.incarnation++;
     q.chunk_active = 0;
     q.first_tombstone = kNone;
+    clear_limits(hold, q);
   }
   free_all_entries(index);
   bool more_waiters = true;

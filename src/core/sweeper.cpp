@@ -173,6 +173,19 @@ Micros Sweeper::next_deadline() const {
   return std::max(next, paused_until_);
 }
 
+/* When somebody is to look after its ready jobs. Those that the limits hold back have to wait for a
+ * token, or for the end of a lease, which wakes by itself. Who listens was told of what may start
+ * now. */
+Micros Sweeper::next_look(const Queue& q, Micros wall) const {
+  const Micros round = q.waiter_count > 0 ? wall + kIdleRound : kNever;
+  if (Dispatcher::due_count(q) == 0) return round;
+  const Micros at = dispatcher_->starts_at(q);
+  if (at == kNever) return round;
+  const Micros monotonic = dispatcher_->platform().monotonic_now();
+  if (at > monotonic) return std::min(round, wall + (at - monotonic));
+  return q.waiter_count > 0 ? wall + kWakePatience : kNever;
+}
+
 Micros Sweeper::next_due() const {
   Micros next = kNever;
   const Micros now = dispatcher_->platform().wall_now();
@@ -185,8 +198,7 @@ Micros Sweeper::next_due() const {
     const QueueLock hold(*dispatcher_, i);
     const Queue& q = dispatcher_->queue(i);
     if (dispatcher_->is_paused(q)) continue;
-    if (q.waiter_count > 0)
-      next = std::min(next, now + (Dispatcher::due_count(q) > 0 ? kWakePatience : kIdleRound));
+    next = std::min(next, next_look(q, now));
     if (!q.delayed.empty()) next = std::min(next, q.delayed.begin()->at);
   }
   return next;

@@ -40,6 +40,7 @@ class Sweeper {
   void collect(Index queue, Micros now);
   bool take(QueueLock& hold, Queue& q, Entry& e);
   void resolve(bool written) noexcept;
+  [[nodiscard]] Micros next_look(const Queue& q, Micros wall) const;
 
   Dispatcher* dispatcher_;
   Store* store_;

@@ -190,6 +190,14 @@ void Transaction::note_queue(std::int32_t level, ActionKind kind, QueueRef queue
   action.options = !options_.empty() && options_.back().id == id ? options_.size() : 0;
 }
 
+void Transaction::note_limits(std::int32_t level, QueueId id, const QueueLimits& limits) {
+  reserve(1);
+  limits_.push_back(limits);
+  Action& action = add(level, ActionKind::limits_changed);
+  action.number = id;
+  action.options = limits_.size();
+}
+
 void Transaction::note_database(std::int32_t level, ActionKind kind, DatabaseOid oid) noexcept {
   add(level, kind).oid = oid;
   if (kind == ActionKind::detach) changes_database_ = true;
@@ -306,6 +314,12 @@ void Transaction::apply(const Action& action) noexcept {
       if (action.queue.queue != kNone) dispatcher_->remove_queue(action.queue);
       dispatcher_->note_catalog_stale(oid_);
       break;
+    case ActionKind::limits_changed:
+      if (database_ != kNone)
+        dispatcher_->set_queue_limits(database_, static_cast<QueueId>(action.number),
+                                      limits_[action.options - 1]);
+      dispatcher_->note_catalog_stale(oid_);
+      break;
     case ActionKind::attach: {
       const Index index = dispatcher_->attach_database(action.oid);
       if (index == kNone) break;
@@ -419,6 +433,7 @@ void Transaction::undo(const Action& action) noexcept {
     case ActionKind::key_unblocked:
     case ActionKind::queue_changed:
     case ActionKind::queue_dropped:
+    case ActionKind::limits_changed:
     case ActionKind::attach:
     case ActionKind::detach:
     case ActionKind::rows_arrived:
@@ -499,6 +514,7 @@ void Transaction::clear() noexcept {
   empty_out(jobs_);
   empty_out(actions_);
   empty_out(options_);
+  empty_out(limits_);
   empty_out(pages_);
   empty_out(rows_);
   empty_out(replaced_);

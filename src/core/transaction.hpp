@@ -27,6 +27,7 @@ enum class ActionKind : std::uint8_t {
   queue_created,
   queue_changed,
   queue_dropped,
+  limits_changed,   /* of a queue */
   attach,           /* CREATE EXTENSION: open the database at commit */
   detach,           /* DROP EXTENSION */
   rows_arrived,     /* past the engine's functions, as in a restore: load everything again */
@@ -166,6 +167,8 @@ class Transaction {
    * std::bad_alloc. */
   void set_options(QueueId id, const QueueOptions& options);
   void note_queue(std::int32_t level, ActionKind kind, QueueRef queue, QueueId id) noexcept;
+  /* What the queue has from the commit on. May throw std::bad_alloc. */
+  void note_limits(std::int32_t level, QueueId id, const QueueLimits& limits);
   void note_database(std::int32_t level, ActionKind kind, DatabaseOid oid) noexcept;
   void note_attach(std::int32_t level, DatabaseOid oid, std::int64_t epoch, bool paused) noexcept;
 
@@ -216,7 +219,8 @@ class Transaction {
     std::int64_t number; /* queue id, epoch, segment, or jobs that have room */
     /* redriven, purged: jobs; withheld: 1 if it was before; attach: 1 for paused */
     std::uint32_t count;
-    std::size_t options; /* queue_*: its options are the one before this; 0: none */
+    /* queue_*: its options are the one before this; 0: none; limits_changed: its limits */
+    std::size_t options;
     std::size_t row;     /* decide: likewise in rows_ */
     std::size_t earlier; /* decide, before `completing`: what this one is decided over */
     DatabaseOid oid;
@@ -270,6 +274,7 @@ class Transaction {
   std::vector<NewJob> jobs_;
   std::vector<Action> actions_;
   std::vector<Options> options_;
+  std::vector<QueueLimits> limits_;
   std::vector<OutcomePage> pages_;
   std::vector<JobRow> rows_; /* see set_row() */
   std::vector<ReplacedRow> replaced_;

@@ -18,8 +18,11 @@
  *
  * Fair: waiters are served by place, a number that rises with the time they began to wait. Workers
  * that do not sleep do not queue up behind them, so a woken waiter may find nothing; it then keeps
- * its place when it waits again. Only if the queue is empty, though: had the job been one that it
- * cannot have, it would stand in front of those who can.
+ * its place when it waits again. Only if there is nothing to be had, though: had the job been one
+ * that it cannot have, it would stand in front of those who can.
+ *
+ * What limits hold back is not to be had (claimable): nobody is woken for it until a token comes or
+ * a lease ends. See limits.cpp.
  *
  * woken_by goes from 0 to a queue's word under the lock of that queue, by whoever wakes it, and
  * back under the same lock. It is on at most one queue's account, the one of its word.
@@ -57,18 +60,20 @@ void Dispatcher::link_wait(Index waiter, std::uint32_t k, QueueRef ref) noexcept
   q.waiter_count++;
 }
 
-void Dispatcher::unlink_wait(Index waiter, std::uint32_t k) noexcept {
+void Dispatcher::unlink_wait(Index waiter, std::uint32_t k) const noexcept {
   WaitLink& link = arena_->waiters[waiter].links[k];
   Queue& q = queue(link.queue);
   (link.previous == kNone ? q.first_waiter : wait_link(link.previous).next) = link.next;
   (link.next == kNone ? q.last_waiter : wait_link(link.next).previous) = link.previous;
   link.queue = kNone;
   q.waiter_count--;
+  if (q.grouped != 0 && q.waiter_count == 0) last_waiter_left(q);
 }
 
 /* --- waking ----------------------------------------------------------------------------------- */
 
-std::uint32_t Dispatcher::take_waiters(Index queue_index, Index* out, std::uint32_t n) noexcept {
+std::uint32_t Dispatcher::take_waiters(Index queue_index, Index* out,
+                                       std::uint32_t n) const noexcept {
   Queue& q = queue(queue_index);
   const std::uint64_t word = wake_word(queue_index, q.incarnation);
   std::uint32_t taken = 0;
@@ -87,17 +92,31 @@ std::uint32_t Dispatcher::take_waiters(Index queue_index, Index* out, std::uint3
   return taken;
 }
 
-void Dispatcher::wake_for_work(QueueLock& hold, Index index, std::uint32_t most) noexcept {
+void Dispatcher::wake_for_work(QueueLock& hold, Index index, std::uint32_t most) const noexcept {
   Queue& q = queue(index);
   if (due_count(q) <= q.owed || is_paused(q)) return;
   if (q.waiter_count > 0) {
     const std::uint32_t wanted = std::min(due_count(q) - q.owed, most);
-    hold.add_waiters(take_waiters(index, hold.waiters(), std::min(wanted, hold.waiter_room())));
+    const std::uint32_t may = claimable(&hold, q, q.owed + wanted);
+    if (may < q.owed + wanted) set_start_timer(q);
+    const std::uint32_t n = std::min(may > q.owed ? may - q.owed : 0, hold.waiter_room());
+    hold.add_waiters(take_waiters(index, hold.waiters(), n));
   }
-  if (q.waiter_count > 0 || due_count(q) <= q.owed || q.database == kNone) return;
+  call_announcer(hold, q);
+}
+
+/* In a group it may be another queue's turn; who is told and asks gets one, too. */
+bool Dispatcher::calls_for_listeners(Queue& q) const noexcept {
+  if (q.waiter_count > 0 || due_count(q) <= q.owed) return false;
+  if (q.grouped != 0) return starts_at(q) <= platform_->monotonic_now();
+  return claimable(nullptr, q, due_count(q)) > q.owed;
+}
+
+void Dispatcher::call_announcer(QueueLock& hold, Queue& q) const noexcept {
+  if (q.database == kNone) return;
   const Database& database = arena_->databases[q.database];
   const Micros interval = database.announce_interval.load(std::memory_order_relaxed);
-  if (interval != 0 &&
+  if (interval != 0 && calls_for_listeners(q) &&
       platform_->wall_now() + interval < database.planned_due.load(std::memory_order_acquire))
     hold.wake_housekeeper(q.database);
 }
@@ -114,8 +133,8 @@ bool Dispatcher::wait_begin(Index waiter, const QueueRef* queues, std::uint32_t 
   w.link_count = n;
   for (std::uint32_t k = 0; k < n; k++) w.links[k].queue = kNone;
   for (std::uint32_t k = 0; k < n; k++) {
-    const QueueLock hold(*this, queues[k].queue);
-    const Queue& q = queue(queues[k].queue);
+    QueueLock hold(*this, queues[k].queue);
+    Queue& q = queue(queues[k].queue);
     if (q.incarnation != queues[k].incarnation || q.id == 0) {
       /* Dropped since it was looked up; nobody would wake us for that any more. */
       w.link_count = k;
@@ -125,7 +144,8 @@ bool Dispatcher::wait_begin(Index waiter, const QueueRef* queues, std::uint32_t 
     const bool due = due_count(q) > 0 || (!q.delayed.empty() && q.delayed.begin()->at <= now);
     const bool open =
         q.database != kNone && arena_->databases[q.database].state == DatabaseState::open;
-    if (due && open && !is_paused(q)) {
+    const bool has_work = due && open && !is_paused(q);
+    if (has_work && q.limited == 0) {
       /* The lock of the queues hung on before is not needed here; wait_end takes one at a time. */
       w.link_count = k;
       break;
@@ -133,6 +153,13 @@ bool Dispatcher::wait_begin(Index waiter, const QueueRef* queues, std::uint32_t 
     link_wait(waiter, k, queues[k]);
     set_due_timer(q, q.delayed.empty() ? now + kIdleRound
                                        : std::min(now + kIdleRound, q.delayed.begin()->at));
+    if (!has_work) continue;
+    /* It is there before it looks, or what comes back meanwhile would be for somebody else. */
+    if (allowance(&hold, q, 1, platform_->monotonic_now(), false) > 0) {
+      w.link_count = k;
+      break;
+    }
+    set_start_timer(q);
   }
   if (w.link_count == n) {
     w.kept_for = 0;
@@ -175,7 +202,7 @@ void Dispatcher::settle_wake(Index waiter, Index index, std::uint32_t taken) noe
   q.owed--;
   if (taken > 0) return;
   q.counters.woken_in_vain++;
-  w.kept_for = due_count(q) == 0 ? word : 0;
+  w.kept_for = claimable(nullptr, q, 1) == 0 ? word : 0;
 }
 
 void Dispatcher::pass_wake_on(Index waiter) noexcept {
@@ -189,7 +216,9 @@ void Dispatcher::pass_wake_on(Index waiter) noexcept {
     if (take_wake_back(waiter, word, 0) && word == wake_word(index, q.incarnation)) {
       q.owed--;
       q.counters.woken_in_vain++;
+      gives_turn_up(q);
       wake_for_work(hold, index, 1);
+      pass_on(hold, q);
     }
   }
   w.woken_by.store(0);
@@ -236,10 +265,12 @@ bool Dispatcher::wake_idle(Index database) noexcept {
     Queue& q = queue(i);
     if (q.state != QueueState::active || q.database != database || is_paused(q)) continue;
     promote_due(q, now);
+    if (due_count(q) == 0) continue;
     const std::uint64_t before = q.counters.woken;
-    wake_for_work(hold, i, hold.waiter_room());
+    /* In a group it may be another queue's turn. */
+    if (q.grouped == 0 || !call_groups(hold, q)) wake_for_work(hold, i, hold.waiter_room());
     woke += q.counters.woken != before ? 1 : 0;
-    owed = owed || (due_count(q) > 0 && q.waiter_count > 0 && q.owed > 0);
+    owed = owed || (q.waiter_count > 0 && q.owed > 0);
   }
   return (owed && forfeit_wakes(database)) || woke > 0;
 }
@@ -251,7 +282,7 @@ bool Dispatcher::calls_for_work(QueueRef ref) noexcept {
     return false;
   promote_due(q, platform_->wall_now());
   wake_for_work(hold, ref.queue, hold.waiter_room());
-  return q.waiter_count == 0 && due_count(q) > q.owed;
+  return calls_for_listeners(q);
 }
 
 }  // namespace dw::core

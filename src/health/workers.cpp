@@ -44,6 +44,14 @@ const char* words_of(core::ReadyWait why, const core::QueueWaits& waits) {
   return "";
 }
 
+/* The check `limits` tells of those that have waited too long. */
+bool is_held_back(const store::QueueInfo& info) {
+  core::QueueLimitFigures limits;
+  return runtime::dispatcher().see_limits(info.slot.queue, info.id, &limits) &&
+         (hindrance(limits, core::LimitKind::concurrency) != nullptr ||
+          hindrance(limits, core::LimitKind::rate) != nullptr);
+}
+
 void add_queue(const store::QueueInfo& info, void* arg) {
   auto* const sum = static_cast<Sum*>(arg);
   if (info.options.paused || info.slot.queue == core::kNone) return;
@@ -60,7 +68,7 @@ void add_queue(const store::QueueInfo& info, void* arg) {
   if (!runtime::dispatcher().queue_waits(info.slot.queue, info.id, &waits) || waits.ready == 0)
     return;
   const core::ReadyWait why = core::why_ready_waits(waits, now);
-  if (why == core::ReadyWait::paused) return;
+  if (why == core::ReadyWait::paused || is_held_back(info)) return;
   if (sum->queues == 0) std::memcpy(sum->name, info.name, sizeof sum->name);
   if (sum->queues++ >= kMostSentences) return;
   appendStringInfo(&sum->sentences, "%sin \"%s\" %u are due, the oldest for %s: %s",

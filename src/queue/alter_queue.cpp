@@ -18,18 +18,11 @@ namespace {
 
 using namespace dw;
 
-/* The queue as its locked row says. Two changes at a time wait for each other, so none is lost. */
-const store::QueueInfo& lock_newest(std::string_view name) {
-  while (!store::lock_queue(store::require_queue(name).id)) {
-  }
-  return store::require_queue(name);
-}
-
 Datum set_paused(FunctionCallInfo fcinfo, bool paused, const char* command) {
   runtime::require_preloaded();
   const std::string_view name = pg::required_text(fcinfo, 0, "queue", 1, core::kQueueNameSize - 1);
   runtime::require_writable(command);
-  const store::QueueInfo& queue = lock_newest(name);
+  const store::QueueInfo& queue = store::lock_newest(name);
   store::QueueSettings settings = store::settings_of(queue);
   if (settings.options.paused != paused) {
     settings.options.paused = paused;
@@ -60,7 +53,7 @@ extern "C" Datum dw_alter_queue_body(FunctionCallInfo fcinfo) {
 
   if (queue::ties_dead_letters(fcinfo)) queue::lock_ties();
   /* A copy: reading the options looks up other queues. */
-  const store::QueueInfo queue = lock_newest(name);
+  const store::QueueInfo queue = store::lock_newest(name);
   const store::QueueSettings before = store::settings_of(queue);
   store::QueueSettings settings = before;
   queue::read_settings(fcinfo, true, &settings);

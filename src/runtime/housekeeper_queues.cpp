@@ -25,6 +25,7 @@ struct QueueRow {
   core::QueueId id;
   int32 topic;
   core::QueueOptions options;
+  core::QueueLimits limits;
   int64 retention;
   char name[core::kQueueNameSize];
 };
@@ -52,6 +53,7 @@ void collect_row(const store::QueueInfo& info, void* arg) {
   row.id = info.id;
   row.topic = info.topic;
   row.options = info.options;
+  row.limits = info.limits;
   row.retention = info.retention;
   std::memcpy(row.name, info.name, sizeof row.name);
 }
@@ -79,13 +81,19 @@ bool apply_row(const Housekeeper& self, const QueueRow& row) {
   core::Dispatcher& engine = dispatcher();
   const core::Index known = engine.find_queue(self.slot, row.id);
   if (known != core::kNone) {
-    if (arena()->queues[known].options == row.options) return false;
-    engine.set_queue_options(self.slot, row.id, row.options);
+    const core::Queue& is = arena()->queues[known];
+    if (is.options == row.options && is.limits == row.limits) return false;
+    if (is.options != row.options) engine.set_queue_options(self.slot, row.id, row.options);
+    if (is.limits != row.limits) engine.set_queue_limits(self.slot, row.id, row.limits);
     return true;
   }
   const core::Index added = engine.add_queue(self.slot, row.id, row.name, row.options,
                                              core::QueueState::active, core::LoadMode::loading);
-  if (added != core::kNone) return true;
+  if (added != core::kNone) {
+    /* Before this process loads the first job of it. */
+    engine.set_queue_limits(self.slot, row.id, row.limits);
+    return true;
+  }
   pg::report(LOG, DW_PROGRAM_LIMIT_EXCEEDED,
              psprintf("queue \"%s\" is not served, there are too many queues", row.name),
              psprintf("At most %u queues of all databases can be served.", core::kMostQueues),

@@ -35,9 +35,51 @@ void tell(Report* report, const char* reason, std::optional<int64> jobs, const c
   report->rows++;
 }
 
+/* Nothing to add for a queue of its own. */
+const char* shared_by(const core::LimitFigures& limit) {
+  return limit.group[0] == '\0' ? "" : psprintf(" of limit group \"%s\"", limit.group);
+}
+
+void tell_places(Report* report, const core::LimitFigures& limit, uint32 of_queue) {
+  if (limit.max_in_flight == 0) {
+    tell(report, "at concurrency limit", report->waits->ready,
+         psprintf("They are due, but the limit%s is 0, so nothing is handed out. "
+                  "set_concurrency_limit changes it.",
+                  shared_by(limit)));
+    return;
+  }
+  tell(report, "at concurrency limit", report->waits->ready,
+       psprintf("They are due, and %u jobs%s are in flight, %u of them of this queue, where at "
+                "most %u may be. The next starts when one of them ends: the view leases shows who "
+                "holds them.",
+                limit.in_flight, shared_by(limit), of_queue, limit.max_in_flight));
+}
+
+void tell_tokens(Report* report, const core::LimitFigures& limit) {
+  const char* const interval = DatumGetCString(
+      DirectFunctionCall1(interval_out, IntervalPGetDatum(pg::make_interval(limit.rate.interval))));
+  tell(report, "rate limited", report->waits->ready,
+       psprintf("They are due, and %u jobs%s may start in %s, at most %u of them at once. The next "
+                "may start %s.",
+                limit.rate.jobs, shared_by(limit), interval, limit.rate.burst, moment(limit.next)));
+}
+
+/* False: no limit holds the ready jobs back. */
+bool tell_limits(Report* report) {
+  core::QueueLimitFigures figures;
+  if (!runtime::dispatcher().see_limits(report->queue->slot.queue, report->queue->id, &figures))
+    return false;
+  const core::LimitFigures* const places = hindrance(figures, core::LimitKind::concurrency);
+  if (places != nullptr) tell_places(report, *places, figures.in_flight);
+  const core::LimitFigures* const tokens = hindrance(figures, core::LimitKind::rate);
+  if (tokens != nullptr && places == nullptr) tell_tokens(report, *tokens);
+  return places != nullptr || tokens != nullptr;
+}
+
 void tell_ready(Report* report) {
   const core::QueueWaits& waits = *report->waits;
   const char* const name = quote_literal_cstr(report->queue->name);
+  if (waits.ready > 0 && !waits.paused && tell_limits(report)) return;
   switch (core::why_ready_waits(waits, GetCurrentTimestamp())) {
     case core::ReadyWait::nothing_ready:
       return;

@@ -46,6 +46,7 @@ struct QueueInfo {
   int32 topic;
   core::QueueRef slot; /* in the arena; slot.queue is kNone when it is not there (yet) */
   core::QueueOptions options;
+  core::QueueLimits limits;
   int64 dedupe_window; /* microseconds */
   int64 retention;
   int64 max_payload;               /* bytes */

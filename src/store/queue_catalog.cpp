@@ -22,7 +22,9 @@
 #include "pg/memory.hpp"
 #include "runtime/session.hpp"
 #include "store/catalog.hpp"
+#include "store/limit_columns.hpp"
 #include "store/queue_table.hpp"
+#include "store/row_values.hpp"
 
 namespace dw::store {
 
@@ -55,7 +57,8 @@ enum QueueColumn {
   queue_ordering,
   queue_on_exhausted,
   queue_fairness,
-  queue_columns
+  queue_first_limit,
+  queue_columns = queue_first_limit + kLimitColumns
 };
 
 struct Topic {
@@ -103,21 +106,6 @@ void on_relation_change(Datum, Oid relation) {
 }
 
 /* --- reading the tables --- */
-
-/* Never fails: a row that somebody edited by hand must not take all queues down. */
-int64 span_of(Datum value) {
-  const Interval* const span = DatumGetIntervalP(value);
-  const int64 days = int64{span->month} * DAYS_PER_MONTH + span->day;
-  const int64 most = PG_INT64_MAX / 4;
-  if (days < 0 || span->time < 0) return 0;
-  if (days >= most / USECS_PER_DAY || span->time >= most) return most;
-  return days * USECS_PER_DAY + span->time;
-}
-
-std::string_view view_of(Datum value) {
-  const text* const name = DatumGetTextPP(value);
-  return {VARDATA_ANY(name), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(name))};
-}
 
 core::Backoff backoff_of(Datum value) {
   const std::string_view view = view_of(value);
@@ -211,6 +199,7 @@ void fill_row(const Datum* values, const bool* nulls, const Topic& topic, QueueI
   row->retention = span_of(values[queue_retention]);
   row->dedupe_window = topic.dedupe_window;
   fill_limits(values, nulls, row);
+  read_limits(values + queue_first_limit, nulls + queue_first_limit, &row->limits);
   const std::string_view name = view_of(values[queue_name]);
   const std::size_t length = std::min(name.size(), core::kQueueNameSize - 1);
   memcpy(row->name, name.data(), length);

@@ -125,6 +125,31 @@ void write_settings(const char* statement, const Parameters& all, int expected) 
   run(statement, kParameters, all.types, all.values, all.nulls, expected);
 }
 
+/* Limits as parameters; what is not limited is null. */
+struct LimitParameters {
+  static constexpr int kMost = 11;
+  Oid types[kMost];
+  Datum values[kMost];
+  char nulls[kMost + 1];
+  int count;
+
+  void add(Oid type, Datum value, bool null = false) {
+    types[count] = type;
+    values[count] = value;
+    nulls[count++] = null ? 'n' : ' ';
+  }
+  void add_places(uint32 most) {
+    add(INT4OID, Int32GetDatum(static_cast<int32>(most)), most == core::kUnlimited);
+  }
+  void add_rate(const core::Rate& rate) {
+    const bool none = rate.jobs == 0;
+    add(INT4OID, Int32GetDatum(static_cast<int32>(rate.jobs)), none);
+    add(INTERVALOID, interval_datum(rate.interval), none);
+    add(INT4OID, Int32GetDatum(static_cast<int32>(rate.burst)), none);
+  }
+  void add_name(const char* name) { add(TEXTOID, CStringGetTextDatum(name), name[0] == '\0'); }
+};
+
 void note(core::ActionKind kind, core::QueueId id, core::QueueRef slot,
           const core::QueueOptions* options) {
   core::Transaction& transaction = runtime::transaction();
@@ -202,6 +227,12 @@ bool lock_queue(core::QueueId id) {
   return found;
 }
 
+const QueueInfo& lock_newest(std::string_view name) {
+  while (!lock_queue(require_queue(name).id)) {
+  }
+  return require_queue(name);
+}
+
 void update_queue(const QueueInfo& queue, const QueueSettings& settings) {
   const core::QueueId id = queue.id;
   const core::QueueRef slot = queue.slot;
@@ -221,6 +252,27 @@ void update_queue(const QueueInfo& queue, const QueueSettings& settings) {
   close_spi(&scope);
   queues_changed();
   note(core::ActionKind::queue_changed, id, slot, &settings.options);
+}
+
+void update_limits(const QueueInfo& queue, const core::QueueLimits& limits) {
+  const core::QueueId id = queue.id;
+  LimitParameters all{};
+  all.add(INT4OID, Int32GetDatum(id));
+  all.add_places(limits.max_in_flight);
+  all.add_rate(limits.rate);
+  all.add_name(limits.group_of(core::LimitKind::concurrency));
+  all.add_places(limits.group_max_in_flight);
+  all.add_name(limits.group_of(core::LimitKind::rate));
+  all.add_rate(limits.group_rate);
+  OwnerScope scope;
+  open_spi(&scope);
+  run("UPDATE durable_work.queue SET (max_in_flight, rate_jobs, rate_interval, rate_burst, "
+      "concurrency_group, group_max_in_flight, rate_group, group_rate_jobs, group_rate_interval, "
+      "group_rate_burst) = ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11) WHERE id = $1",
+      all.count, all.types, all.values, all.nulls, SPI_OK_UPDATE);
+  close_spi(&scope);
+  queues_changed();
+  runtime::transaction().note_limits(runtime::level(), id, limits);
 }
 
 void delete_queue(const QueueInfo& queue) {

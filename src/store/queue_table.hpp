@@ -33,10 +33,17 @@ bool insert_queue(std::string_view name, const QueueSettings& settings);
 /* Locks the queue's row; false when it is gone. The catalog then shows its newest version. */
 bool lock_queue(core::QueueId id);
 
+/* The queue of that name as its locked row says. Two changes at a time wait for each other, so none
+ * is lost. */
+const QueueInfo& lock_newest(std::string_view name);
+
 /* The next look-up of a queue reads the tables. */
 void forget_queues();
 
 void update_queue(const QueueInfo& queue, const QueueSettings& settings);
+
+/* The queue's row is locked. */
+void update_limits(const QueueInfo& queue, const core::QueueLimits& limits);
 
 /* Removes the queue, its topic, its idempotency keys and its dead letters, and takes it out of the
  * options of queues whose dead letters went to it. Its rows of the log stay

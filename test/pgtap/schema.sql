@@ -1,14 +1,14 @@
 -- The public objects are exactly those of the reference, with their columns, arguments and defaults; each is
 -- commented, and nobody but the owner may use any of them.
 BEGIN;
-SELECT plan(49);
+SELECT plan(50);
 
 SELECT has_schema('durable_work');
 SELECT is((SELECT nspname::text FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace WHERE extname = 'durable_work'), 'durable_work', 'the extension lives there');
 SELECT is((SELECT extrelocatable FROM pg_extension WHERE extname = 'durable_work'), false, 'the extension cannot be moved');
 SELECT is((SELECT superuser FROM pg_available_extension_versions WHERE name = 'durable_work' AND installed), true, 'and only a superuser creates it');
 
-SELECT views_are('durable_work', ARRAY['queues', 'inbox', 'leases', 'dead_letters', 'attempts', 'segments', 'queue_stats', 'redrives', 'wakeups']);
+SELECT views_are('durable_work', ARRAY['queues', 'inbox', 'leases', 'dead_letters', 'attempts', 'segments', 'queue_stats', 'redrives', 'limits', 'wakeups']);
 SELECT tables_are('durable_work', ARRAY['topic', 'queue', 'epoch', 'parked', 'parked_outcome', 'idempotency', 'dead_letter', 'redrive_task', 'segment', 'blocked_key', 'handled', 'fence_token']
     || ARRAY(SELECT 'job_' || n FROM generate_series(0, 7) n) || ARRAY(SELECT 'outcome_' || n FROM generate_series(0, 7) n));
 SELECT has_sequence('durable_work', 'job_id_seq', 'job ids have a sequence');
@@ -31,6 +31,8 @@ SELECT results_eq($$SELECT pg_temp.columns_of('queue_stats')$$, ARRAY['queue tex
     'dead_letter bigint', 'oldest_due_age interval', 'enqueued bigint', 'claimed bigint', 'completed bigint', 'failed bigint', 'expired bigint',
     'dead_lettered bigint', 'cancelled bigint', 'unfinished bigint'],
     'columns of queue_stats');
+SELECT results_eq($$SELECT pg_temp.columns_of('limits')$$, ARRAY['queue text', 'kind text', 'scope text', 'limit_group text', 'max_in_flight integer',
+    'in_flight bigint', 'jobs integer', 'per_interval interval', 'burst integer', 'available bigint', 'next_start_at timestamp with time zone'], 'columns of limits');
 SELECT results_eq($$SELECT pg_temp.columns_of('wakeups')$$, ARRAY['queue text', 'sleeping bigint', 'woken bigint', 'woken_in_vain bigint'], 'columns of wakeups');
 SELECT results_eq($$SELECT pg_temp.columns_of('leases')$$, ARRAY['queue text', 'job_id bigint', 'worker text', 'lease_token bigint', 'attempt integer',
     'leased_at timestamp with time zone', 'lease_expires_at timestamp with time zone', 'progress jsonb'], 'columns of leases');
@@ -56,6 +58,8 @@ INSERT INTO wanted VALUES
 ('drop_queue', 'queue text, force boolean DEFAULT false', 'void'),
 ('pause_queue', 'queue text', 'void'),
 ('resume_queue', 'queue text', 'void'),
+('set_concurrency_limit', 'queue text, max_in_flight integer, scope text DEFAULT ''queue''::text, limit_group text DEFAULT NULL::text', 'void'),
+('set_rate_limit', 'queue text, jobs integer, per_interval interval DEFAULT ''00:00:01''::interval, burst integer DEFAULT NULL::integer, scope text DEFAULT ''queue''::text, limit_group text DEFAULT NULL::text', 'void'),
 ('enqueue', 'queue text, payload jsonb, partition_key text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, priority integer DEFAULT 4, available_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, headers jsonb DEFAULT NULL::jsonb, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, unique_while text DEFAULT ''window''::text, on_duplicate text DEFAULT ''return''::text', NULL),
 ('enqueue_many', 'queue text, payloads jsonb[], partition_keys text[] DEFAULT NULL::text[], idempotency_keys text[] DEFAULT NULL::text[], priorities integer[] DEFAULT NULL::integer[], available_ats timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], headers jsonb[] DEFAULT NULL::jsonb[]', NULL),
 ('cancel', 'job_id bigint, queue text DEFAULT NULL::text', 'boolean'),
@@ -105,7 +109,7 @@ SELECT set_eq('SELECT name, arguments FROM found WHERE name IN (SELECT name FROM
 SELECT is_empty($$SELECT name, f.result, w.result FROM found f JOIN wanted w USING (name, arguments) WHERE w.result IS NOT NULL AND f.result IS DISTINCT FROM w.result$$,
     'what they return');
 SELECT set_eq('SELECT DISTINCT name FROM found', $$SELECT name FROM wanted
-    UNION VALUES ('inbox_insert'), ('job_state'), ('live_leases'), ('queue_figures'), ('wake_figures'), ('log_slots'), ('outcome_members'), ('attach_database'), ('library_version'), ('rows_arrived')$$,
+    UNION VALUES ('inbox_insert'), ('job_state'), ('live_leases'), ('queue_figures'), ('limit_figures'), ('wake_figures'), ('log_slots'), ('outcome_members'), ('attach_database'), ('library_version'), ('rows_arrived')$$,
     'there is no other function');
 -- Columns of what comes back, whether they are OUT arguments or those of a row type.
 CREATE FUNCTION pg_temp.result_of(wanted text) RETURNS SETOF text LANGUAGE sql AS $$

@@ -158,6 +158,45 @@ SELECT * FROM pg_temp.refuse('resume_queue', $$
 22023 ''
 DW002 'nowhere'
 $$);
+SELECT * FROM pg_temp.refuse('set_concurrency_limit', $$
+22004 NULL, 1
+22023 '', 1
+DW002 'nowhere', 1
+DW002 'nowhere', NULL
+22023 'errors', -1
+22004 'errors', 1, NULL
+22023 'errors', 1, ''
+22023 'errors', 1, 'topic'
+0A000 'errors', 1, 'key'
+22023 'errors', 1, 'group'
+22023 'errors', 1, 'group', ''
+22023 'errors', 1, 'group', repeat('g', 64)
+22023 'errors', 1, 'queue', 'partner'
+22023 'errors', NULL, 'queue', 'partner'
+22023 'errors', NULL, 'group', 'partner'
+DW002 'nowhere', 1, 'group', 'partner'
+$$);
+SELECT * FROM pg_temp.refuse('set_rate_limit', $$
+22004 NULL, 1
+22023 '', 1
+DW002 'nowhere', 1
+22023 'errors', 0
+22023 'errors', -1
+22023 'errors', 1000001
+22004 'errors', 1, NULL
+22023 'errors', 1, '0'
+22023 'errors', 1, '-1 s'
+22023 'errors', 1, '999 us'
+22023 'errors', 1, '32 d'
+22023 'errors', 1, '1 s', 0
+22023 'errors', 1, '1 s', 1000001
+22004 'errors', 1, scope => NULL
+22023 'errors', 1, scope => 'worker'
+0A000 'errors', 1, scope => 'key'
+22023 'errors', 1, scope => 'group'
+22023 'errors', 1, limit_group => 'partner'
+22023 'errors', NULL, scope => 'group', limit_group => 'partner'
+$$);
 SELECT * FROM pg_temp.refuse('enqueue', $$
 22004 NULL, '{}'
 22023 '', '{}'
@@ -625,6 +664,7 @@ SELECT pg_temp.state('UPDATE durable_work.inbox SET status = $$completed$$') AS 
 SELECT count(*) - :jobs_before AS jobs_made FROM durable_work.inbox;
 SELECT queue FROM durable_work.queues WHERE queue ~ '^(bad|errors|nowhere)' OR queue = '' ORDER BY queue;
 SELECT lease, backoff, jitter FROM durable_work.queues WHERE queue = 'errors';
+SELECT * FROM durable_work.limits;
 SELECT count(*) FROM durable_work.handled WHERE handler IN ('h', '') OR handler LIKE 'hh%';
 SELECT * FROM durable_work.fence_token WHERE resource IN ('file', 'r', '') OR resource LIKE 'rr%';
 SELECT payload->>'n' AS n, status, attempts FROM durable_work.inbox WHERE queue = 'errors' ORDER BY id;
@@ -633,7 +673,7 @@ SELECT durable_work.complete(:held, :token);
 -- Every public function that has arguments was tried.
 SELECT proname FROM (SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'durable_work'::regnamespace) AS p
 WHERE proname NOT IN (SELECT function FROM tried)
-  AND proname NOT IN ('inbox_insert', 'job_state', 'live_leases', 'queue_figures', 'wake_figures', 'log_slots', 'outcome_members', 'health', 'attach_database', 'library_version', 'rows_arrived', 'reload')
+  AND proname NOT IN ('inbox_insert', 'job_state', 'live_leases', 'queue_figures', 'limit_figures', 'wake_figures', 'log_slots', 'outcome_members', 'health', 'attach_database', 'library_version', 'rows_arrived', 'reload')
 ORDER BY 1;
 SELECT count(*) > 340 AS many, bool_and(got = expected) AS all_as_expected FROM tried;
 

@@ -74,6 +74,8 @@ like(health_of('dead_letters'), qr/^ok\|/, 'and the other check is made again');
 
 # --- what the housekeeper does ---------------------------------------------------------------------
 sql(q{SELECT durable_work.create_queue('short', lease => '1 s', backoff_base => '1 ms', backoff_cap => '1 ms'); SELECT durable_work.enqueue('short', '{"n": "short"}')});
+# The lock before may have met one of its phases.
+becomes('housekeeping', 'ok', 'the housekeeper does what it has to');
 $holder->query('BEGIN; LOCK TABLE durable_work.outcome_0 IN ACCESS EXCLUSIVE MODE');
 sql(q{SELECT * FROM durable_work.claim('short', 'w')});
 becomes('housekeeping', 'warning', 'a phase of the housekeeper fails');

@@ -1,7 +1,7 @@
 /* Telling clients that listen: of what, when, and how often. */
 #include "core/announcer.hpp"
 
-#include "arena_fixture.hpp"
+#include "limits_fixture.hpp"
 
 #include <string>
 
@@ -175,6 +175,46 @@ TEST_F(Announce, OtherDatabasesAreTheirHousekeepers) {
   d().link_pending(queue, &pointer, &reference, 1);
   d().publish(other, 5, queue, &pointer, &reference, 1);
   EXPECT_EQ(round(), kNobody);
+}
+
+/* --- limits ----------------------------------------------------------------------------------- */
+
+TEST_F(Announce, WhatFindsNoPlaceIsToldOfWhenALeaseEnds) {
+  d().set_queue_limits(database_, 1, places(1));
+  put_many(1, 1, 3);
+  const ClaimedJob job = claim_one(1);
+  EXPECT_EQ(round(), kNobody);
+  put(row_of(1, 4));
+  EXPECT_FALSE(platform().housekeeper_was_woken());
+  decide(job, Decision::finish);
+  EXPECT_TRUE(platform().housekeeper_was_woken());
+  EXPECT_EQ(round(), Names{"queue 1"});
+}
+
+TEST_F(Announce, WhatFindsNoTokenIsToldOfWhenOneComes) {
+  d().set_queue_limits(database_, 1, tokens(10, 1));
+  put_many(1, 1, 3);
+  EXPECT_EQ(round(), kNobody);
+  FakeLog log(4);
+  FakeStore store(&log, 0, &d(), database_);
+  const Sweeper sweeper(&d(), database_, &store);
+  EXPECT_EQ(sweeper.next_due(), platform().wall + 100 * kMillisecond);
+  platform().advance(100 * kMillisecond);
+  EXPECT_EQ(sweeper.next_due(), kNever) << "or the housekeeper would not sleep until it is taken";
+  EXPECT_EQ(round(), Names{"queue 1"});
+}
+
+TEST_F(Announce, AQueueThatWaitsForItsGroupIsToldOfWhenALeaseOfAnotherEnds) {
+  for (QueueId queue = 1; queue <= 2; queue++) {
+    d().set_queue_limits(database_, queue, shared_places("partner", 1));
+    put(row_of(queue, static_cast<JobId>(queue)));
+  }
+  const ClaimedJob job = claim_one(1);
+  EXPECT_TRUE(claim(2).empty());
+  EXPECT_EQ(round(), kNobody);
+  decide(job, Decision::finish);
+  EXPECT_TRUE(platform().housekeeper_was_woken());
+  EXPECT_EQ(round(), Names{"queue 2"});
 }
 
 }  // namespace

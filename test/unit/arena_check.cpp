@@ -34,6 +34,7 @@ class Check {
     walk_workers();
     check_requests();
     check_entries();
+    check_groups();
     check_room();
     return faults_;
   }
@@ -199,6 +200,9 @@ class Check {
     if (q.first_waiter != kNone || q.waiter_count != 0) fault("free queue slot {} has waiters", i);
     if (q.owed != 0) fault("free queue slot {} is owed claims", i);
     if (!q.dirty.empty()) fault("free queue slot {} has dirty pages", i);
+    if (q.in_flight != 0) fault("free queue slot {} has {} jobs in flight", i, q.in_flight);
+    for (const GroupMember& member : q.member)
+      if (member.group != kNone) fault("free queue slot {} is in a limit group", i);
   }
 
   void walk_workers() {
@@ -228,6 +232,7 @@ class Check {
     std::vector<std::uint32_t> deciding(kMostQueues);
     std::vector<std::uint32_t> cancelled(kMostQueues);
     std::vector<std::int64_t> leaving(kMostQueues);
+    std::vector<std::uint32_t> in_flight(kMostQueues);
     for (Index i = 0; i < arena_.capacity; i++) {
       const Entry& e = arena_.entries[i];
       const bool is_free = e.state == EntryState::free;
@@ -254,6 +259,12 @@ class Check {
       deciding[e.queue] += e.deciding;
       leaving[e.queue] += e.leaving;
       cancelled[e.queue] += e.state == EntryState::cancelled ? 1 : 0;
+      /* Every lease holds a place, but a cancelled one whose holder has been told. */
+      const bool may_hold = e.worker != kNone;
+      const bool must_hold = may_hold && e.state != EntryState::cancelled;
+      if ((e.holds_place != 0 && !may_hold) || (e.holds_place == 0 && must_hold))
+        fault("entry {} of state {} holds {} places", i, static_cast<int>(e.state), e.holds_place);
+      in_flight[e.queue] += e.holds_place;
     }
     for (Index i = 0; i < kMostQueues; i++) {
       if (residents[i] != arena_.queues[i].resident)
@@ -267,6 +278,9 @@ class Check {
             "queue {}: {} being decided, {} leaving, {} cancelled under their holders; counted {}, "
             "{}, {}",
             i, deciding[i], leaving[i], cancelled[i], q.deciding, q.length.leaving, q.cancelled);
+      if (q.in_flight != in_flight[i])
+        fault("queue {}: {} in flight, {} counted", i, in_flight[i], q.in_flight);
+      if (q.freed_places != 0) fault("queue {}: nobody has seen to the end of a lease", i);
       if (q.state != QueueState::free && q.length.reserved < 0)
         fault("queue {}: less than no room is reserved", i);
       if (arena_.queues[i].state != QueueState::free &&
@@ -274,6 +288,41 @@ class Check {
         fault("queue {}: {} entries are pending and due later, {} are counted", i, pending_later[i],
               arena_.queues[i].pending_later);
     }
+  }
+
+  /* A group has the places of its members, and each member is on its list. */
+  void check_groups() {
+    std::uint32_t listed = 0;
+    for (Index g = 0; g < kMostLimitGroups; g++) {
+      const LimitGroup& group = arena_.limit_groups[g];
+      if (group.database == kNone) continue;
+      const auto kind = static_cast<std::size_t>(group.kind);
+      std::uint32_t members = 0;
+      std::uint32_t waiting = 0;
+      std::uint32_t in_flight = 0;
+      Index before = kNone;
+      for (Index i = group.first_member; i != kNone && members <= kMostQueues;
+           i = arena_.queues[i].member[kind].next) {
+        const Queue& q = arena_.queues[i];
+        if (q.member[kind].group != g || q.member[kind].previous != before)
+          fault("limit group {}: its list is damaged at queue {}", g, i);
+        if (q.grouped == 0 || q.limited == 0) fault("queue {} does not know of its group", i);
+        before = i;
+        members++;
+        waiting += q.member[kind].waits;
+        if (group.kind == LimitKind::concurrency) in_flight += q.in_flight;
+      }
+      listed += members;
+      if (members == 0 || members != group.members || waiting != group.waiting)
+        fault("limit group {}: {} members, {} waiting; counted {}, {}", g, members, waiting,
+              group.members, group.waiting);
+      if (in_flight != group.in_flight)
+        fault("limit group {}: {} in flight, {} counted", g, in_flight, group.in_flight);
+    }
+    std::uint32_t named = 0;
+    for (const Queue& q : arena_.queues)
+      for (const GroupMember& member : q.member) named += member.group != kNone ? 1 : 0;
+    if (named != listed) fault("{} queues are in limit groups, {} are listed", named, listed);
   }
 
   /* The requests of a worker are those that leases hang on it of, as many as they say; settled ones

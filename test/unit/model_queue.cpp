@@ -26,6 +26,65 @@ QueueOptions World::options_of(const ModelQueue& queue) const {
   return options;
 }
 
+/* A place at least, so that everything ends. */
+QueueLimits World::any_limits() {
+  QueueLimits limits;
+  if (!settings_.limits) return limits;
+  if (chance(40)) limits.max_in_flight = static_cast<std::uint32_t>(1 + draw(6));
+  if (chance(30))
+    limits.rate = Rate{static_cast<std::uint32_t>(1 + draw(100)),
+                       static_cast<std::uint32_t>(1 + draw(10)), kSecond};
+  const auto name = [&](LimitKind kind) {
+    limits.group[static_cast<std::size_t>(kind)][0] = chance(70) ? 'a' : 'b';
+  };
+  if (chance(40)) {
+    name(LimitKind::concurrency);
+    limits.group_max_in_flight = static_cast<std::uint32_t>(1 + draw(8));
+  }
+  if (chance(20)) {
+    name(LimitKind::rate);
+    limits.group_rate = Rate{50, static_cast<std::uint32_t>(1 + draw(10)), kSecond};
+  }
+  return limits;
+}
+
+void World::change_limits(bool none) {
+  for (auto& [queue, row] : queues_) {
+    if (!row.visible || row.gone || (!none && !chance(50))) continue;
+    row.limits = none ? QueueLimits{} : any_limits();
+    d().set_queue_limits(database_, queue, row.limits);
+    note("limits changed", "queue {}", queue);
+  }
+}
+
+/* After a claim: what workers have is no more than the queue and its group allow, and nothing is
+ * left for a reason that is none. */
+void World::check_limits(const Queue& q, std::uint32_t taken, std::uint32_t wanted) {
+  const auto held_of = [](const Queue& queue) {
+    std::uint32_t held = 0;
+    for (const Entry& e : queue.leased)
+      held += e.worker != kNone && e.state != EntryState::cancelled ? 1 : 0;
+    return held;
+  };
+  if (taken > 0 && held_of(q) > q.limits.max_in_flight)
+    throw Violation(fmt::format("queue {} has {} jobs in flight", q.id, held_of(q)));
+  const Index group = q.member[0].group;
+  if (taken > 0 && group != kNone) {
+    std::uint32_t held = 0;
+    for (const Queue* const other : slots())
+      held += other->member[0].group == group ? held_of(*other) : 0;
+    if (held > d().arena().limit_groups[group].max_in_flight)
+      throw Violation(fmt::format("a limit group has {} jobs in flight", held));
+  }
+  if (taken == wanted || q.ready.empty()) return;
+  QueueLimitFigures figures{};
+  d().see_limits(static_cast<Index>(&q - d().arena().queues), q.id, &figures);
+  const bool hindered = hindrance(figures, LimitKind::concurrency) != nullptr ||
+                        hindrance(figures, LimitKind::rate) != nullptr;
+  if (!hindered && q.grouped == 0) throw Violation("a claim left a ready job behind");
+  note(hindered ? "held back" : "not its turn", "queue {}: {} of {}", q.id, taken, wanted);
+}
+
 std::vector<QueueId> World::committed_queues() const {
   std::vector<QueueId> ids;
   for (const auto& [queue, row] : queues_) {
@@ -78,6 +137,8 @@ void World::create_queue(int session) {
   const Index index = d().add_queue(database_, queue, "queue", options_of(row),
                                     QueueState::creating, LoadMode::live);
   self.transaction.note_queue(self.level(), ActionKind::queue_created, d().queue_ref(index), queue);
+  row.limits = any_limits();
+  self.transaction.note_limits(self.level(), queue, row.limits);
   self.effects.push_back(
       Effect{EffectKind::created_queue, self.level(), {queue, 0}, 0, false, {}, {}, 0, 0, false});
   note("queue created", "session {} queue {}", session, queue);
@@ -142,6 +203,7 @@ void World::forget_jobs(QueueId queue) {
 void World::serve_queue(QueueId queue, LoadMode mode) {
   ModelQueue& row = queues_.at(queue);
   d().add_queue(database_, queue, "queue", options_of(row), QueueState::active, mode);
+  d().set_queue_limits(database_, queue, row.limits);
   row.served = true;
 }
 

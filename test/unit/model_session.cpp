@@ -247,7 +247,7 @@ void World::claim(int session, QueueId queue, std::uint32_t n) {
         EffectKind::claimed, self.level(), key, job.token, false, {}, {}, 0, job.attempt, false});
   }
   if (!q.options.paused) {
-    if (taken < n && !q.ready.empty()) throw Violation("a claim left a ready job behind");
+    check_limits(q, taken, n);
     if (taken > 0 && !q.ready.empty() && !settings_.fair) {
       const Entry& next = *q.ready.begin();
       const ClaimedJob& last = jobs.back();

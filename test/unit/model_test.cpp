@@ -123,6 +123,9 @@ TEST(Model, NoJobIsLostRepeatedOrHeldTwice) {
                            "prepare refused",
                            "commit prepared",
                            "rollback prepared",
+                           "limits changed",
+                           "held back",
+                           "not its turn",
                            "found prepared"})
     EXPECT_GT(happened[what], 50U) << what;
   std::uint64_t operations = 0;

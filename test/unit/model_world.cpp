@@ -40,6 +40,7 @@ World::World(std::uint64_t seed, bool traced) : engine_(seed * 7919 + 1), traced
   settings_.keys = chance(60) ? static_cast<int>(1 + draw(6)) : 0;
   settings_.ordered = settings_.keys > 0 && chance(75);
   settings_.fair = settings_.keys > 0 && (!settings_.ordered || chance(25));
+  settings_.limits = chance(40);
   platform().reset(seed);
   log_ = FakeLog(settings_.rows_a_page);
   memory_ = std::make_unique<ArenaMemory>(settings_.entries, 8);
@@ -48,7 +49,11 @@ World::World(std::uint64_t seed, bool traced) : engine_(seed * 7919 + 1), traced
     sessions_.emplace_back(dispatcher_.get());
     sessions_.back().writer = static_cast<std::uint32_t>(i + 1);
   }
-  for (int i = 0; i < settings_.queues; i++) queues_[next_queue_++].visible = true;
+  for (int i = 0; i < settings_.queues; i++) {
+    ModelQueue& queue = queues_[next_queue_++];
+    queue.visible = true;
+    queue.limits = any_limits();
+  }
   calm_ = true;
   start_server();
   platform().on_locking = [this](std::uint32_t) { between_locks(); };
@@ -78,12 +83,12 @@ std::string World::description() const {
       "{} entries, {} rows a page, {} sessions, {} queues, {} attempts, lease {} s, backoff {} s, "
       "horizon {} s, "
       "backlog {}, at most {}, drop oldest {}, errors {}, restarts {}, queues come and go {}, "
-      "purges {}, prepares {}, keys {}, ordered {}, fair {}",
+      "purges {}, prepares {}, keys {}, ordered {}, fair {}, limits {}",
       settings_.entries, settings_.rows_a_page, settings_.sessions, settings_.queues,
       settings_.most_attempts, settings_.lease / kSecond, settings_.backoff / kSecond,
       settings_.horizon / kSecond, settings_.backlog, settings_.max_length, settings_.drop_oldest,
       settings_.errors, settings_.restarts, settings_.queues_come_and_go, settings_.purges,
-      settings_.prepares, settings_.keys, settings_.ordered, settings_.fair);
+      settings_.prepares, settings_.keys, settings_.ordered, settings_.fair, settings_.limits);
 }
 
 void World::start_server() {
@@ -210,6 +215,8 @@ void World::housekeeper() {
   } else if (what < 99) {
     note("reload");
     d().request_reload(database_);
+  } else if (settings_.limits && chance(50)) {
+    change_limits(false);
   } else {
     for (auto& [queue, row] : queues_) {
       if (!row.visible || row.gone || !chance(50)) continue;
@@ -481,6 +488,7 @@ void World::finish() {
     row.paused = false;
     d().set_queue_options(database_, queue, options_of(row));
   }
+  change_limits(true);
   work_off();
   check_end();
 }

@@ -61,6 +61,7 @@ class World {
     Micros horizon;
     int backlog;
     int max_length; /* 0: none */
+    bool limits;
     bool redrives;
     bool drop_oldest;
     bool errors;
@@ -145,6 +146,7 @@ class World {
     bool gone = false;   /* its drop is visible */
     bool served = false; /* it has a slot, and keeps it until it is gone */
     bool paused = false;
+    QueueLimits limits;
     int creator = kNobody; /* session that made it and has not committed */
     int dropper = kNobody; /* session that locked and deleted it and has not committed */
     /* Its drop knows the slot; without one, as after a restart, freeing it is left to the
@@ -201,6 +203,9 @@ class World {
   [[nodiscard]] std::vector<QueueId> committed_queues() const;
   void forget_jobs(QueueId queue);
   [[nodiscard]] QueueOptions options_of(const ModelQueue& queue) const;
+  QueueLimits any_limits();
+  void change_limits(bool none);
+  void check_limits(const Queue& q, std::uint32_t taken, std::uint32_t wanted);
   Index slot_index(QueueId queue);
   void undo_queue(const Effect& effect);
   void show_queue(const Effect& effect);

@@ -1,9 +1,10 @@
 /*
  * Random histories of workers that sleep, are woken, claim, give up or do nothing, beside jobs that
- * come, go, come due and are cancelled, and queues that are paused. After each step: nobody sleeps
- * beside work that nobody is awake for, and every wake is accounted for.
+ * come, go, come due and are cancelled, and queues that are paused; and likewise of queues with
+ * limits, whose jobs are held for a while. After each step: nobody sleeps beside work that may
+ * start and that nobody is awake for, and every wake is accounted for.
  */
-#include "arena_fixture.hpp"
+#include "limits_fixture.hpp"
 
 #include <algorithm>
 #include <map>
@@ -17,8 +18,10 @@ constexpr QueueId kQueues = 3;
 
 class WaitModel : public ArenaTest {
  protected:
-  void run(std::uint64_t seed) {
+  void run(std::uint64_t seed, bool limits = false) {
     start(512, kWorkers);
+    limits_ = limits;
+    held_.clear();
     engine_.seed(seed);
     workers_ = std::vector<Worker>(kWorkers);
     served_ = 0;
@@ -43,7 +46,29 @@ class WaitModel : public ArenaTest {
   QueueId any_queue() { return static_cast<QueueId>(1 + draw(kQueues)); }
   Queue& q(QueueId queue) { return slot(d().find_queue(database_, queue)); }
 
+  void change_limits() {
+    const QueueId queue = any_queue();
+    QueueLimits wanted;
+    if (draw(2) == 0) wanted = places(draw(4));
+    /* Of one group, with a limit that stays. */
+    if (draw(2) == 0) wanted = shared_places("partner", 3, wanted);
+    d().set_queue_limits(database_, queue, wanted);
+  }
+
+  void end_one() {
+    if (held_.empty()) return;
+    std::swap(held_[draw(static_cast<std::uint32_t>(held_.size()))], held_.back());
+    const ClaimedJob job = held_.back();
+    held_.pop_back();
+    end(job);
+  }
+
+  /* Own places; whether a group lets it is another matter. */
+  bool has_place(const Queue& one) const { return one.in_flight < one.limits.max_in_flight; }
+
   void act() {
+    if (limits_ && draw(3) == 0) return end_one();
+    if (limits_ && draw(12) == 0) return change_limits();
     const Index waiter = draw(kWorkers);
     Worker& w = workers_[waiter];
     switch (draw(10)) {
@@ -78,7 +103,7 @@ class WaitModel : public ArenaTest {
       }
       case 6: { /* somebody who does not sleep, and is quicker */
         const std::vector<ClaimedJob> jobs = claim(any_queue(), 1 + draw(3));
-        for (const ClaimedJob& job : jobs) end(job);
+        for (const ClaimedJob& job : jobs) work_on(job);
         break;
       }
       case 7: /* its time is over, or it is cancelled */
@@ -135,7 +160,15 @@ class WaitModel : public ArenaTest {
       got += taken;
     }
     d().pass_wake_on(waiter);
-    for (std::uint32_t i = 0; i < got; i++) end(jobs[i]);
+    for (std::uint32_t i = 0; i < got; i++) work_on(jobs[i]);
+  }
+
+  void work_on(const ClaimedJob& job) {
+    if (limits_ && draw(4) != 0) {
+      held_.push_back(job);
+    } else {
+      end(job);
+    }
   }
 
   void end(const ClaimedJob& job) {
@@ -162,7 +195,8 @@ class WaitModel : public ArenaTest {
     std::uint64_t accounted = served_;
     for (QueueId queue = 1; queue <= kQueues; queue++) {
       const Queue& one = q(queue);
-      if (!d().is_paused(one) && asleep(queue) > 0 && one.ready_count > 0) {
+      if (!d().is_paused(one) && asleep(queue) > 0 && one.ready_count > 0 && has_place(one) &&
+          one.grouped == 0) {
         EXPECT_GT(one.owed, 0U) << "step " << step << ": nobody is awake for a job";
       }
       woken += one.counters.woken;
@@ -173,11 +207,13 @@ class WaitModel : public ArenaTest {
   }
 
   /* Those that are awake come, the others are woken as long as there is work; then there is none,
-   * or nobody sleeps beside it. */
+   * or nobody sleeps beside it. A limit of 0 stays, and so do those of the group. */
   void drain() {
     for (QueueId queue = 1; queue <= kQueues; queue++)
       d().set_queue_options(database_, queue, QueueOptions{});
-    for (int round = 0; round < 2000; round++) {
+    while (!held_.empty()) end_one();
+    int quiet = 0; /* rounds, since a turn in a group passes by time */
+    for (int round = 0; round < 2000 && quiet < 3; round++) {
       platform().advance(kWakePatience + 1);
       d().wake_idle(database_);
       bool any = false;
@@ -187,10 +223,11 @@ class WaitModel : public ArenaTest {
         leave(i);
         claim_as(i);
       }
-      if (!any) break;
+      while (!held_.empty()) end_one();
+      quiet = any ? 0 : quiet + 1;
     }
     for (QueueId queue = 1; queue <= kQueues; queue++) {
-      if (asleep(queue) > 0) {
+      if (asleep(queue) > 0 && has_place(q(queue))) {
         EXPECT_EQ(q(queue).ready_count, 0U) << "somebody sleeps beside a job";
       }
     }
@@ -199,6 +236,8 @@ class WaitModel : public ArenaTest {
   std::mt19937_64 engine_;
   std::vector<Worker> workers_;
   std::uint64_t served_ = 0;
+  bool limits_ = false;
+  std::vector<ClaimedJob> held_; /* with limits only */
   JobId next_job_ = 1;
 };
 
@@ -206,6 +245,13 @@ TEST_F(WaitModel, RandomHistories) {
   for (std::uint64_t seed = 1; seed <= 60 && !HasFailure(); seed++) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     run(seed);
+  }
+}
+
+TEST_F(WaitModel, RandomHistoriesWithLimits) {
+  for (std::uint64_t seed = 1; seed <= 60 && !HasFailure(); seed++) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    run(seed, true);
   }
 }
 

@@ -1,0 +1,80 @@
+// What limits cost the queue that has them while they do not bind: claim and complete on a queue
+// with a limit against the same on a queue without, each a transaction of its own.
+#include "subject.hpp"
+
+namespace bench {
+namespace {
+
+constexpr double kLimit = 1.03;
+constexpr int kClients = 4;
+
+struct Kind {
+  const char* name;
+  std::string sql;  // {} is the queue
+};
+
+const std::vector<Kind>& kinds() {
+  static const std::vector<Kind> all = {
+      {"a concurrency limit", "SELECT durable_work.set_concurrency_limit('{}', 100000)"},
+      {"a rate limit", "SELECT durable_work.set_rate_limit('{}', 1000000)"},
+      {"a concurrency limit and a rate limit of a group",
+       "SELECT durable_work.set_concurrency_limit('{0}', 100000, 'group', 'bench'), "
+       "durable_work.set_rate_limit('{0}', 1000000, scope => 'group', limit_group => 'bench')"},
+  };
+  return all;
+}
+
+class Side {
+ public:
+  explicit Side(const std::string& place) : subject_(Subject::durable_work(place)) {
+    subject_.create(admin_);
+    open_sessions(sessions_, loop_, kClients, subject_.statements(), false);
+  }
+
+  void limit(const Kind& kind) {
+    subject_.create(admin_);
+    admin_.query(fmt::format(fmt::runtime(kind.sql), subject_.place));
+  }
+
+  Sample measure(std::int64_t jobs) {
+    subject_.fill(admin_, jobs);
+    Consumption state{.batch = 1, .wanted = jobs, .done = 0};
+    std::vector<Client> running;
+    for (Session& session : sessions_) running.push_back(consume(session, state));
+    meter_.start();
+    loop_.run(std::move(running));
+    return per_job(meter_.stop(), state.done);
+  }
+
+ private:
+  Subject subject_;
+  Connection admin_;
+  EventLoop loop_;
+  std::deque<Session> sessions_;
+  Meter meter_;
+};
+
+}  // namespace
+
+void limits(Bench& bench) {
+  const std::int64_t jobs = bench.options.pick(8000, 3000);
+  const int count = bench.options.pick(24, 4);
+  Side limited("bench_limited");
+  Side plain("bench_plain");
+  for (const Kind& kind : kinds()) {
+    limited.limit(kind);
+    // The bucket begins empty and is full by the end of this.
+    limited.measure(jobs);
+    plain.measure(jobs);
+    const Pairs pairs = interleave(
+        count, [&](int) { return limited.measure(jobs); },
+        [&](int) { return plain.measure(jobs); });
+    bench.results.at_most(
+        fmt::format("server CPU per job with {}", kind.name), pairs.ratio(&Sample::cpu_us), kLimit,
+        "x",
+        fmt::format("{:.2f} us against {:.2f} us, {} pairs", pairs.our_median(&Sample::cpu_us),
+                    pairs.their_median(&Sample::cpu_us), pairs.ours.size()));
+  }
+}
+
+}  // namespace bench

@@ -1,0 +1,201 @@
+# Limits under 64 connections, seen from outside: the workers write down when they had a job in their hands, and
+# nothing else is asked. With crashes, prepared transactions and a restored dump.
+use strict;
+use warnings FATAL => 'all';
+
+use IPC::Run ();
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use DurableWork;
+
+my $node = new_server('queue_limits', conf => [ 'max_connections = 100', 'max_prepared_transactions = 10' ]);
+sub sql { return $node->safe_psql('postgres', $_[0]); }
+
+sql(<<'SQL');
+CREATE TABLE helper.journal (queue text, job bigint, asked timestamptz, began timestamptz, ended timestamptz);
+-- Works until the queue is empty. What is written down lies within the time of the lease, so others can see less than
+-- there is, never more; asked and began lie around the hand-out.
+CREATE PROCEDURE helper.work(of_queue text, worker text, patience interval) LANGUAGE plpgsql AS $$
+DECLARE
+    mine record;
+    asked timestamptz;
+    began timestamptz;
+BEGIN
+    LOOP
+        asked := clock_timestamp();
+        SELECT job_id, lease_token INTO mine FROM durable_work.claim(of_queue, worker, 1, wait => patience);
+        began := clock_timestamp();
+        COMMIT;
+        IF mine.job_id IS NULL THEN
+            EXIT WHEN (SELECT unfinished = 0 FROM durable_work.queue_stats WHERE queue = of_queue);
+            CONTINUE;
+        END IF;
+        PERFORM count(*) FROM generate_series(1, 5000);
+        INSERT INTO helper.journal VALUES (of_queue, mine.job_id, asked, began, clock_timestamp());
+        PERFORM durable_work.complete(mine.job_id, mine.lease_token);
+        COMMIT;
+    END LOOP;
+END
+$$;
+CREATE FUNCTION helper.most_at_once(queues text[]) RETURNS bigint LANGUAGE sql AS $$
+    SELECT max(n) FROM (SELECT sum(step) OVER (ORDER BY at, step) AS n FROM (
+        SELECT began AS at, 1 AS step FROM helper.journal WHERE queue = ANY (queues)
+        UNION ALL SELECT ended, -1 FROM helper.journal WHERE queue = ANY (queues)) e) s
+$$;
+-- Jobs that were asked for and handed out within a period, above what may start in it; over all periods.
+CREATE FUNCTION helper.excess(queues text[], burst int, per_second int) RETURNS numeric LANGUAGE sql AS $$
+    WITH j AS MATERIALIZED (SELECT * FROM helper.journal WHERE queue = ANY (queues))
+    SELECT max((SELECT count(*) FROM j WHERE j.asked >= f.asked AND j.began <= t.began) - burst
+        - per_second * extract(epoch FROM t.began - f.asked))
+    FROM j f, j t WHERE t.began > f.asked
+$$;
+CREATE FUNCTION helper.fill(queue text, jobs int) RETURNS bigint LANGUAGE sql AS $$
+    SELECT count(*) FROM durable_work.enqueue_many(queue, array_fill('{}'::jsonb, ARRAY[jobs])) $$;
+SQL
+
+my $directory = PostgreSQL::Test::Utils::tempdir;
+my $scripts = 0;
+
+# Sessions of pgbench that work, each on the queue that is its turn in the list; returns what they print.
+sub start_workers {
+    my ($clients, $patience, @queues) = @_;
+    my @options;
+    for my $queue (@queues) {
+        my $script = "$directory/work" . ++$scripts . '.sql';
+        append_to_file($script, "CALL helper.work('$queue', 'worker ' || :client_id, '$patience');\n");
+        push @options, '-f', $script;
+    }
+    my ($out, $err) = ('', '');
+    my $run = IPC::Run::start(
+        [ 'pgbench', '-n', '-c', $clients, '-j', 2, '-t', 1, @options, $node->connstr('postgres') ],
+        '<', \undef, '>', \$out, '2>', \$err, IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
+    return { run => $run, err => \$err };
+}
+
+sub work {
+    my $workers = start_workers(@_);
+    $workers->{run}->finish;
+    is($workers->{run}->result(0), 0, "$_[0] workers on $_[2] come to an end") or diag(${ $workers->{err} });
+    return;
+}
+
+# --- places ---------------------------------------------------------------------------------------
+sql(q{SELECT durable_work.create_queue(q) FROM unnest('{free,narrow}'::text[]) q;
+      SELECT durable_work.set_concurrency_limit('narrow', 5); SELECT helper.fill('free', 500), helper.fill('narrow', 500)});
+work(64, '0', 'free');
+cmp_ok(sql(q{SELECT helper.most_at_once('{free}')}), '>', 5, 'without a limit more are in flight');
+work(64, '1 s', 'narrow');
+is(sql(q{SELECT helper.most_at_once('{narrow}')}), 5, 'with a limit of five it is five, and all five are used');
+is(sql(q{SELECT count(DISTINCT job) || ' ' || count(*) FROM helper.journal WHERE queue = 'narrow'}), '500 500', 'and each job is done once');
+is(sql(q{SELECT in_flight FROM durable_work.limits WHERE queue = 'narrow'}), 0, 'nothing is left in flight');
+
+# --- a limit of several queues, with workers that sleep and workers that do not -----------------------
+sql(q{SELECT durable_work.create_queue(q) FROM unnest('{east,west}'::text[]) q;
+      SELECT durable_work.set_concurrency_limit(q, 4, 'group', 'partner') FROM unnest('{east,west}'::text[]) q;
+      SELECT helper.fill('east', 300), helper.fill('west', 300)});
+{
+    my $sleepers = start_workers(32, '1 s', 'east');
+    my $pollers = start_workers(32, '0', 'west');
+    $_->{run}->finish for $sleepers, $pollers;
+    is($_->{run}->result(0), 0, 'workers of two queues come to an end') or diag(${ $_->{err} }) for $sleepers, $pollers;
+}
+is(sql(q{SELECT helper.most_at_once('{east,west}')}), 4, 'together they have four in flight');
+is(sql(q{SELECT count(DISTINCT (queue, job)) FROM helper.journal WHERE queue IN ('east', 'west')}), 600, 'and do all');
+cmp_ok(sql(q{SELECT count(*) FROM helper.journal WHERE queue = 'east' AND began < (SELECT max(began) FROM helper.journal WHERE queue = 'west')}),
+    '>', 30, 'the queue whose workers sleep has not waited for the other to finish');
+
+# --- tokens ---------------------------------------------------------------------------------------
+sql(q{SELECT durable_work.create_queue(q) FROM unnest('{paced,paced_too,together,together_too}'::text[]) q;
+      SELECT helper.fill(q, 150) FROM unnest('{paced,together,together_too}'::text[]) q;
+      SELECT durable_work.set_rate_limit('paced', 100, '1 s', burst => 7);
+      SELECT durable_work.set_rate_limit(q, 200, '2 s', 7, 'group', 'paced') FROM unnest('{together,together_too}'::text[]) q});
+work(64, '0', 'paced');
+cmp_ok(sql(q{SELECT helper.excess('{paced}', 7, 100)}), '<=', 0, 'no period sees more starts than the rate allows');
+work(64, '1 s', 'together', 'together_too');
+cmp_ok(sql(q{SELECT helper.excess('{together,together_too}', 7, 100)}), '<=', 0, 'nor do two queues that share a rate');
+sql(q{SELECT helper.fill('paced_too', 300)});
+work(64, '0', 'paced_too');
+cmp_ok(sql(q{SELECT helper.excess('{paced_too}', 7, 100)}), '>', 0, 'which a queue without a limit does not keep to');
+
+# --- a backend is killed, and the server with it -------------------------------------------------------
+sql(q{SELECT durable_work.create_queue('killed'); SELECT durable_work.set_concurrency_limit('killed', 3); SELECT helper.fill('killed', 1500)});
+{
+    my $workers = start_workers(64, '1 s', 'killed');
+    wait_until($node, 'postgres', q{SELECT count(*) > 50 FROM helper.journal WHERE queue = 'killed'}) or die 'they do not work';
+    my $pid = sql(q{SELECT pid FROM pg_stat_activity WHERE query ~ 'CALL helper.work' AND pid <> pg_backend_pid() LIMIT 1});
+    kill 'KILL', $pid;
+    $workers->{run}->finish;
+}
+# Claims from the first moment on; what they got stays in their hands.
+ok($node->poll_query_until('postgres', 'SELECT true'), 'the server is there again');
+my @hands = map { new_session($node) } 1 .. 6;
+my $claimed = 0;
+my $got = sub { $claimed += $_[0]->query(q{SELECT count(*) FROM durable_work.claim('killed', 'hand ' || pg_backend_pid(), 25, lease => '1 h')}) };
+for (1 .. 100_000) { last if $claimed >= 3; $got->($_) for @hands; }
+$got->($_) for @hands, @hands;
+is($claimed, 3, 'the limit is in force before the first job is handed out');
+is(sql(q{SELECT in_flight || ' ' || max_in_flight FROM durable_work.limits WHERE queue = 'killed'}), '3 3', 'and counts what there is now');
+# A holder that is gone without a word keeps its place, as it keeps its lease.
+my $victim = sql(q{SELECT worker FROM durable_work.leases WHERE queue = 'killed' LIMIT 1});
+$victim =~ s/^hand //;
+sql("SELECT pg_terminate_backend($victim)");
+ok(wait_until($node, 'postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $victim"), 'a holder goes');
+is(sql(q{SELECT count(*) FROM durable_work.claim('killed', 'another', 25)}), 0, 'its place is taken until the lease ends');
+$_->quit for @hands;
+sql(q{SELECT durable_work.complete(job_id, lease_token) FROM durable_work.leases WHERE queue = 'killed';
+      DELETE FROM helper.journal WHERE queue = 'killed'});
+work(64, '1 s', 'killed');
+is(sql(q{SELECT helper.most_at_once('{killed}')}), 3, 'the rest is done three at a time');
+
+# --- a bucket is empty after a start -------------------------------------------------------------------
+sql(q{SELECT durable_work.create_queue('slow'); SELECT durable_work.set_rate_limit('slow', 20, '1 s'); SELECT helper.fill('slow', 100)});
+ok(wait_until($node, 'postgres', q{SELECT available = 20 FROM durable_work.limits WHERE queue = 'slow'}), 'tokens come');
+sql(q{SELECT durable_work.set_rate_limit('slow', 1, '1 d')});
+is(sql(q{SELECT available FROM durable_work.limits WHERE queue = 'slow'}), 0, 'other numbers are another bucket');
+$node->stop('immediate');
+$node->start;
+ok(wait_until($node, 'postgres', q{SELECT jobs = 100 FROM durable_work.explain_waiting('slow') WHERE reason = 'rate limited'}), 'after a start the jobs wait for the first token');
+is(sql(q{SELECT count(*) FROM durable_work.claim('slow', 'w', 25)}), 0, 'and are not handed out');
+
+# --- two-phase commit ----------------------------------------------------------------------------------
+sql(q{SELECT durable_work.create_queue('prepared', lease => '1 h'); SELECT durable_work.set_concurrency_limit('prepared', 1); SELECT helper.fill('prepared', 9)});
+my $worker = new_session($node);
+for my $end ('COMMIT', 'ROLLBACK') {
+    my ($job, $token) = split /\|/, $worker->query(q{SELECT job_id, lease_token FROM durable_work.claim('prepared', 'w', 1)});
+    $worker->query("BEGIN; SELECT durable_work.complete($job, $token); PREPARE TRANSACTION 'held'");
+    is($worker->query(q{SELECT count(*) FROM durable_work.claim('prepared', 'w')}), 0, 'a completion that is prepared holds its place');
+    $worker->send(q{SELECT count(*) FROM durable_work.claim('prepared', 'sleeper', 1, wait => '5 s', lease => '1 h')});
+    my $pid = $worker->pid;
+    ok(wait_until($node, 'postgres', "SELECT wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = $pid"), 'somebody sleeps for it');
+    sql("$end PREPARED 'held'");
+    if ($end eq 'ROLLBACK') {
+        # The lease is there again; its end is what lets the next one start.
+        ok(wait_until($node, 'postgres', "SELECT durable_work.try_complete($job, $token) = 'completed'"), 'rolled back, the lease is the worker\'s again');
+    }
+    is($worker->finish_sent, 'ok', 'the wait ends');
+    is($worker->output, '1', "after $end PREPARED the next job is handed out");
+    sql(q{SELECT durable_work.complete(job_id, lease_token) FROM durable_work.leases WHERE queue = 'prepared'});
+}
+# After a restart nobody holds a lease, and a completion that is prepared is nobody's work any more.
+my ($job, $token) = split /\|/, $worker->query(q{SELECT job_id, lease_token FROM durable_work.claim('prepared', 'w', 1)});
+$worker->query("BEGIN; SELECT durable_work.complete($job, $token); PREPARE TRANSACTION 'held'");
+$worker->quit;
+$node->restart;
+ok(wait_until($node, 'postgres', q{SELECT count(*) = 1 FROM durable_work.claim('prepared', 'w', 25)}), 'after a restart the place is free');
+sql(q{COMMIT PREPARED 'held'});
+is(sql(q{SELECT in_flight FROM durable_work.limits WHERE queue = 'prepared'}), 1, 'and one is in flight');
+
+# --- dump and restore ----------------------------------------------------------------------------------
+my $limits = q{SELECT string_agg(concat_ws(' ', queue, kind, scope, limit_group, max_in_flight, jobs, per_interval, burst), ', ' ORDER BY queue, kind, scope) FROM durable_work.limits};
+$node->command_ok([ 'pg_dump', '--format=custom', '--file', "$directory/dump", 'postgres' ], 'a dump');
+sql('CREATE DATABASE copy');
+$node->command_ok([ 'pg_restore', '--exit-on-error', '--dbname', 'copy', "$directory/dump" ], 'and its restore');
+is($node->safe_psql('copy', $limits), sql($limits), 'bring the limits');
+ok(wait_until($node, 'copy', q{SELECT unfinished IS NOT NULL FROM durable_work.queue_stats WHERE queue = 'prepared'}), 'the copy is read');
+ok(wait_until($node, 'copy', q{SELECT count(*) = 1 FROM durable_work.claim('prepared', 'w', 25)}), 'one job is handed out');
+is($node->safe_psql('copy', q{SELECT count(*) FROM durable_work.claim('prepared', 'w', 25)}), 0, 'and no more');
+is($node->safe_psql('copy', q{SELECT count(*) FROM durable_work.claim('slow', 'w', 25)}), 0, 'a bucket begins empty there too');
+
+done_testing();
