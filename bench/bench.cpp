@@ -22,6 +22,7 @@ const std::vector<Row>& all_rows() {
       {"redrive", "a million dead letters redriven beside a claimer", redrive},
       {"change_many", "a million jobs cancelled, and purged, beside a claimer", change_many},
       {"options", "what options of another queue cost a queue without options", options},
+      {"rights", "what asking for a right costs", rights},
       {"restart", "restart with a million pending", restart},
       {"backlog", "a claim with a thousand and with five million pending", backlog},
       {"spill", "a backlog of ten million with memory for 100,000 jobs", spill},

@@ -61,6 +61,7 @@ void large_transaction(Bench& bench);
 void redrive(Bench& bench);
 void change_many(Bench& bench);
 void options(Bench& bench);
+void rights(Bench& bench);
 
 // `count` sessions of one loop with these statements prepared and synchronous_commit set.
 struct Statement {

@@ -4,10 +4,19 @@
 
 -- include 05_library.sql
 
+-- include 12_rights.sql
 -- include 46_health.sql
+-- include 15_queue.sql: The view queues
+-- include 40_see.sql: Parts of the views
+-- include 40_see.sql: The view inbox
 -- include 40_see.sql: Leases, attempts
+-- include 40_see.sql: One job
+-- include 42_dead_letters.sql: The view dead_letters
+-- include 42_dead_letters.sql: What to do with them
+-- include 42_dead_letters.sql: The view redrives
 -- include 45_stats.sql: The slots of the log
 -- include 45_stats.sql: Why jobs wait
+-- include 45_stats.sql: How many jobs there are
 -- include 60_arrivals.sql: Asking for it
 
 -- The log goes round.

@@ -20,9 +20,9 @@ using namespace dw;
 
 /* The queue as its locked row says. Two changes at a time wait for each other, so none is lost. */
 const store::QueueInfo& lock_newest(std::string_view name) {
-  while (!store::lock_queue(store::require_queue(name).id)) {
+  while (!store::lock_queue(store::require_queue(name, store::Right::operate).id)) {
   }
-  return store::require_queue(name);
+  return store::require_queue(name, store::Right::operate);
 }
 
 Datum set_paused(FunctionCallInfo fcinfo, bool paused, const char* command) {

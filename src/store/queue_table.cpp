@@ -11,6 +11,7 @@
 #include "pg/datum.hpp"
 #include "pg/error.hpp"
 #include "runtime/session.hpp"
+#include "store/grants.hpp"
 #include "store/queue_table.hpp"
 #include "store/redrive_task.hpp"
 
@@ -226,6 +227,7 @@ void delete_queue(const QueueInfo& queue) {
              SPI_OK_DELETE);
   execute<1>("DELETE FROM durable_work.topic WHERE id = $1", {INT4OID}, {topic}, SPI_OK_DELETE);
   close_spi(&scope);
+  drop_rights(id);
   queues_changed();
   note(core::ActionKind::queue_dropped, id, slot, nullptr);
 }

@@ -67,6 +67,8 @@ GOOD = {
     "retention": "'2 d'",
     "retry_in": "'1 min'",
     "retryable": "true",
+    "right": "'work'",
+    "role": "'contract_role'",
     "segment": "0",
     "since": "'2000-01-01 00:00:00+00'",
     "status": "NULL",
@@ -87,6 +89,8 @@ GOOD_FOR = {
     ("discard_dead_letter", "job_id"): "@dead@",
     ("enqueue_many", "headers"): "ARRAY['{\"trace\": \"1\"}'::jsonb]",
     ("job_state", "queue"): "@queue_number@",
+    ("may", "queue"): "@queue_number@",
+    ("may", "right"): "'see'",
     ("redrive", "job_ids"): "'{@dead@}'",
     ("reschedule", "job_id"): "@waiting@",
     ("reschedule_many", "available_at"): "'2100-01-01 00:00:00+00'",
@@ -109,6 +113,7 @@ CLOSED = {
     "delivery": ["at_least_once", "at_most_once"],
     "on_duplicate": ["return", "replace", "error"],
     "overflow": ["reject", "drop_oldest"],
+    "right": ["enqueue", "work", "operate", "monitor"],
     "unique_while": ["window", "pending", "active"],
 }
 
