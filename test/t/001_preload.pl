@@ -23,6 +23,8 @@ my %calls = (
     drop_queue => q{SELECT durable_work.drop_queue('q')},
     pause_queue => q{SELECT durable_work.pause_queue('q')},
     resume_queue => q{SELECT durable_work.resume_queue('q')},
+    grant_queue => q{SELECT durable_work.grant_queue('q', current_user, 'work')},
+    revoke_queue => q{SELECT durable_work.revoke_queue('q', current_user)},
     enqueue => q{SELECT durable_work.enqueue('q', '{}')},
     enqueue_many => q{SELECT durable_work.enqueue_many('q', '{"{}"}')},
     cancel => q{SELECT durable_work.cancel(1)},
@@ -66,7 +68,7 @@ is(state_of($node, 'postgres', q{INSERT INTO durable_work.inbox (queue, payload)
     'DW007', 'an insert into the inbox raises DW007 too');
 
 # bucket() computes from its arguments alone; the rest serves the views.
-my $others = join ', ', map { "'$_'" } qw(bucket inbox_insert job_state live_leases outcome_members attach_database library_version rows_arrived log_slots queue_figures health);
+my $others = join ', ', map { "'$_'" } qw(bucket may inbox_insert job_state live_leases outcome_members attach_database library_version rows_arrived log_slots queue_figures health);
 is($node->safe_psql('postgres', <<"SQL"), join(',', sort keys %calls), 'no public function was forgotten above');
 SELECT string_agg(name, ',' ORDER BY name COLLATE "C")
 FROM (SELECT DISTINCT proname::text AS name FROM pg_proc WHERE pronamespace = 'durable_work'::regnamespace) AS function

@@ -107,7 +107,7 @@ $standby->start;
 is($standby->safe_psql('postgres', $grants), $given, 'a standby has the rights');
 is($standby->safe_psql('postgres', q{SET ROLE "the worker"; SELECT string_agg(queue, ',') FROM durable_work.queues}), 'q', 'and heeds them');
 my $looker = new_session($standby);
-is($looker->query(q{SET ROLE "the worker"; SELECT count(*) FROM durable_work.inbox}), '1', 'sessions see what they may');
+is($looker->query(q{SET ROLE "the worker"; SELECT count(*) FROM durable_work.inbox}), '2', 'sessions see what they may');
 $node->safe_psql('postgres', q{SELECT durable_work.revoke_queue('q', 'the worker', 'monitor'); SELECT durable_work.revoke_queue('q', 'the worker', 'work')});
 $node->wait_for_catchup($standby);
 is($looker->try('SELECT count(*) FROM durable_work.inbox'), '42501', 'until it is taken from them on the primary');
