@@ -26,11 +26,10 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_grant_queue';
 REVOKE ALL ON FUNCTION durable_work.grant_queue(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.grant_queue(text, text, text) IS
-'Gives a role a right on a queue, with what it needs: USAGE on the schema, EXECUTE on the functions and SELECT on the views. It takes effect when the transaction commits. Repeating it does nothing.
+'Gives a role a right on a queue, with what it needs: USAGE on the schema, EXECUTE on the functions and SELECT on the views. It takes effect when the transaction commits. Repeating it does nothing. The owner of the extension and superusers may call it; others need EXECUTE on it and operate on the queue. The view queue_grants shows who has what.
 queue: null is every queue, also those that are made later.
 role: its name as pg_roles has it; members of the role have the right with it. 42704 if there is none, 22023 for PUBLIC.
-right: enqueue adds jobs; work claims and finishes them; operate changes, cancels and redrives them and alters the queue; monitor sees numbers and states. Payloads, headers, keys, results and errors show with work or operate only.
-The owner of the extension and superusers may call it; others need EXECUTE on it and operate on the queue. Raises DW002 for an unknown queue. The view queue_grants shows who has what.';
+right: enqueue adds jobs; work claims and finishes them; operate changes, cancels and redrives them and alters the queue; monitor sees numbers and states. Payloads, headers, keys, results and errors show with work or operate only. Raises DW002 for an unknown queue.';
 
 CREATE FUNCTION durable_work.revoke_queue(queue text, role text, "right" text DEFAULT NULL) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE

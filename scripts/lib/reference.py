@@ -109,7 +109,8 @@ def row_type_of(routine, types):
 
 def signature(routine, types):
     arguments = [plain_type(part) for part in split_top_level(routine["arguments"])]
-    inputs = [part.removeprefix("IN ") for part in arguments if not part.startswith("OUT ")]
+    # What the catalog quotes needs no quotes before "=>".
+    inputs = [re.sub(r'^"(\w+)" ', r"\1 ", part.removeprefix("IN ")) for part in arguments if not part.startswith("OUT ")]
     outputs = [part.removeprefix("OUT ") for part in arguments if part.startswith("OUT ")]
     result = plain_type(routine["result"])
     if outputs:
@@ -133,7 +134,7 @@ def signature(routine, types):
 
 def split_comment(routine):
     """(text paragraphs, [(arguments, meaning)], errors)"""
-    names = {part.split(" ")[0] for part in split_top_level(routine["arguments"]) if not part.startswith("OUT ")}
+    names = {part.split(" ")[0].strip('"') for part in split_top_level(routine["arguments"]) if not part.startswith("OUT ")}
     columns = set(routine["argument_names"] or []) - names
     texts, arguments, errors = [], [], []
     for line in (routine["comment"] or "").split("\n"):
