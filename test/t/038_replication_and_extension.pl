@@ -109,8 +109,7 @@ is($node->safe_psql($drop, q{SELECT count(*) FROM durable_work.claim('q', 'w', 1
 # A role that was granted something and owns a queue's producer goes.
 $node->safe_psql($owned, <<'SQL');
 CREATE ROLE producer;
-GRANT USAGE ON SCHEMA durable_work TO producer;
-GRANT INSERT, SELECT ON durable_work.inbox TO producer;
+SELECT durable_work.grant_queue('q', 'producer', 'enqueue');
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA durable_work TO producer;
 SET ROLE producer;
 INSERT INTO durable_work.inbox (queue, payload) VALUES ('q', '{}');
