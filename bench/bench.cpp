@@ -21,6 +21,7 @@ const std::vector<Row>& all_rows() {
       {"large_transaction", "one transaction of a million enqueues", large_transaction},
       {"redrive", "a million dead letters redriven beside a claimer", redrive},
       {"change_many", "a million jobs cancelled, and purged, beside a claimer", change_many},
+      {"ordered", "what the order of keys costs, of a million keys", ordered},
       {"options", "what options of another queue cost a queue without options", options},
       {"rights", "what asking for a right costs", rights},
       {"restart", "restart with a million pending", restart},

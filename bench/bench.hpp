@@ -62,6 +62,7 @@ void redrive(Bench& bench);
 void change_many(Bench& bench);
 void options(Bench& bench);
 void rights(Bench& bench);
+void ordered(Bench& bench);
 
 // `count` sessions of one loop with these statements prepared and synchronous_commit set.
 struct Statement {

@@ -39,7 +39,22 @@ CREATE TABLE durable_work.queue (
     max_runtime interval,
     max_payload bigint NOT NULL,
     paused boolean NOT NULL DEFAULT false,
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ordering text NOT NULL DEFAULT 'none',
+    on_exhausted text NOT NULL DEFAULT 'skip',
+    fairness text NOT NULL DEFAULT 'none'
+);
+
+-- Keys of ordered queues whose next job is a dead letter. takes_along: jobs of the key with lower numbers die with it; then the
+-- row goes. Without it the key waits for unblock_key.
+CREATE TABLE durable_work.blocked_key (
+    queue integer NOT NULL,
+    partition_key text NOT NULL,
+    job_id bigint NOT NULL,
+    blocked_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    takes_along bigint,
+    PRIMARY KEY (queue, partition_key),
+    UNIQUE (queue, job_id)
 );
 
 CREATE TABLE durable_work.epoch (

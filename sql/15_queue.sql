@@ -1,5 +1,7 @@
 -- Queues: making, changing, dropping, pausing; and the bucket of a key.
 
+-- Making and changing --------------------------------------------------------------------------------------------------
+
 CREATE FUNCTION durable_work.create_queue(
     queue text,
     lease interval DEFAULT '90 s',
@@ -17,14 +19,17 @@ CREATE FUNCTION durable_work.create_queue(
     durable_claims boolean DEFAULT false,
     strict boolean DEFAULT false,
     max_runtime interval DEFAULT NULL,
-    max_payload text DEFAULT '1 MB'
+    max_payload text DEFAULT '1 MB',
+    ordering text DEFAULT 'none',
+    on_exhausted text DEFAULT 'skip',
+    fairness text DEFAULT 'none'
 ) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_create_queue';
 REVOKE ALL ON FUNCTION durable_work.create_queue(text, interval, integer, text, interval, interval, double precision,
-    text, bigint, text, interval, interval, text, boolean, boolean, interval, text) FROM PUBLIC;
+    text, bigint, text, interval, interval, text, boolean, boolean, interval, text, text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.create_queue(text, interval, integer, text, interval, interval, double precision,
-    text, bigint, text, interval, interval, text, boolean, boolean, interval, text) IS
+    text, bigint, text, interval, interval, text, boolean, boolean, interval, text, text, text, text) IS
 'Makes a queue, with a topic of the same name that its producers write to. The same call again does nothing; with other settings it raises DW003.
 lease: how long a claimed job belongs to its worker unless extended (up to 365 days).
 max_attempts: claims before a job goes to the dead letters (1 to 32767).
@@ -38,7 +43,10 @@ dead_letter_queue: another queue that gets a new job for each dead letter of thi
 durable_claims: each claim is recorded in the log, so that attempts are counted over a crash of the server too.
 strict: a job is handed out only once its enqueue is on disk, and its completion is flushed, also under synchronous_commit = off.
 max_runtime: how long one attempt may take, whatever its lease is extended to (null or 0: any time).
-max_payload: largest payload, as a size with unit (1 byte to 255 MB): of the jsonb before compression, as pg_column_size tells it.';
+max_payload: largest payload, as a size with unit (1 byte to 255 MB): of the jsonb before compression, as pg_column_size tells it.
+ordering: none, or key: of the jobs of one partition_key one at a time is handed out, in the order of their enqueues, over retries, delays, expired leases and restarts. Jobs without a key wait for nobody.
+on_exhausted: what becomes of the key of an ordered queue when a job of it has used up its attempts or is rejected: skip (the next one follows), hold (the key is blocked until unblock_key), dead_letter_key (those that wait behind it become dead letters too).
+fairness: none, or key: keys that have jobs due are served by turns, one job each. ordering and fairness are for the life of the queue.';
 
 CREATE FUNCTION durable_work.alter_queue(
     queue text,
@@ -57,15 +65,20 @@ CREATE FUNCTION durable_work.alter_queue(
     durable_claims boolean DEFAULT NULL,
     strict boolean DEFAULT NULL,
     max_runtime interval DEFAULT NULL,
-    max_payload text DEFAULT NULL
+    max_payload text DEFAULT NULL,
+    ordering text DEFAULT NULL,
+    on_exhausted text DEFAULT NULL,
+    fairness text DEFAULT NULL
 ) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_alter_queue';
 REVOKE ALL ON FUNCTION durable_work.alter_queue(text, interval, integer, text, interval, interval, double precision,
-    text, bigint, text, interval, interval, text, boolean, boolean, interval, text) FROM PUBLIC;
+    text, bigint, text, interval, interval, text, boolean, boolean, interval, text, text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.alter_queue(text, interval, integer, text, interval, interval, double precision,
-    text, bigint, text, interval, interval, text, boolean, boolean, interval, text) IS
-'Changes the options that are given (see create_queue) and keeps those that are null; 22023 when all are. max_length => 0, max_runtime => ''0'' and dead_letter_queue => '''' take the option away. It takes effect when the transaction commits. Leases that are out keep their deadline.';
+    text, bigint, text, interval, interval, text, boolean, boolean, interval, text, text, text, text) IS
+'Changes the options that are given (see create_queue) and keeps those that are null; 22023 when all are. max_length => 0, max_runtime => ''0'' and dead_letter_queue => '''' take the option away. ordering and fairness cannot be changed (0A000). It takes effect when the transaction commits. Leases that are out keep their deadline.';
+
+-- Dropping and pausing -------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION durable_work.drop_queue(queue text, force boolean DEFAULT false) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE
@@ -117,7 +130,10 @@ SELECT queue.name AS queue,
        queue.max_runtime,
        queue.max_payload,
        queue.paused,
-       queue.created_at
+       queue.created_at,
+       queue.ordering,
+       queue.on_exhausted,
+       queue.fairness
 FROM durable_work.queue AS queue
 JOIN durable_work.topic AS topic ON topic.id OPERATOR(pg_catalog.=) queue.topic
 LEFT JOIN durable_work.queue AS dead_letter_queue

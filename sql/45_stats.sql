@@ -69,7 +69,7 @@ AS 'MODULE_PATHNAME', 'durable_work_explain_waiting';
 REVOKE ALL ON FUNCTION durable_work.explain_waiting(text) FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.explain_waiting(text) IS
 'Why the jobs of a queue are not being worked on now: one row for each reason, how many jobs it holds back, and what to look at or do. From shared memory: the cost depends on the leases that are out, not on the backlog.
-Reasons: start_paused (the whole database), paused, no worker asks, workers are busy, workers are waking up (due jobs, by who is there to take them); due later, retry backoff; held by workers, waiting for the sweep, being decided (by open transactions); on disk, and due later, on disk; server is starting, standby; nothing waits. jobs is null where the number is not known yet. DW002 for an unknown queue.';
+Reasons: start_paused (the whole database), paused, no worker asks, workers are busy, workers are waking up, workers get nothing (due jobs, by who is there to take them); due later, retry backoff; key busy, key blocked (behind an earlier job of their key); held by workers, waiting for the sweep, being decided (by open transactions), prepared transaction; loading, waiting for room, and due later, on disk (those that are on disk only); server is starting, standby; nothing waits. jobs is null where the number is not known yet. DW002 for an unknown queue.';
 
 -- How many jobs there are -----------------------------------------------------------------------------------------------
 
@@ -78,6 +78,7 @@ CREATE FUNCTION durable_work.queue_figures(
     OUT ready bigint,
     OUT delayed bigint,
     OUT processing bigint,
+    OUT blocked bigint,
     OUT spilled bigint,
     OUT unfinished bigint,
     OUT oldest_due_age interval,
@@ -100,6 +101,7 @@ SELECT queue.name AS queue,
        figures.ready,
        figures.delayed,
        figures.processing,
+       figures.blocked,
        figures.spilled,
        (SELECT pg_catalog.count(*) FROM durable_work.dead_letter AS dead
         WHERE dead.queue OPERATOR(pg_catalog.=) queue.id) AS dead_letter,
@@ -117,10 +119,11 @@ LEFT JOIN durable_work.queue_figures() AS figures ON figures.queue OPERATOR(pg_c
 WHERE durable_work.may(queue.id, 'see');
 REVOKE ALL ON durable_work.queue_stats FROM PUBLIC;
 COMMENT ON VIEW durable_work.queue_stats IS
-'How many jobs each queue that the user may see has and had, from shared memory: it costs the same however many there are, but for dead_letter. ready + delayed + processing + spilled = unfinished. Null on a standby, and until the server has read its queues after a start.';
+'How many jobs each queue that the user may see has and had, from shared memory: it costs the same however many there are, but for dead_letter. ready + delayed + processing + blocked + spilled = unfinished. Null on a standby, and until the server has read its queues after a start.';
 COMMENT ON COLUMN durable_work.queue_stats.ready IS 'Due and in memory';
 COMMENT ON COLUMN durable_work.queue_stats.delayed IS 'In memory and due later, or waiting while an open transaction cancels or changes it';
 COMMENT ON COLUMN durable_work.queue_stats.processing IS 'Held by workers';
+COMMENT ON COLUMN durable_work.queue_stats.blocked IS 'In memory, behind an earlier job of their key';
 COMMENT ON COLUMN durable_work.queue_stats.spilled IS 'On disk only: the rest of a backlog deeper than memory, and jobs due beyond the timer horizon';
 COMMENT ON COLUMN durable_work.queue_stats.dead_letter IS 'Dead letters kept now, counted through their index';
 COMMENT ON COLUMN durable_work.queue_stats.oldest_due_age IS 'How long the ready job has waited that is due longest; null when none is ready';

@@ -50,7 +50,7 @@ INTRODUCTION = {
     "seeing": "Seeing",
     "the extension itself": "The extension itself",
 }
-INTERNAL = {"inbox_insert", "job_state", "may", "live_leases", "log_slots", "outcome_members", "attach_database", "rows_arrived"}
+INTERNAL = {"inbox_insert", "job_state", "may", "live_leases", "wake_figures", "log_slots", "outcome_members", "attach_database", "rows_arrived"}
 
 
 def functions_in_order(top):

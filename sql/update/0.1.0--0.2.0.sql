@@ -6,7 +6,6 @@
 
 -- include 12_rights.sql
 -- include 46_health.sql
--- include 15_queue.sql: The view queues
 -- include 40_see.sql: Parts of the views
 -- include 40_see.sql: The view inbox
 -- include 40_see.sql: Leases, attempts
@@ -16,7 +15,8 @@
 -- include 42_dead_letters.sql: The view redrives
 -- include 45_stats.sql: The slots of the log
 -- include 45_stats.sql: Why jobs wait
--- include 45_stats.sql: How many jobs there are
+-- include 44_hot_keys.sql
+-- include 47_wakeups.sql
 -- include 60_arrivals.sql: Asking for it
 
 -- The log goes round.
@@ -32,6 +32,36 @@ COMMENT ON TABLE durable_work.parked IS 'Jobs due beyond the timer horizon, redr
 SELECT pg_catalog.pg_extension_config_dump('durable_work.segment', '');
 CREATE TRIGGER rows_arrived AFTER INSERT ON durable_work.segment FOR EACH STATEMENT EXECUTE FUNCTION durable_work.rows_arrived();
 ALTER TABLE durable_work.segment ENABLE ALWAYS TRIGGER rows_arrived;
+
+-- One job of a key after the other, and keys by turns.
+ALTER TABLE durable_work.queue
+    ADD COLUMN ordering text NOT NULL DEFAULT 'none',
+    ADD COLUMN on_exhausted text NOT NULL DEFAULT 'skip',
+    ADD COLUMN fairness text NOT NULL DEFAULT 'none';
+CREATE TABLE durable_work.blocked_key (
+    queue integer NOT NULL,
+    partition_key text NOT NULL,
+    job_id bigint NOT NULL,
+    blocked_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    takes_along bigint,
+    PRIMARY KEY (queue, partition_key),
+    UNIQUE (queue, job_id)
+);
+REVOKE ALL ON durable_work.blocked_key FROM PUBLIC;
+COMMENT ON TABLE durable_work.blocked_key IS 'Keys of ordered queues that wait for unblock_key; see blocked_keys';
+SELECT pg_catalog.pg_extension_config_dump('durable_work.blocked_key', '');
+CREATE TRIGGER rows_arrived AFTER INSERT ON durable_work.blocked_key FOR EACH STATEMENT EXECUTE FUNCTION durable_work.rows_arrived();
+ALTER TABLE durable_work.blocked_key ENABLE ALWAYS TRIGGER rows_arrived;
+DROP FUNCTION durable_work.create_queue(text, interval, integer, text, interval, interval, double precision, text, bigint, text,
+    interval, interval, text, boolean, boolean, interval, text);
+DROP FUNCTION durable_work.alter_queue(text, interval, integer, text, interval, interval, double precision, text, bigint, text,
+    interval, interval, text, boolean, boolean, interval, text);
+-- include 15_queue.sql: Making and changing
+-- include 15_queue.sql: The view queues
+-- include 17_keys.sql
+DROP VIEW durable_work.queue_stats;
+DROP FUNCTION durable_work.queue_figures();
+-- include 45_stats.sql: How many jobs there are
 
 DO $identities$
 BEGIN

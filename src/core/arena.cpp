@@ -106,6 +106,7 @@ std::size_t arena_size(std::uint32_t entries, std::uint32_t waiters,
                        std::uint32_t watches) noexcept {
   return padded(sizeof(Arena)) + padded(sizeof(Entry) * std::size_t{entries}) +
          padded(sizeof(Index) * std::size_t{bucket_count(entries)}) +
+         padded(sizeof(Index) * std::size_t{bucket_count(entries) / 2}) +
          padded(sizeof(Waiter) * std::size_t{waiters}) +
          padded(sizeof(Request) * std::size_t{request_count(entries)}) +
          padded(sizeof(Index) * std::size_t{request_count(entries)}) +
@@ -125,6 +126,8 @@ Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters,
   arena->buckets = reinterpret_cast<Index*>(place);
   const std::uint32_t buckets = bucket_count(entries);
   place += padded(sizeof(Index) * std::size_t{buckets});
+  arena->key_buckets = reinterpret_cast<Index*>(place);
+  place += padded(sizeof(Index) * std::size_t{buckets / 2});
   arena->waiters = reinterpret_cast<Waiter*>(place);
   place += padded(sizeof(Waiter) * std::size_t{waiters});
   create_requests(arena, place, request_count(entries));
@@ -137,6 +140,7 @@ Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters,
 
   arena->capacity = entries;
   arena->bucket_mask = buckets - 1;
+  arena->key_mask = buckets / 2 - 1;
   arena->waiter_capacity = waiters;
   for (std::uint32_t i = 0; i < entries; i++) {
     Entry* entry = new (&arena->entries[i]) Entry();
@@ -147,6 +151,7 @@ Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters,
   arena->first_free = entries > 0 ? 0 : kNone;
   arena->free_count = entries;
   for (std::uint32_t i = 0; i < buckets; i++) arena->buckets[i] = kNone;
+  for (std::uint32_t i = 0; i < buckets / 2; i++) arena->key_buckets[i] = kNone;
   for (std::uint32_t i = 0; i < waiters; i++) {
     Waiter* waiter = new (&arena->waiters[i]) Waiter();
     for (WaitLink& link : waiter->links) link.queue = kNone;

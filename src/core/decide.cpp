@@ -36,6 +36,7 @@ void Dispatcher::fill_decided(const Queue& q, const Entry& e, Decided* out) cons
   out->attempts = e.attempts;
   out->max_attempts = static_cast<std::uint16_t>(most_attempts(q.options, e.max_attempts));
   out->expires_at = e.expires_at;
+  out->has_turn = e.has_turn != 0;
   out->claim_is_recorded = e.worker != kNone && e.recorded >= e.attempts;
   out->options = q.options;
   out->worker_name[0] = '\0';
@@ -80,13 +81,18 @@ Verdict Dispatcher::begin_decision(Index database, JobId id, Token token, Decide
   }
 }
 
-/* Under the queue lock, of a ready or delayed entry. */
+/* Under the queue lock, of an entry that waits. One that waits for its turn keeps its place in the
+ * key: what comes behind it must not pass while it is not certain that it is gone. */
 Verdict Dispatcher::begin_waiting(QueueLock& hold, Queue& q, Entry& e, Decided* out) noexcept {
   const Token token = draw_tokens(hold, q.database, 1);
   if (token == 0) return Verdict::not_open;
   e.token = token;
   out->token = token;
-  leave_tree(q, e);
+  const bool keeps_place = e.state == EntryState::gated && q.options.ordered;
+  if (keeps_place)
+    q.waiting_turn--;
+  else
+    leave_tree(q, e);
   begin_deciding(q, e);
   return Verdict::ok;
 }
@@ -102,6 +108,7 @@ Verdict Dispatcher::begin_cancel(Index database, JobId id, QueueId queue_id,
   switch (e->state) {
     case EntryState::ready:
     case EntryState::delayed:
+    case EntryState::gated:
       return begin_waiting(hold, q, *e, out);
     case EntryState::leased:
       if (e->lapsed != Lapse::none) return Verdict::in_doubt;
@@ -125,6 +132,7 @@ Verdict Dispatcher::begin_change(Index database, JobId id, QueueId queue_id,
   switch (e->state) {
     case EntryState::ready:
     case EntryState::delayed:
+    case EntryState::gated:
       return begin_waiting(hold, q, *e, out);
     case EntryState::leased:
       return e->lapsed != Lapse::none ? Verdict::in_doubt : Verdict::leased;
@@ -179,6 +187,7 @@ bool Dispatcher::fill_placeholder(EntryRef ref, const JobRow& row, bool waits,
   e->at_once = row.due == kAlways ? 1 : 0;
   fill_decided(queue(index), *e, out);
   if (waits) {
+    enter_gate(queue(index), *e);
     begin_deciding(queue(index), *e);
   } else {
     e->state = EntryState::completing;
@@ -205,8 +214,9 @@ void Dispatcher::drop_placeholder(EntryRef ref) noexcept {
 
 void Dispatcher::evict(Queue& q, Entry& e) noexcept {
   q.given_up++;
+  lower_frontier(q, e.id);
   if (e.segment == kParkedSegment)
-    q.parked_given_up = 1;
+    note_parked_left(q, ParkedLeft::some);
   else
     q.dirty.add(e.segment, e.block, e.block, e.priority);
   q.mode = LoadMode::loading;
@@ -227,8 +237,8 @@ bool Dispatcher::evict_sleeper(Queue& q) noexcept {
 
 bool Dispatcher::evict_last(Queue& q) noexcept {
   if (q.withheld == Withheld::reading) return false;
-  Entry* last = nullptr;
-  if (q.delayed_count > q.ready_count) last = last_to_go(q.delayed);
+  Entry* last = q.gated_count + q.held_count > 0 ? gated_to_go(q) : nullptr;
+  if (last == nullptr && q.delayed_count > q.ready_count) last = last_to_go(q.delayed);
   if (last == nullptr) last = ready_last_to_go(q);
   if (last == nullptr) last = last_to_go(q.delayed);
   if (last == nullptr) return false;
@@ -324,6 +334,12 @@ void Dispatcher::commit_decision(EntryRef ref, Token token, Decision decision, O
   }
   leave_tree(q, *e);
   switch (decision) {
+    case Decision::block:
+      count_ended(hold, q, e->id, token);
+      q.counters.dead_lettered++;
+      block(q, *e, due);
+      if (due != 0) hold.wake_housekeeper(q.database);
+      return;
     case Decision::finish:
     case Decision::cancel_held:
       count_ended(hold, q, e->id, token);
@@ -365,7 +381,10 @@ void Dispatcher::abort_decision(EntryRef ref, Token token, EntryState before) no
     return;
   }
   if (before == EntryState::free) {
+    /* What the log says of it is not known here: its key may have to wait. */
+    lower_frontier(q, e->id);
     finish_entry(*e);
+    if (q.options.ordered) hold.wake_housekeeper(q.database);
     return;
   }
   give_back(hold, q, *e, e->at_once != 0 ? kAlways : e->at);

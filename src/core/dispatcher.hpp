@@ -24,6 +24,7 @@ struct JobRow {
   Micros due; /* wall; kAlways when due at once */
   QueueId queue;
   std::uint32_t key_hash;
+  std::uint32_t key_check; /* 0: no key */
   std::uint32_t block;
   std::uint16_t offset;
   std::uint8_t segment;
@@ -92,7 +93,8 @@ enum class Decision : std::uint8_t {
   retry,       /* failed: ready at the given time, attempt charged */
   put_back,    /* released or deferred: ready at the given time, attempt refunded */
   cancel_held, /* cancelled under its holder */
-  reschedule,  /* it was waiting and goes on waiting, until the given time */
+  block,      /* a dead letter that blocks its key; due: followers below this id die too, 0: none */
+  reschedule, /* it was waiting and goes on waiting, until the given time */
 };
 
 enum class Verdict : std::uint8_t {
@@ -127,6 +129,7 @@ struct Decided {
   std::uint16_t max_attempts; /* the effective one */
   std::uint32_t expires_at;   /* see expiry_seconds(); 0: never */
   bool claim_is_recorded;     /* the log knows of the attempt under way */
+  bool has_turn;              /* of its key */
   QueueOptions options;
   char worker_name[kWorkerNameSize]; /* empty: none */
 
@@ -170,6 +173,8 @@ struct QueueFigures {
   std::uint32_t ready;
   std::uint32_t delayed; /* with those that an open transaction is deciding */
   std::uint32_t leased;
+  std::uint32_t blocked; /* behind an earlier job of their key */
+  std::uint32_t blocked_keys;
   std::uint32_t resident;
   std::uint32_t waiters;
   std::int64_t unfinished;
@@ -206,11 +211,21 @@ struct ListedJob {
   std::uint16_t offset;
   std::uint8_t segment;
 };
+struct KeyedJob {
+  ListedJob job;
+  std::uint32_t key_hash;
+  bool processing;
+  bool due; /* it waits, and its time has come */
+};
 
 /* A loading queue asks for more before it runs dry. */
 constexpr std::uint32_t kLowWater = 256;
 /* A refill that brings less than this waits until the queue runs dry. */
 constexpr std::uint32_t kWorthLoading = 4096;
+/* A woken waiter is given so long to claim before another is woken for the job. */
+constexpr Micros kWakePatience = 100 * kMillisecond;
+/* So often the housekeeper looks whether waiters sleep beside due work, while there are any. */
+constexpr Micros kIdleRound = 1 * kSecond;
 /* The longest block of job numbers; a larger increment of the sequence leaves gaps. */
 constexpr std::uint32_t kMostJobIds = 128;
 
@@ -221,6 +236,21 @@ enum class LinkResult : std::uint8_t {
   resident,
   busy, /* somebody is about to decide it; if that fails it must be linked later */
   no_room,
+};
+
+/* How a blocked key goes on. */
+enum class Unblock : std::uint8_t {
+  skip,  /* with the job behind the dead one */
+  retry, /* with the dead one, which was redriven */
+  end,   /* not before its followers below an id are dead too */
+};
+
+/* A key as an operator sees it. */
+struct KeyFigures {
+  std::uint32_t waiting; /* behind the first one, in memory */
+  JobId first;           /* whose turn it is; 0: nobody's */
+  EntryState state;      /* of that one */
+  Micros at;             /* wall: its due time, or the end of its lease */
 };
 
 enum class HeartbeatState : std::uint8_t { leased, cancelled, lost };
@@ -316,7 +346,7 @@ class Dispatcher {
   void remove_queue(QueueRef ref) noexcept;
   [[nodiscard]] QueueRef queue_ref(Index queue) const noexcept;
   [[nodiscard]] bool queue_matches(QueueRef ref) const noexcept;
-  void queue_figures(Index queue, QueueFigures* out) const noexcept;
+  void queue_figures(Index queue, QueueFigures* out) noexcept;
 
   /* --- how many there are (length.cpp) --- */
   /* Unfinished jobs of the queue; false while they are being counted. */
@@ -331,6 +361,11 @@ class Dispatcher {
   Room exchange_room(QueueRef queue, RoomFigures* figures, Decided* out) noexcept;
   /* Every id given so far is below; 0: none was since the server started. */
   [[nodiscard]] JobId next_job_id(Index database) const noexcept;
+  /* The followers of a job that dies now have ids below this one. */
+  [[nodiscard]] JobId end_of_followers(Index database) const noexcept {
+    const JobId next = next_job_id(database);
+    return next != 0 ? next : kNever - 1;
+  }
 
   /* --- linking (link.cpp) --- */
   /* PRE_COMMIT: links up to n rows of one queue as pending; writes a reference for each, kNone
@@ -358,9 +393,11 @@ class Dispatcher {
    * none. */
   WorkerRef worker_slot(Index database, std::string_view name, std::int64_t instance) noexcept;
   /* Hands out up to n due jobs. lease 0: the queue's. kWorkerGone: the slot went to another name,
-   * find it anew. request: what the batch is remembered under, if it is not empty. */
+   * find it anew. request: what the batch is remembered under, if it is not empty. waiter: who
+   * asks; if it was woken for this queue it owes nothing any more. */
   std::uint32_t claim(QueueRef queue, WorkerRef worker, Micros lease, ClaimedJob* out,
-                      std::uint32_t n, const RequestRef* request = nullptr) noexcept;
+                      std::uint32_t n, const RequestRef* request = nullptr,
+                      Index waiter = kNone) noexcept;
   /* The claiming statement failed before its rows were out: attempt refunded, after a pause. */
   void refund_claim(EntryRef ref, Token token) noexcept;
   /* The transaction of a finished claim rolled back: attempt charged, backoff. */
@@ -442,21 +479,39 @@ class Dispatcher {
    * arena's capacity. */
   std::uint32_t list_jobs(QueueRef queue, const ListWish& wish, Index* position,
                           ListedJob* out) noexcept;
+  /* The same walk over the jobs of the queue that are not finished, each with its key. */
+  std::uint32_t list_keys(QueueRef queue, Index* position, KeyedJob* out) noexcept;
   /* A walk between two calls that were true, with the same number, has seen every job that waited
    * all the while, but for the long sleepers in parked. */
   bool keeps_all(QueueRef queue, std::uint64_t* given_up) const noexcept;
+
+  /* --- keys (gate.cpp) --- */
+  /* COMMIT, or the table of blocked keys was read. False: there is no such block. */
+  bool unblock(Index database, QueueId queue, JobId job, Unblock how, JobId up_to) noexcept;
+  /* A key that the table says is blocked by that job. False: no room, or another job of it is being
+   * worked on; to be tried again. */
+  bool block_found(QueueRef queue, const JobRow& dead, JobId up_to) noexcept;
+  /* Jobs that wait behind a dead one and are to follow it, at most n of them, become overdue. True:
+   * there are no others. */
+  bool end_followers(QueueRef queue, JobId dead, std::uint32_t n) noexcept;
+  void set_blocks_known(QueueRef queue) noexcept;
+  /* False: none of its jobs is in memory. */
+  bool see_key(Index queue, QueueId id, std::uint32_t key_hash, std::uint32_t key_check,
+               KeyFigures* out) noexcept;
 
   /* --- waiting (wait.cpp) --- */
   /* False: one of the queues has work now; nothing is registered. */
   bool wait_begin(Index waiter, const QueueRef* queues, std::uint32_t n) noexcept;
   [[nodiscard]] bool woken(Index waiter) const noexcept;
-  /* Takes the waiter off every list. One that was woken still owes a claim: see settle_wake. */
+  /* Takes the waiter off every list. One that was woken still owes a claim from that queue. */
   void wait_end(Index waiter) noexcept;
-  /* Whoever was woken and leaves without claiming passes the wake on. Also on process exit. */
+  /* Whoever was woken and goes on without that claim passes the wake on. Also on process exit. */
   void pass_wake_on(Index waiter) noexcept;
-  void settle_wake(Index waiter) noexcept;
-  /* Wakes one waiter of each queue of the database that has due work; true if it did. */
+  /* Wakes waiters of queues of the database that have work nobody was woken for, or somebody who
+   * has not come; true if it did. */
   bool wake_idle(Index database) noexcept;
+  /* The queue has due work that nobody has taken and no waiter is going to. */
+  bool calls_for_work(QueueRef queue) noexcept;
 
   /* --- progress (progress.cpp) --- */
   /* Remembers at most kMostProgressBytes for as long as the lease is held and the place is not
@@ -493,6 +548,10 @@ class Dispatcher {
   [[nodiscard]] bool has_watch_of(Index database, TransactionNumber transaction) const noexcept;
   /* The prepared transaction that decides the job; 0: none does. */
   TransactionNumber prepared_decider(Index database, QueueId queue, JobId id) noexcept;
+  /* Prepared transactions that decide jobs of a queue: at most n of their numbers, and how many
+   * jobs all of them decide. Returns how many there are. */
+  std::uint32_t prepared_deciders(QueueRef queue, TransactionNumber* out, std::uint32_t n,
+                                  std::uint32_t* jobs) const noexcept;
   void publish_prepared(Index database, const Held& jobs, const BoundedRanges& pages) noexcept;
   void look_at_pages(Index database, const BoundedRanges& pages, bool disturb) noexcept;
   EntryRef hold_found(Index queue, const JobRow& row, Token token) noexcept;
@@ -505,7 +564,9 @@ class Dispatcher {
   std::uint32_t see_leases(Index queue, QueueId id, LeaseRow* out, std::uint32_t n) noexcept;
 
  private:
+  friend class Announcer;
   friend class Census;
+  friend class KeyBlocks;
   friend class Loader;
   friend class Sweeper;
   friend class ExpiryWalk;
@@ -551,6 +612,37 @@ class Dispatcher {
   void ask_reload(Index database) noexcept; /* under kArenaLock */
   [[nodiscard]] std::uint32_t room(const Queue& q) const noexcept;
 
+  /* Turns of keys (gate.cpp), under the queue lock. */
+  static bool waits_for_turn(const Queue& q, const Entry& e) noexcept;
+  [[nodiscard]] std::uint32_t key_hash_of(const Entry& e) const noexcept;
+  Entry* turn_of(Index queue, std::uint32_t key_hash, std::uint32_t key_check) const noexcept;
+  Entry* turn_of(const Entry& e) const noexcept;
+  void give_turn(Entry& e) noexcept;
+  void take_turn_from(Entry& e) noexcept;
+  static void become_gated(Queue& q, Entry& e) noexcept;
+  static void gate_add(Queue& q, Entry& e, Gate gate) noexcept;
+  static void gate_remove(Queue& q, Entry& e) noexcept;
+  bool enter_gate(Queue& q, Entry& e) noexcept;
+  bool queue_up(Queue& q, Entry& e) noexcept;
+  void step_back(Queue& q, Entry& e) noexcept;
+  void end_turn(Queue& q, Entry& e) noexcept;
+  void pass_turn(Queue& q, const Entry& e) noexcept;
+  void leave_gate(Queue& q, Entry& e) noexcept;
+  void make_ready(Queue& q, Entry& e) noexcept;
+  static Micros due_of(const Entry& e) noexcept;
+  void block(Queue& q, Entry& e, JobId up_to) noexcept;
+  static void end_block(Queue& q, const Entry& e) noexcept;
+  static void note_parked_left(Queue& q, ParkedLeft left) noexcept {
+    if (q.parked_left < left) q.parked_left = left;
+  }
+  static void lower_frontier(Queue& q, JobId id) noexcept;
+  /* Lets in what was held, in bounded steps; false: there is more. */
+  bool raise_frontier(Queue& q, JobId to) noexcept;
+  /* What a claim may find: ready, or behind it in a fair queue. */
+  static std::uint32_t due_count(const Queue& q) noexcept;
+  bool evict_younger(Queue& q, JobId id) noexcept;
+  static Entry* gated_to_go(Queue& q) noexcept;
+
   /* The order of what is ready (ready.cpp), under the queue lock. */
   static void ready_add(Queue& q, Entry& e) noexcept;
   static void ready_remove(Queue& q, Entry& e) noexcept;
@@ -574,6 +666,7 @@ class Dispatcher {
   void hash_remove(Index database, Entry& e) noexcept;
   const Entry* find_entry(Index queue, JobId id) noexcept; /* nullptr: not resident */
   LinkResult met(Index queue, const JobRow& row) noexcept;
+  bool revive(Index queue, const JobRow& row, Micros now) noexcept;
   bool hash_has(Index database, Index queue, JobId id) noexcept;
   void make_waiting(Queue& q, Entry& e, Micros due,
                     Micros now) noexcept; /* ready, delayed or overdue */
@@ -601,8 +694,18 @@ class Dispatcher {
   void note_block(RequestRef ref, WorkerRef worker, Token first, std::uint32_t count,
                   Micros until) noexcept;
   void leave_request(Index worker, Token token) noexcept;
+  void fill_figures(const Queue& q, std::uint32_t due, QueueFigures* out) const noexcept;
   /* Takes waiters off the queue's list, to be woken after the lock is let go. */
   std::uint32_t take_waiters(Index queue, Index* out, std::uint32_t n) noexcept;
+  /* Wakes as many as there are ready jobs that nobody was woken for, at most; if there are not
+   * enough, the housekeeper tells clients that listen. What makes jobs ready ends with this. */
+  void wake_for_work(QueueLock& hold, Index queue, std::uint32_t most) noexcept;
+  /* Its claim from the queue got so many jobs. */
+  void settle_wake(Index waiter, Index queue, std::uint32_t taken) noexcept;
+  bool take_wake_back(Index waiter, std::uint64_t word, std::uint64_t now) noexcept;
+  bool forfeit_wakes(Index database) noexcept;
+  [[nodiscard]] WaitLink& wait_link(Index number) const noexcept;
+  void link_wait(Index waiter, std::uint32_t k, QueueRef queue) noexcept;
   void unlink_wait(Index waiter, std::uint32_t k) noexcept;
   static bool is_held(const Entry& e, Token token) noexcept;
   [[nodiscard]] Index* progress_bucket(Token token) const noexcept;
@@ -630,6 +733,7 @@ class Dispatcher {
   Verdict begin_waiting(QueueLock& hold, Queue& q, Entry& e, Decided* out) noexcept;
   void change_row(QueueLock& hold, Queue& q, Entry& e, const JobRow& row) noexcept;
   void fill_decided(const Queue& q, const Entry& e, Decided* out) const noexcept;
+  Entry* pop_ready(Queue& q, Micros now, std::uint32_t* looks) noexcept;
   std::uint32_t hand_out(Queue& q, WorkerRef worker, Micros now, Micros span, Token first,
                          ClaimedJob* out, std::uint32_t n) noexcept;
   void fill_lease(const Queue& q, const Entry& e, Micros wall, Micros monotonic,
@@ -637,6 +741,7 @@ class Dispatcher {
   template <typename Visit>
   bool walk_by_time(Index queue, QueueId id, TimeTree Queue::*tree, Visit visit) noexcept;
   void count_delayed(Index queue, QueueId id, QueueWaits* out) noexcept;
+  void count_gated(Index queue, QueueId id, QueueWaits* out) noexcept;
   void count_leased(Index queue, QueueId id, QueueWaits* out) noexcept;
   static void forget_later(Queue& q, Entry& e) noexcept;
   /* Entries of a queue that are due later, at most: half of its share or of what it holds, or

@@ -3,7 +3,8 @@
  * lock of the entry's queue.
  *
  * An entry with a worker is in its queue's tree of leases, whatever else it is, and so is an
- * overdue one; ready and delayed entries are in the tree of that name; all others are in none.
+ * overdue one; ready and delayed entries are in the tree of that name. Of the others some hang in a
+ * gate (gate.cpp), whatever their state.
  *
  * Room: half of the arena is guaranteed in equal shares, the other half is lent. A queue below its
  * share always gets an entry as long as one is free; beyond it, only while the lent half lasts.
@@ -57,7 +58,7 @@ std::uint32_t Dispatcher::room(const Queue& q) const noexcept {
 bool Dispatcher::worth_loading(const Queue& q) const noexcept {
   const std::uint32_t entries = room(q);
   const std::uint32_t enough = std::min(kWorthLoading, std::max(arena_->capacity / 8, 1U));
-  return entries >= enough || (entries > 0 && q.ready_count == 0);
+  return entries >= enough || (entries > 0 && due_count(q) == 0);
 }
 
 /*
@@ -67,7 +68,7 @@ bool Dispatcher::worth_loading(const Queue& q) const noexcept {
  * itself.
  */
 bool Dispatcher::runs_dry(const Queue& q) const noexcept {
-  if (q.mode != LoadMode::loading || q.ready_count >= kLowWater) return false;
+  if (q.mode != LoadMode::loading || due_count(q) >= kLowWater) return false;
   return q.waits_for_room == 0 || worth_loading(q);
 }
 
@@ -95,6 +96,8 @@ Entry* Dispatcher::allocate(Index queue_index) noexcept {
   e.leaving = 0;
   e.straddles = 0;
   e.at_once = 0;
+  e.has_turn = 0;
+  e.gate = 0;
   e.recorded = 0;
   e.expires_at = 0;
   return &e;
@@ -103,6 +106,8 @@ Entry* Dispatcher::allocate(Index queue_index) noexcept {
 void Dispatcher::release_entry(Entry& e) noexcept {
   Queue& q = queue(e.queue);
   hash_remove(q.database, e);
+  if (e.has_turn != 0) take_turn_from(e);
+  if (e.gate != 0) gate_remove(q, e);
   e.state = EntryState::free;
   e.expires_at = 0;
   const LeafLock leaf(*platform_, kArenaLock);
@@ -116,6 +121,8 @@ void Dispatcher::release_entry(Entry& e) noexcept {
 
 void Dispatcher::finish_entry(Entry& e) noexcept {
   Queue& q = queue(e.queue);
+  if (e.has_turn != 0) end_turn(q, e);
+  if (e.gate != 0) leave_gate(q, e);
   if (q.chunk_active == 0 && q.withheld != Withheld::reading) {
     release_entry(e);
     return;
@@ -234,8 +241,10 @@ void Dispatcher::make_waiting(Queue& q, Entry& e, Micros due, Micros now) noexce
   /* What is due at once stays so when the clock is set back; since when it waits is for showing. */
   e.at = due != kAlways ? due : e.at_once != 0 && e.at > 0 && e.at < now ? e.at : now;
   e.at_once = due == kAlways ? 1 : 0;
-  if (due <= now) {
-    ready_add(q, e);
+  if (!enter_gate(q, e)) {
+    become_gated(q, e);
+  } else if (due <= now) {
+    make_ready(q, e);
   } else {
     e.state = EntryState::delayed;
     insert_near_end(q.delayed, e);
@@ -247,8 +256,7 @@ void Dispatcher::make_waiting(Queue& q, Entry& e, Micros due, Micros now) noexce
 
 void Dispatcher::give_back(QueueLock& hold, Queue& q, Entry& e, Micros due) noexcept {
   make_waiting(q, e, due, platform_->wall_now());
-  if (e.state == EntryState::ready && q.waiter_count > 0 && !is_paused(q))
-    hold.add_waiters(take_waiters(e.queue, hold.waiters(), 1));
+  if (e.state == EntryState::ready) wake_for_work(hold, e.queue, 1);
 }
 
 /* Out of attempts: the sweep writes the dead letter, a callback cannot. */
@@ -268,6 +276,7 @@ void Dispatcher::make_leased(Queue& q, Entry& e, Micros deadline) noexcept {
 
 /* Likewise, of a job that nobody holds. It hangs where the sweep looks. */
 void Dispatcher::make_overdue(Queue& q, Entry& e, Lapse reason) noexcept {
+  if (e.gate != 0) leave_gate(q, e);
   e.state = EntryState::overdue;
   e.lapsed = reason;
   e.at = kAlways;
@@ -308,6 +317,9 @@ void Dispatcher::leave_tree(Queue& q, Entry& e) noexcept {
     if (e.worker != kNone) drop_lease_link(e);
   } else if (e.state == EntryState::ready) {
     ready_remove(q, e);
+    if (e.has_turn != 0 && !q.options.ordered) end_turn(q, e);
+  } else if (e.state == EntryState::gated) {
+    leave_gate(q, e);
   } else if (e.state == EntryState::delayed) {
     q.delayed.erase(q.delayed.iterator_to(e));
     q.delayed_count--;
@@ -341,12 +353,13 @@ void Dispatcher::promote_due(Queue& q, Micros now) noexcept {
     q.delayed.erase(q.delayed.begin());
     q.delayed_count--;
     if (e.attempts > 0) q.retrying--;
-    ready_add(q, e);
+    make_ready(q, e);
   }
 }
 
 void Dispatcher::mark_dirty_locked(Queue& q, DirtyPages& pages, const JobRow& row) noexcept {
   pages.add(row.segment, row.block, row.block, row.priority);
+  lower_frontier(q, row.id);
   if (q.mode == LoadMode::live) q.mode = LoadMode::handover;
 }
 
@@ -357,11 +370,14 @@ void Dispatcher::set_deadline_timer(const Queue& q, Micros deadline) noexcept {
     platform_->wake_housekeeper(q.database);
 }
 
-/* Only a sleeping waiter needs somebody to notice that a job has come due: a claim looks for
- * itself. */
+/* Only a sleeping waiter, or a client that listens, needs somebody to notice that a job has come
+ * due: a claim looks for itself. */
 void Dispatcher::set_due_timer(const Queue& q, Micros due) noexcept {
-  if (q.waiter_count == 0 || q.database == kNone) return;
-  if (due < arena_->databases[q.database].planned_due.load(std::memory_order_acquire))
+  if (q.database == kNone) return;
+  const Database& database = arena_->databases[q.database];
+  if (q.waiter_count == 0 && database.announce_interval.load(std::memory_order_relaxed) == 0)
+    return;
+  if (due < database.planned_due.load(std::memory_order_acquire))
     platform_->wake_housekeeper(q.database);
 }
 

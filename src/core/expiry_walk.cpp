@@ -28,7 +28,8 @@ Micros ExpiryWalk::look_at(Queue& q, Entry& e, Micros now) noexcept {
   if (e.expires_at == 0 || e.state == EntryState::free || e.state == EntryState::tombstone)
     return kNever;
   if (!has_expired(e.expires_at, now)) return expiry_time(e.expires_at);
-  if (e.state == EntryState::ready || e.state == EntryState::delayed) {
+  if (e.state == EntryState::ready || e.state == EntryState::delayed ||
+      e.state == EntryState::gated) {
     dispatcher_->leave_tree(q, e);
     dispatcher_->make_overdue(q, e, Lapse::expired);
   }

@@ -13,7 +13,8 @@
  *   kAwaitingLock      the lists of processes that wait for the end of a job
  *   kProgressLock      slots of progress, their hash and order
  *   kWatchLock         what prepared transactions have left, see watch.hpp
- *   kFirstStripeLock…  one for each stripe of the hash from job id to entry
+ *   kFirstStripeLock…  one for each stripe of the hash from job id to entry, and of that from key
+ * to the entry whose turn it is
  *   kFirstQueueLock…   one for each queue slot: the slot's fields, its trees, and every field of
  * its entries A process holds at most one queue lock. The others are leaves: they may be taken
  * while a queue lock is held, never the other way round, and never two leaves at once. Under any of
@@ -68,14 +69,16 @@ struct Entry : TreeHook {
   Token token;      /* last token given, 0 for none */
   Micros at;        /* pending, ready, delayed: due (wall); leased, cancelled: deadline (monotonic);
                        overdue: kAlways, later after a failed sweep (monotonic) */
-  Micros leased_at; /* monotonic time of the last claim */
+  Micros leased_at; /* monotonic time of the last claim; ready: its round in a fair queue, else 0 */
   Index next_in_stripe; /* hash chain; in a free entry the free list */
   Index worker;         /* worker slot of the lease, kNone when not leased */
   Index next_of_worker;
   Index previous_of_worker;
   std::uint32_t incarnation;
   std::uint32_t key_hash;
-  std::uint32_t block; /* where the job's row lies: (segment, block, offset) */
+  std::uint32_t key_check; /* 0: the job has no key */
+  Index next_of_key;       /* hash chain of those whose turn it is */
+  std::uint32_t block;     /* where the job's row lies: (segment, block, offset) */
   std::uint16_t offset;
   std::uint8_t segment;
   EntryState state;
@@ -92,13 +95,19 @@ struct Entry : TreeHook {
   std::uint8_t straddles : 1; /* that transaction decided it on both sides of the boundary of a
                                  census: its commit disturbs the count */
   std::uint8_t at_once : 1;   /* waiting, enqueued without a due time; at says since when */
+  std::uint8_t has_turn : 1;  /* of its key, see gate.cpp */
+  std::uint8_t gate : 2;      /* which of the trees of a gate it is in: see Gate */
   std::uint16_t recorded;     /* attempts that the log knows of; only then may the entry go */
   std::uint32_t expires_at;   /* see expiry_seconds(); 0: never */
 };
-static_assert(sizeof(Entry) == 104, "an entry and its share of the hash stay within 128 bytes");
+static_assert(sizeof(Entry) == 112, "an entry and its share of the hash stay within 128 bytes");
+
+/* Entry.gate */
+enum class Gate : std::uint8_t { none, waits_for_turn, waits_for_loader };
 
 struct ReadyOrder {
   bool operator()(const Entry& a, const Entry& b) const noexcept {
+    if (a.leased_at != b.leased_at) return a.leased_at < b.leased_at;
     return a.priority != b.priority ? a.priority < b.priority : a.id < b.id;
   }
 };
@@ -109,10 +118,25 @@ struct TimeOrder {
   }
 };
 
+struct KeyOrder {
+  bool operator()(const Entry& a, const Entry& b) const noexcept {
+    if (a.key_hash != b.key_hash) return a.key_hash < b.key_hash;
+    return a.key_check != b.key_check ? a.key_check < b.key_check : a.id < b.id;
+  }
+};
+struct IdOrder {
+  bool operator()(const Entry& a, const Entry& b) const noexcept { return a.id < b.id; }
+};
+
 using ReadyTree = boost::intrusive::set<Entry, boost::intrusive::compare<ReadyOrder>,
                                         boost::intrusive::constant_time_size<false>>;
 using TimeTree = boost::intrusive::multiset<Entry, boost::intrusive::compare<TimeOrder>,
                                             boost::intrusive::constant_time_size<false>>;
+
+using KeyTree = boost::intrusive::multiset<Entry, boost::intrusive::compare<KeyOrder>,
+                                           boost::intrusive::constant_time_size<false>>;
+using IdTree = boost::intrusive::multiset<Entry, boost::intrusive::compare<IdOrder>,
+                                          boost::intrusive::constant_time_size<false>>;
 
 struct EntryRef {
   Index entry;
@@ -145,6 +169,8 @@ struct QueueCounters {
   std::uint64_t expired;
   std::uint64_t dead_lettered;
   std::uint64_t cancelled;
+  std::uint64_t woken;         /* sleeping workers */
+  std::uint64_t woken_in_vain; /* of them: found nothing, or did not ask */
 };
 
 /*
@@ -180,6 +206,13 @@ struct DirtyPages : BoundedRanges {
   }
 };
 
+/* Rows of parked that have no entry and are not to be found by their due times; in rising order. */
+enum class ParkedLeft : std::uint8_t {
+  none,
+  some, /* an entry went, or none could be had: of an ordered queue, none before the frontier */
+  any,  /* of an ordered queue: dead letters were redriven, whatever their ids */
+};
+
 /* What is read without the lock is not on a cache line that every commit writes. */
 struct alignas(kCacheLine) Queue {
   std::uint32_t incarnation;
@@ -187,9 +220,9 @@ struct alignas(kCacheLine) Queue {
   Index database;
   QueueState state;
   LoadMode mode;
-  std::uint8_t chunk_active;    /* a loader's chunk runs: what finishes becomes a tombstone */
-  std::uint8_t short_of_room;   /* the last chunk or commit found no room */
-  std::uint8_t parked_given_up; /* an entry of a parked row went: those rows are to be read again */
+  std::uint8_t chunk_active;  /* a loader's chunk runs: what finishes becomes a tombstone */
+  std::uint8_t short_of_room; /* the last chunk or commit found no room */
+  ParkedLeft parked_left;     /* rows of parked are to be read again */
   std::uint8_t has_sleepers; /* live, and pages are left to be read again when their jobs are due */
   Withheld withheld;
   std::uint8_t waits_for_room; /* the housekeeper looked, and there was none worth loading into */
@@ -198,6 +231,19 @@ struct alignas(kCacheLine) Queue {
   alignas(kCacheLine) ReadyTree ready;
   TimeTree delayed;
   TimeTree leased;
+  KeyTree gated;        /* behind the job whose turn it is */
+  IdTree held;          /* from the frontier on */
+  JobId frontier;       /* of an ordered queue: every unfinished job before it is resident */
+  JobId dirty_from;     /* pages were marked since the last chunk began, for a job with that id */
+  std::uint64_t chunks; /* of the loader that have begun */
+  Micros round;         /* of a fair queue: of the last job handed out */
+  std::uint32_t gated_count;
+  std::uint32_t waiting_turn; /* in both trees, and neither committing nor being decided */
+  std::uint32_t held_count;
+  std::uint32_t blocked_count; /* keys */
+  std::uint32_t ending_count;  /* of them: their followers are about to die */
+  std::uint32_t turns_passed;  /* jobs made ready by an end of another's turn in this lock hold */
+  std::uint8_t blocks_known;   /* the table of blocked keys was read */
   std::uint32_t ready_count;
   std::uint32_t delayed_count;
   std::uint32_t retrying; /* of them: tried before */
@@ -210,8 +256,10 @@ struct alignas(kCacheLine) Queue {
   Index first_waiter;          /* wait link, see Waiter */
   Index last_waiter;
   std::uint32_t waiter_count;
+  std::uint32_t owed;     /* who were woken for this queue and have not asked yet, see wait.cpp */
   std::uint64_t given_up; /* waiting entries whose jobs went back to being on disk only */
   Micros last_claim;      /* wall time at which somebody last asked for a job; 0: never */
+  Micros last_handed_out; /* likewise, and got one */
   DirtyPages dirty;
   DirtyPages urgent; /* likewise, with jobs that are to overtake some that are resident */
   QueueCounters counters;
@@ -275,10 +323,17 @@ struct WaitLink {
   std::uint32_t incarnation;
 };
 struct Waiter {
-  /* (queue slot + 1) << 32 | its incarnation, set by the one who wakes it; 0: sleeping or settled
-   */
+  /* Which queue it was woken for, see wake_word(), set by the one who wakes it; 0: sleeping or
+   * settled; kForfeited: it was too slow, and its wake went to another. Is set back under that
+   * queue's lock. */
   std::atomic<std::uint64_t> woken_by;
-  std::uint32_t link_count; /* the owner's own */
+  std::atomic<Micros> woken_at; /* monotonic */
+  std::uint32_t link_count;     /* the owner's own */
+  /* Lower ones are served first. Does not change while it hangs on a list. */
+  std::uint64_t place;
+  /* The owner's own: the queue whose job somebody else took from it, so that it keeps its place
+   * when it waits for that again; 0: none. */
+  std::uint64_t kept_for;
   /* See await.cpp. */
   std::atomic<std::uint32_t> ended; /* the job that it waits for may have ended */
   JobId awaited;
@@ -286,6 +341,11 @@ struct Waiter {
   Index next_awaiting;
   WaitLink links[kMostWaitedQueues];
 };
+
+constexpr std::uint64_t kForfeited = std::numeric_limits<std::uint64_t>::max();
+constexpr std::uint64_t wake_word(Index queue, std::uint32_t incarnation) noexcept {
+  return (std::uint64_t{queue} + 1) << 32 | incarnation;
+}
 
 enum class DatabaseState : std::uint8_t {
   free,
@@ -313,6 +373,8 @@ struct alignas(kCacheLine) Database {
   /* Attached while durable_work.start_paused was on, and that is still so: nothing is handed out.
    * Set before the database opens, taken back once. */
   std::atomic<bool> paused;
+  /* Clients that listen are told of due work this often, see announcer.hpp; 0: not. */
+  std::atomic<Micros> announce_interval;
   std::int64_t epoch;
   /* Read without a lock, see ring.cpp. */
   std::atomic<std::uint8_t> current_segment; /* kParkedSegment: not known yet */
@@ -377,6 +439,7 @@ struct Held;
 struct Arena {
   std::uint32_t capacity; /* entries */
   std::uint32_t bucket_mask;
+  std::uint32_t key_mask;
   std::uint32_t waiter_capacity;
   alignas(kCacheLine) Index first_free;
   std::uint32_t free_count;
@@ -384,6 +447,8 @@ struct Arena {
   std::uint32_t borrowed; /* entries that queues hold beyond their guaranteed share */
   std::uint32_t unused;
   std::uint64_t worker_clock;
+  /* Places of waiters given so far. */
+  alignas(kCacheLine) std::atomic<std::uint64_t> places;
   /* Under kRequestsLock. */
   alignas(kCacheLine) Index first_free_request;
   Index first_finished_request; /* no lease is held of them; the one that ended first leads */
@@ -407,6 +472,7 @@ struct Arena {
   /* Behind the arena, in this order, aligned to 64 bytes each. */
   Entry* entries;
   Index* buckets;
+  Index* key_buckets; /* half as many */
   Waiter* waiters;
   Request* requests;
   Index* request_buckets;

@@ -68,39 +68,49 @@ WorkerRef Dispatcher::worker_slot(Index database, std::string_view name,
   return WorkerRef{idle, worker.incarnation};
 }
 
-/* Under the queue lock; up to n due jobs, past those that have expired. kWorkerGone: the slot went
- * to another name. */
+/* The next that is due, past those that have expired; nullptr: none, or enough was looked at. */
+Entry* Dispatcher::pop_ready(Queue& q, Micros now, std::uint32_t* looks) noexcept {
+  while (*looks > 0 && q.ready_count > 0) {
+    --*looks;
+    Entry& e = *ready_first(q);
+    ready_remove(q, e);
+    if (q.options.fair) q.round = std::max(q.round, e.leased_at);
+    if (e.has_turn != 0 && !q.options.ordered) end_turn(q, e);
+    if (has_expired(e.expires_at, now)) {
+      make_overdue(q, e, Lapse::expired);
+    } else if (q.options.at_most_once && e.attempts > 0) {
+      /* Handed out before, when the queue was of another kind. */
+      make_overdue(q, e, Lapse::attempts_exhausted);
+    } else {
+      return &e;
+    }
+  }
+  return nullptr;
+}
+
+/* Under the queue lock; up to n due jobs. kWorkerGone: the slot went to another name. */
 std::uint32_t Dispatcher::hand_out(Queue& q, WorkerRef worker, Micros now, Micros span, Token first,
                                    ClaimedJob* out, std::uint32_t n) noexcept {
   const Micros monotonic = platform_->monotonic_now();
-  const LeafLock leaf(*platform_, kWorkersLock);
   Worker& holder = arena_->workers[worker.worker];
-  if (holder.incarnation != worker.incarnation) return kWorkerGone;
+  {
+    const LeafLock leaf(*platform_, kWorkersLock);
+    if (holder.incarnation != worker.incarnation) return kWorkerGone;
+    /* With leases the slot goes to nobody else. */
+    holder.lease_count += n;
+  }
   std::uint32_t given = 0;
-  for (std::uint32_t popped = 0; given < n && popped < n + kEntriesPerHold && q.ready_count > 0;
-       popped++) {
-    Entry& e = *ready_first(q);
-    ready_remove(q, e);
-    if (has_expired(e.expires_at, now)) {
-      make_overdue(q, e, Lapse::expired);
-      continue;
-    }
-    if (q.options.at_most_once && e.attempts > 0) {
-      /* Handed out before, when the queue was of another kind. */
-      make_overdue(q, e, Lapse::attempts_exhausted);
-      continue;
-    }
+  std::uint32_t looks = n + kEntriesPerHold;
+  while (given < n) {
+    Entry* const popped = pop_ready(q, now, &looks);
+    if (popped == nullptr) break;
+    Entry& e = *popped;
     e.state = EntryState::leased;
     e.token = first + given;
     e.leased_at = monotonic;
     e.lapsed = Lapse::none;
     if (e.attempts < kMostAttempts) e.attempts++;
     e.worker = worker.worker;
-    e.previous_of_worker = kNone;
-    e.next_of_worker = holder.first_lease;
-    if (holder.first_lease != kNone) entry(holder.first_lease).previous_of_worker = index_of(e);
-    holder.first_lease = index_of(e);
-    holder.lease_count++;
     make_leased(q, e, later(monotonic, span));
     out[given++] = ClaimedJob{EntryRef{index_of(e), e.incarnation},
                               e.id,
@@ -114,6 +124,16 @@ std::uint32_t Dispatcher::hand_out(Queue& q, WorkerRef worker, Micros now, Micro
                               e.queue};
   }
   q.counters.claimed += given;
+  const LeafLock leaf(*platform_, kWorkersLock);
+  for (std::uint32_t i = 0; i < given; i++) {
+    Entry& e = entry(out[i].ref.entry);
+    e.previous_of_worker = kNone;
+    e.next_of_worker = holder.first_lease;
+    if (holder.first_lease != kNone)
+      entry(holder.first_lease).previous_of_worker = out[i].ref.entry;
+    holder.first_lease = out[i].ref.entry;
+  }
+  holder.lease_count -= n - given;
   return given;
 }
 
@@ -153,7 +173,7 @@ Token Dispatcher::take_tokens(Index index, std::uint32_t n) noexcept {
 }
 
 std::uint32_t Dispatcher::claim(QueueRef ref, WorkerRef worker, Micros lease, ClaimedJob* out,
-                                std::uint32_t n, const RequestRef* request) noexcept {
+                                std::uint32_t n, const RequestRef* request, Index waiter) noexcept {
   QueueLock hold(*this, ref.queue);
   Queue& q = queue(ref.queue);
   if (q.incarnation != ref.incarnation || q.id == 0 || q.database == kNone) return 0;
@@ -162,7 +182,7 @@ std::uint32_t Dispatcher::claim(QueueRef ref, WorkerRef worker, Micros lease, Cl
   const Micros now = platform_->wall_now();
   q.last_claim = now;
   promote_due(q, now);
-  std::uint32_t taken = std::min(n, q.ready_count);
+  std::uint32_t taken = std::min(n, due_count(q));
   if (taken > 0) {
     const Token first = draw_tokens(hold, q.database, taken);
     if (first == 0) return 0;
@@ -170,14 +190,15 @@ std::uint32_t Dispatcher::claim(QueueRef ref, WorkerRef worker, Micros lease, Cl
     if (q.options.max_runtime > 0) span = std::min(span, q.options.max_runtime);
     taken = hand_out(q, worker, now, span, first, out, taken);
     if (taken == kWorkerGone) return kWorkerGone;
+    if (taken > 0) q.last_handed_out = now;
     const Micros deadline = later(platform_->monotonic_now(), span);
     if (request != nullptr && taken > 0)
       note_block(*request, worker, out[0].token, taken, deadline);
     set_deadline_timer(q, deadline);
   }
   if (runs_dry(q)) hold.wake_housekeeper(q.database);
-  if (q.ready_count > 0 && q.waiter_count > 0)
-    hold.add_waiters(take_waiters(ref.queue, hold.waiters(), 1));
+  if (waiter != kNone) settle_wake(waiter, ref.queue, taken);
+  wake_for_work(hold, ref.queue, 1);
   return taken;
 }
 
@@ -231,8 +252,9 @@ void Dispatcher::quarantine(EntryRef ref, Token token) noexcept {
   if (e->state != EntryState::leased || e->token != token) return;
   Queue& q = queue(index);
   q.given_up++;
+  lower_frontier(q, e->id);
   if (e->segment == kParkedSegment) {
-    q.parked_given_up = 1;
+    note_parked_left(q, ParkedLeft::some);
   } else {
     const std::uint32_t last =
         std::max(e->block, arena_->databases[q.database].tail_block[e->segment]);

@@ -19,6 +19,7 @@ namespace dw::core {
 void Dispatcher::take_row(Entry& e, const JobRow& row) noexcept {
   e.at = row.due;
   e.key_hash = row.key_hash;
+  e.key_check = row.key_check;
   e.block = row.block;
   e.offset = row.offset;
   e.segment = row.segment;
@@ -42,10 +43,12 @@ void Dispatcher::link_pending(QueueRef ref, const JobRow* const* rows, EntryRef*
       arena_->databases[q.database].parked_until.load(std::memory_order_acquire);
   for (std::uint32_t i = 0; i < n; i++) {
     const JobRow& row = *rows[i];
-    /* What the loader comes to by itself. */
-    if (row.segment == kParkedSegment && row.due > parked_until) continue;
     const bool later = row.due > now;
-    if (later && q.delayed_count + q.pending_later >= most_sleepers(q)) continue;
+    /* It holds its key up, so it has to be here, however far ahead it is due. */
+    const bool holds_up = q.options.ordered && row.key_check != 0;
+    /* What the loader comes to by itself. */
+    if (!holds_up && row.segment == kParkedSegment && row.due > parked_until) continue;
+    if (!holds_up && later && q.delayed_count + q.pending_later >= most_sleepers(q)) continue;
     Entry* e = allocate(ref.queue);
     if (e == nullptr) {
       /* The rest of a deep backlog stays on disk; from now on commits only mark what they wrote. */
@@ -65,6 +68,7 @@ void Dispatcher::link_pending(QueueRef ref, const JobRow* const* rows, EntryRef*
       e->later = 1;
       q.pending_later++;
     }
+    enter_gate(q, *e);
     refs[i] = EntryRef{index_of(*e), e->incarnation};
   }
 }
@@ -89,7 +93,14 @@ void Dispatcher::publish_redriven(Index database, QueueId id, Micros due, Token 
   {
     QueueLock hold(*this, index);
     Queue& q = queue(index);
-    if (q.id == id && q.database == database) count_redriven(hold, q, first, n);
+    if (q.id == id && q.database == database) {
+      count_redriven(hold, q, first, n);
+      if (q.options.ordered) {
+        note_parked_left(q, ParkedLeft::any);
+        if (q.mode == LoadMode::live) q.mode = LoadMode::handover;
+        hold.wake_housekeeper(database);
+      }
+    }
   }
   note_parked(database, due);
 }
@@ -109,11 +120,13 @@ void Dispatcher::publish(Index database, QueueId id, QueueRef ref, const JobRow*
   Queue& q = queue(ref.queue);
   if (q.incarnation != ref.incarnation) return;
   const Micros now = platform_->wall_now();
-  const std::uint32_t ready_before = q.ready_count;
+  const std::uint32_t ready_before = due_count(q);
   std::uint32_t had_room = 0;
   bool marked = false;
   bool urgent = false;
-  const std::uint8_t worst = ready_worst(q);
+  /* Where keys have turns, jobs come in from the disk in the order of their pages. */
+  const bool may_overtake = q.mode == LoadMode::loading && !q.options.ordered && !q.options.fair;
+  const std::uint8_t worst = may_overtake ? ready_worst(q) : std::uint8_t{0};
   for (std::uint32_t i = 0; i < n; i++) {
     const JobRow& row = *rows[i];
     count_enqueued(hold, q, row.id);
@@ -127,9 +140,14 @@ void Dispatcher::publish(Index database, QueueId id, QueueRef ref, const JobRow*
       }
     }
     if (row.segment == kParkedSegment) {
+      if (q.options.ordered) {
+        note_parked_left(q, ParkedLeft::some);
+        lower_frontier(q, row.id);
+        marked = true;
+      }
       note_parked(database, row.due);
     } else {
-      const bool overtakes = q.mode == LoadMode::loading && row.priority < worst;
+      const bool overtakes = row.priority < worst;
       mark_dirty_locked(q, overtakes ? q.urgent : q.dirty, row);
       urgent = urgent || overtakes;
       marked = true;
@@ -140,10 +158,7 @@ void Dispatcher::publish(Index database, QueueId id, QueueRef ref, const JobRow*
   /* A queue without room is loaded when it runs dry, not at each commit. */
   if (urgent || (marked && (q.mode != LoadMode::loading || q.short_of_room == 0 || runs_dry(q))))
     hold.wake_housekeeper(database);
-  const std::uint32_t arrived = q.ready_count - ready_before;
-  if (arrived > 0 && q.waiter_count > 0 && !is_paused(q))
-    hold.add_waiters(
-        take_waiters(ref.queue, hold.waiters(), std::min(arrived, hold.waiter_room())));
+  if (due_count(q) > ready_before) wake_for_work(hold, ref.queue, hold.waiter_room());
 }
 
 void Dispatcher::unlink_pending(QueueRef ref, const EntryRef* refs, std::uint32_t n) noexcept {
@@ -155,6 +170,8 @@ void Dispatcher::unlink_pending(QueueRef ref, const EntryRef* refs, std::uint32_
     Entry& e = entry(refs[i].entry);
     if (e.incarnation != refs[i].incarnation || e.state != EntryState::pending) continue;
     forget_later(q, e);
+    if (e.has_turn != 0) end_turn(q, e);
+    if (e.gate != 0) leave_gate(q, e);
     release_entry(e);
   }
 }
@@ -199,8 +216,26 @@ LinkResult Dispatcher::met(Index queue_index, const JobRow& row) noexcept {
   }
 }
 
+/* The dead job of a blocked key waits again: its entry is that of a waiting job from here on. */
+bool Dispatcher::revive(Index queue_index, const JobRow& row, Micros now) noexcept {
+  Queue& q = queue(queue_index);
+  const Entry* const found = find_entry(queue_index, row.id);
+  if (found == nullptr || found->state != EntryState::blocked) return false;
+  Entry& e = entry(index_of(*found));
+  if (e.later == 0 || static_cast<Micros>(q.chunks) <= e.leased_at ||
+      row.segment != kParkedSegment || q.withheld != Withheld::no)
+    return false;
+  e.later = 0;
+  end_block(q, e);
+  take_row(e, row);
+  e.lapsed = end_of_claim(q.options, row);
+  make_waiting(q, e, row.due, now);
+  return true;
+}
+
 LinkResult Dispatcher::link_loaded(Index queue_index, const JobRow& row, Micros now) noexcept {
   Queue& q = queue(queue_index);
+  if (q.blocked_count > 0 && revive(queue_index, row, now)) return LinkResult::linked;
   if (q.withheld != Withheld::no) return met(queue_index, row);
   Entry* e = allocate(queue_index);
   if (e == nullptr) return met(queue_index, row);
@@ -243,6 +278,7 @@ void Dispatcher::mark_dirty(Index database, QueueId id, std::uint8_t segment,
   Queue& q = queue(index);
   if (q.id != id || q.database != database) return;
   q.dirty.add(segment, block, block);
+  lower_frontier(q, kAlways);
   if (q.mode == LoadMode::live) q.mode = LoadMode::handover;
   hold.wake_housekeeper(database);
 }

@@ -13,8 +13,14 @@ namespace {
 constexpr std::uint64_t kNearTail = 128;
 /* Entries taken back in one lock hold. */
 constexpr std::uint32_t kEvictedAtOnce = 64;
+/* What a chunk of an ordered queue gathers at most, and how much more than there is room for: pages
+ * that were written by turns have jobs of the same time. */
+constexpr std::size_t kMostGathered = 32768;
+constexpr std::size_t kGatheredAhead = 1024;
 /* Nothing is passed over for being of a worse priority. */
 constexpr std::uint8_t kNoLimit = PageClasses::kClasses;
+
+JobId before(JobId id) { return id == std::numeric_limits<JobId>::min() ? id : id - 1; }
 
 }  // namespace
 
@@ -80,9 +86,11 @@ void Loader::set_queues(const QueueTopic* queues, std::size_t n) {
     load.topic = queues[i].topic;
     load.asleep_until = kNever;
     load.has_left = false;
+    load.busy_from = kNever;
     {
       const QueueLock hold(*dispatcher_, index);
       load.whole = dispatcher_->queue(index).mode == LoadMode::loading;
+      load.ordered = dispatcher_->queue(index).options.ordered;
     }
     /* Its parked rows were passed over so far: in a restore the rows of queues may come last. */
     forget_parked(load);
@@ -97,6 +105,7 @@ void Loader::reset() {
     load.scan.clear();
     load.asleep.clear();
     load.asleep_until = kNever;
+    load.busy_from = kNever;
     forget_parked(load);
     const QueueLock hold(*dispatcher_, load.ref.queue);
     Queue& q = dispatcher_->queue(load.ref.queue);
@@ -111,6 +120,8 @@ void Loader::reset() {
 void Loader::take_over(Queue& q) noexcept {
   q.mode = LoadMode::loading;
   q.chunk_active = 0;
+  q.blocks_known = 0;
+  Dispatcher::lower_frontier(q, kAlways);
   if (q.withheld == Withheld::ended) q.withheld = Withheld::no;
   while (q.withheld != Withheld::reading && dispatcher_->free_tombstones(q)) {
   }
@@ -127,6 +138,7 @@ void Loader::take_over(Queue& q) noexcept {
  */
 bool Loader::has_room(Queue& q) {
   bool worth = dispatcher_->worth_loading(q);
+  if (q.options.ordered) return worth;
   for (std::uint32_t i = 0;
        i < kEvictedAtOnce && !worth && q.delayed_count > dispatcher_->most_sleepers(q); i++) {
     if (!dispatcher_->evict_sleeper(q)) break;
@@ -144,6 +156,8 @@ std::uint8_t Loader::limit_of(const QueueLoad& load, Queue& q) {
    * those that gave way might come back in front of it, again and again. */
   if (load.has_left && dispatcher_->room(q) > 0) return load.left.priority + 1;
   if (load.whole || has_room(q)) return kNoLimit;
+  if (q.options.ordered) return q.held_count > 0 && q.ready_count == 0 ? kNoLimit : 0;
+  if (q.options.fair) return 0;
   const std::uint8_t worst = Dispatcher::ready_worst(q);
   std::uint8_t best = load.scan.best_seen();
   if (!q.urgent.empty()) best = std::min(best, q.urgent.best);
@@ -162,6 +176,8 @@ bool Loader::choose() {
     load.starved = false;
     load.dry = false;
     load.limit = 0;
+    load.raises = false;
+    load.gathered.clear();
     const QueueLock hold(*dispatcher_, load.ref.queue);
     Queue& q = dispatcher_->queue(load.ref.queue);
     if (q.incarnation != load.ref.incarnation || q.state == QueueState::free) {
@@ -169,15 +185,22 @@ bool Loader::choose() {
       continue;
     }
     /* Taken before the snapshot. */
-    if (q.parked_given_up != 0) go_back(load, kAlways);
-    q.parked_given_up = 0;
+    if (q.parked_left != ParkedLeft::none) {
+      if (load.ordered && q.parked_left == ParkedLeft::some)
+        go_back_to_id(load, before(q.frontier));
+      else
+        go_back(load, kAlways);
+    }
+    q.parked_left = ParkedLeft::none;
     const bool wants = load.whole || !load.scan.empty() || load.parked || !q.dirty.empty() ||
                        !q.urgent.empty() || q.mode != LoadMode::live;
     if (wants) load.limit = limit_of(load, q);
     load.has_left = false;
     load.active = load.limit > 0;
+    load.most_gathered =
+        std::min<std::size_t>(dispatcher_->room(q), kMostGathered) + kGatheredAhead;
     load.full = load.active && load.limit < kNoLimit;
-    load.dry = wants && !load.active && q.ready_count == 0;
+    load.dry = wants && !load.active && Dispatcher::due_count(q) == 0;
     q.waits_for_room = wants && !load.active ? 1 : 0;
     load.parked_tried = now;
     load.starved =
@@ -204,10 +227,12 @@ void Loader::begin_chunk() {
       q.dirty.clear();
       q.urgent.clear();
       q.chunk_active = 1;
+      q.chunks++;
+      q.dirty_from = kNever;
       q.short_of_room = 0;
     }
-    load.scan.add(dirty, dirty.best);
-    load.scan.add(urgent, urgent.best);
+    load.scan.add(dirty, load.ordered ? PageClasses::kUnseen : dirty.best);
+    load.scan.add(urgent, load.ordered ? PageClasses::kUnseen : urgent.best);
     if (load.whole || load.full || load.scan.blocks() > kNearTail) continue;
     const QueueLock hold(*dispatcher_, load.ref.queue);
     Queue& q = dispatcher_->queue(load.ref.queue);
@@ -226,6 +251,12 @@ void Loader::end_chunk() noexcept {
   for (QueueLoad& load : queues_) {
     if (!load.active) continue;
     load.active = false;
+    if (load.ordered) raise_frontier(load);
+    /* The chunk has failed: these pages are on no list. */
+    if (!load.gathered.empty()) {
+      load.whole = true;
+      go_back_to_id(load, std::numeric_limits<JobId>::min());
+    }
     bool more_tombstones = true;
     while (more_tombstones) {
       QueueLock hold(*dispatcher_, load.ref.queue);
@@ -238,7 +269,8 @@ void Loader::end_chunk() noexcept {
       if (q.withheld == Withheld::ended) q.withheld = Withheld::no;
       /* Also those that have come due and wait for their chunk. */
       q.has_sleepers = load.asleep.empty() && load.scan.empty() ? 0 : 1;
-      if (!load.whole && load.scan.empty() && !load.parked && q.dirty.empty() && q.urgent.empty()) {
+      if (!load.whole && load.scan.empty() && !load.parked && q.dirty.empty() && q.urgent.empty() &&
+          (!load.ordered || q.blocks_known != 0)) {
         q.mode = LoadMode::live;
       } else if (load.full) {
         q.mode = LoadMode::loading;
@@ -366,6 +398,7 @@ std::uint8_t Loader::link_prepared(QueueLoad& load, Queue& q, std::uint8_t segme
     } else if (result == LinkResult::no_room) {
       load.full = true;
       load.limit = std::min(load.limit, job.row.priority);
+      if (q.options.fair) return job.row.priority;
       if (!load.has_left || job.row.priority < load.left.priority) load.left = job.row;
       load.has_left = true;
       return job.row.priority;
@@ -396,12 +429,10 @@ void Loader::link_rows(QueueLoad& load, std::uint8_t segment, std::uint32_t bloc
       load.limit = 0;
       return;
     }
-    const std::uint32_t ready_before = q.ready_count;
+    const std::uint32_t ready_before = Dispatcher::due_count(q);
     left = link_prepared(load, q, segment, limit, &look_again);
-    const std::uint32_t arrived = q.ready_count - std::min(ready_before, q.ready_count);
-    if (arrived > 0 && q.waiter_count > 0 && !dispatcher_->is_paused(q))
-      hold.add_waiters(dispatcher_->take_waiters(load.ref.queue, hold.waiters(),
-                                                 std::min(arrived, hold.waiter_room())));
+    if (Dispatcher::due_count(q) > ready_before)
+      dispatcher_->wake_for_work(hold, load.ref.queue, hold.waiter_room());
   }
   if (look_again != kNever) {
     load.asleep.add(segment, block, block);
@@ -416,11 +447,17 @@ void Loader::load_page(std::uint8_t segment, std::uint32_t block) {
   PageRows sink(this);
   store_->scan_jobs(segment, block, sink);
   for (QueueLoad& load : queues_) {
-    if (load.active) link_rows(load, segment, block);
+    if (!load.active) continue;
+    if (load.ordered)
+      gather_rows(load, segment, block);
+    else
+      link_rows(load, segment, block);
   }
 }
 
-bool Loader::scan_jobs(Micros until) {
+/* Of queues that are to be read as a whole; in the chunk's transaction, which knows how many there
+ * are. */
+void Loader::list_pages() {
   for (QueueLoad& load : queues_) {
     if (!load.active || !load.whole) continue;
     load.whole = false;
@@ -429,13 +466,16 @@ bool Loader::scan_jobs(Micros until) {
       if (blocks > 0) load.scan.add(segment, 0, blocks - 1, PageClasses::kUnseen);
     }
   }
+}
+
+bool Loader::scan_jobs(Micros until) {
   rank_segments();
   std::uint8_t segment = 0;
   std::uint32_t block = 0;
   while (next_page(&segment, &block)) {
     load_page(segment, block);
     DW_TEST_POINT("point:loader-page");
-    if (out_of_time(until)) return next_page(&segment, &block);
+    if (out_of_time(until) && !is_stuck()) return next_page(&segment, &block);
   }
   return false;
 }
@@ -443,9 +483,10 @@ bool Loader::scan_jobs(Micros until) {
 void Loader::wake_sleepers(Micros now) {
   for (QueueLoad& load : queues_) {
     if (load.asleep_until > now) continue;
-    load.scan.add(load.asleep);
+    load.scan.add(load.asleep, load.ordered ? PageClasses::kUnseen : std::uint8_t{0});
     load.asleep.clear();
     load.asleep_until = kNever;
+    load.busy_from = kNever;
   }
 }
 
@@ -498,7 +539,11 @@ bool Loader::step(Micros budget) {
     dispatcher_->note_commit_position(database_, store_->log_position());
     const bool all_outcomes = scan_outcomes(until);
     DW_TEST_POINT("point:loader-outcomes");
-    if (all_outcomes) more = scan_parked(until) || scan_jobs(until);
+    if (all_outcomes) {
+      list_pages();
+      more = scan_parked(until) || scan_jobs(until);
+      link_ordered();
+    }
     DW_TEST_POINT("point:loader-rows");
     store_->commit();
     DW_TEST_POINT("point:loader-committed");

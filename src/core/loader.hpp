@@ -27,6 +27,7 @@
 #include "core/page_classes.hpp"
 #include "core/store.hpp"
 
+#include <limits>
 #include <vector>
 
 namespace dw::core {
@@ -90,17 +91,27 @@ class Loader {
     PageClasses scan;
     RangeList asleep;
     Micros asleep_until;
-    bool parked;                 /* rows of parked are left to be looked at */
-    ParkedPlace parked_at;       /* up to here they were */
-    Micros parked_tried;         /* when room was last looked for */
-    Micros parked_again;         /* when some are to be looked at again; kNever: none */
-    Micros parked_from;          /* the earliest stored due time of those */
-    std::vector<StoredJob> rows; /* of the page being read */
+    bool parked;           /* rows of parked are left to be looked at */
+    ParkedPlace parked_at; /* up to here they were */
+    Micros parked_tried;   /* when room was last looked for */
+    Micros parked_again;   /* when some are to be looked at again; kNever: none */
+    Micros parked_from;    /* the earliest stored due time of those */
+    bool ordered;          /* see gate.cpp */
+    bool raises;           /* the chunk has found out the frontier */
+    JobId frontier;
+    JobId parked_id;                 /* rows of parked up to here were gathered */
+    JobId parked_busy_id;            /* the first of them that somebody was about to decide */
+    JobId busy_from;                 /* the first of those that somebody was about to decide */
+    std::vector<StoredJob> rows;     /* of the page being read */
+    std::vector<StoredJob> gathered; /* of an ordered queue: unfinished ones of the pages read */
+    JobId first_gathered;            /* the lowest of their ids */
+    std::size_t most_gathered;
   };
   class ChunkEnd;
   friend class ChunkEnd;
   class PageRows;
   class ParkedRows;
+  class ParkedById;
   class OutcomeRows;
 
   bool choose();
@@ -111,6 +122,19 @@ class Loader {
   void end_chunk() noexcept;
   bool scan_outcomes(Micros until);
   bool scan_jobs(Micros until);
+  void go_back_to_id(QueueLoad& load, JobId id) noexcept;
+  void gather_parked(QueueLoad& load, Micros until);
+  void gather(QueueLoad& load, const StoredJob& job, std::uint8_t segment);
+  void leave(QueueLoad& load, const JobRow& row);
+  void gather_rows(QueueLoad& load, std::uint8_t segment, std::uint32_t block);
+  [[nodiscard]] bool is_stuck(const QueueLoad& load);
+  [[nodiscard]] bool is_stuck();
+  [[nodiscard]] JobId first_page_left(const QueueLoad& load);
+  [[nodiscard]] static JobId first_other_left(const QueueLoad& load);
+  void link_ordered();
+  void link_gathered(QueueLoad& load);
+  LinkResult link_in_order(QueueLoad& load, Queue& q, const StoredJob& job, Micros now);
+  void raise_frontier(QueueLoad& load) noexcept;
   void load_page(std::uint8_t segment, std::uint32_t block);
   void prepare_rows(QueueLoad& load, std::uint8_t segment);
   std::uint8_t link_prepared(QueueLoad& load, Queue& q, std::uint8_t segment, std::uint8_t limit,
@@ -121,7 +145,8 @@ class Loader {
   bool scan_parked(Micros until);
   bool take_parked(QueueLoad& load, StoredJob job);
   static void forget_parked(QueueLoad& load);
-  static void go_back(QueueLoad& load, Micros due);
+  void list_pages();
+  void go_back(QueueLoad& load, Micros due);
   static void look_again(QueueLoad& load, Micros at, Micros stored);
   bool relieve();
   void wake_sleepers(Micros now);

@@ -46,9 +46,12 @@ void Loader::forget_parked(QueueLoad& load) {
   load.parked_tried = kAlways;
   load.parked_again = kNever;
   load.parked_from = kNever;
+  load.parked_id = kBeforeAll;
+  load.parked_busy_id = kNever;
 }
 
 void Loader::go_back(QueueLoad& load, Micros due) {
+  if (load.ordered) return go_back_to_id(load, kBeforeAll);
   load.parked = true;
   if (due <= load.parked_at.due) load.parked_at = ParkedPlace{due, kBeforeAll};
 }
@@ -67,11 +70,18 @@ void Loader::wake_parked(Micros now) {
   if (advance || database.parked_from.load() != kNever) {
     const Micros from = std::min(position, database.parked_from.exchange(kNever));
     database.parked_until.store(until);
-    for (QueueLoad& load : queues_) go_back(load, from);
+    /* Ordered queues have theirs in memory, whenever they are due; but not those that came. */
+    for (QueueLoad& load : queues_) {
+      if (!load.ordered || from < position) go_back(load, from);
+    }
   }
   for (QueueLoad& load : queues_) {
     if (load.parked_again > now) continue;
-    go_back(load, load.parked_from);
+    if (load.ordered)
+      go_back_to_id(load, load.parked_busy_id - 1);
+    else
+      go_back(load, load.parked_from);
+    load.parked_busy_id = kNever;
     load.parked_again = kNever;
     load.parked_from = kNever;
   }
@@ -82,6 +92,10 @@ bool Loader::scan_parked(Micros until) {
   const Micros position = dispatcher_->arena().databases[database_].parked_until.load();
   for (QueueLoad& load : queues_) {
     if (!load.active || load.full || !load.parked) continue;
+    if (load.ordered) {
+      gather_parked(load, until);
+      continue;
+    }
     ParkedRows sink(this, &load, until);
     store_->scan_parked(load.topic, load.parked_at, position, sink);
     if (sink.ended()) {
@@ -138,8 +152,7 @@ bool Loader::take_parked(QueueLoad& load, StoredJob job) {
       break;
     case LinkResult::linked:
       loaded_++;
-      if (job.row.due <= now && q.waiter_count > 0 && !dispatcher_->is_paused(q))
-        hold.add_waiters(dispatcher_->take_waiters(load.ref.queue, hold.waiters(), 1));
+      if (job.row.due <= now) dispatcher_->wake_for_work(hold, load.ref.queue, 1);
       break;
     case LinkResult::resident:
       break;

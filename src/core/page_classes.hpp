@@ -28,7 +28,7 @@ class PageClasses {
     classes_[best].add(segment, first, last);
   }
   void add(const BoundedRanges& ranges, std::uint8_t best) { classes_[best].add(ranges); }
-  void add(const RangeList& ranges) { classes_[0].add(ranges); }
+  void add(const RangeList& ranges, std::uint8_t best) { classes_[best].add(ranges); }
   void remove(std::uint8_t segment, std::uint32_t block, std::uint8_t from) {
     classes_[from].remove(segment, block);
   }

@@ -6,6 +6,8 @@
 
 #include "core/dispatcher.hpp"
 
+#include <algorithm>
+
 namespace dw::core {
 
 class QueueLock {
@@ -21,6 +23,7 @@ class QueueLock {
   QueueLock(const QueueLock&) = delete;
   QueueLock& operator=(const QueueLock&) = delete;
   ~QueueLock() {
+    wake_for_turns();
     dispatcher_.unlock(number_);
     for (std::uint32_t i = 0; i < waiter_count_; i++)
       dispatcher_.platform().wake_waiter(waiters_[i]);
@@ -40,6 +43,16 @@ class QueueLock {
   }
 
  private:
+  /* Jobs that became ready because another's turn has ended. */
+  void wake_for_turns() noexcept {
+    const Index index = number_ - kFirstQueueLock;
+    Queue& q = dispatcher_.queue(index);
+    if (q.turns_passed == 0) return;
+    const std::uint32_t passed = std::min(q.turns_passed, waiter_room());
+    q.turns_passed = 0;
+    const_cast<Dispatcher&>(dispatcher_).wake_for_work(*this, index, passed);
+  }
+
   const Dispatcher& dispatcher_;
   std::uint32_t number_;
   Index database_;

@@ -60,6 +60,7 @@ Index Dispatcher::attach_database(DatabaseOid oid) noexcept {
     database.planned_due.store(kNever);
     database.planned_deadline.store(kNever);
     database.next_expiry.store(kNever);
+    database.announce_interval.store(0);
     database.state = DatabaseState::attaching;
     return i;
   }
@@ -93,7 +94,7 @@ void Dispatcher::unpause_database(Index index) noexcept {
     Queue& q = queue(i);
     if (q.state == QueueState::free || q.database != index || is_paused(q)) continue;
     promote_due(q, platform_->wall_now());
-    hold.add_waiters(take_waiters(i, hold.waiters(), std::min(q.ready_count, hold.waiter_room())));
+    wake_for_work(hold, i, hold.waiter_room());
   }
 }
 
@@ -214,15 +215,25 @@ Index Dispatcher::add_queue(Index database, QueueId id, std::string_view name,
     q.database = database;
     q.mode = mode;
     q.last_claim = 0;
+    q.last_handed_out = 0;
     q.chunk_active = 0;
     q.short_of_room = 0;
     q.waits_for_room = 0;
-    q.parked_given_up = 0;
+    q.parked_left = ParkedLeft::none;
     q.has_sleepers = 0;
     q.withheld = Withheld::no;
     q.pending_later = 0;
     q.deciding = 0;
     q.cancelled = 0;
+    /* Of what is on disk nothing is known yet, nor of its blocked keys. */
+    q.frontier = mode == LoadMode::live ? kNever : kAlways;
+    q.blocks_known = mode == LoadMode::live ? 1 : 0;
+    q.dirty_from = kNever;
+    q.chunks = 0;
+    q.round = 0;
+    q.blocked_count = 0;
+    q.ending_count = 0;
+    q.turns_passed = 0;
     const std::size_t length = std::min(name.size(), kQueueNameSize - 1);
     std::memcpy(q.name, name.data(), length);
     q.name[length] = '\0';
@@ -253,8 +264,7 @@ void Dispatcher::set_queue_options(Index database, QueueId id,
   Queue& q = queue(index);
   if (q.state == QueueState::free || q.id != id || q.database != database) return;
   q.options = options;
-  if (!is_paused(q) && q.ready_count > 0)
-    hold.add_waiters(take_waiters(index, hold.waiters(), hold.waiter_room()));
+  wake_for_work(hold, index, hold.waiter_room());
 }
 
 QueueRef Dispatcher::queue_ref(Index index) const noexcept {
@@ -300,6 +310,11 @@ void Dispatcher::remove_queue(QueueRef ref) noexcept {
     const std::uint32_t taken = take_waiters(index, hold.waiters(), hold.waiter_room());
     hold.add_waiters(taken);
     more_waiters = taken > 0;
+    if (more_waiters) continue;
+    /* Whoever was woken for it owes nothing to the queue that gets the slot next. */
+    Queue& q = queue(index);
+    q.incarnation++;
+    q.owed = 0;
   }
   /* Of its jobs nobody says any more that they end. */
   wake_all_awaiting(queue(index).database);
@@ -313,25 +328,42 @@ void Dispatcher::remove_queue(QueueRef ref) noexcept {
   count_borrowed();
 }
 
-void Dispatcher::queue_figures(Index index, QueueFigures* out) const noexcept {
-  const QueueLock hold(*this, index);
-  const Queue& q = queue(index);
+/*
+ * Delayed jobs whose time has come become ready when somebody claims or sleeps. A few that nobody
+ * has asked for yet are counted where they are; of many a chunk a hold is moved, so that the figure
+ * is exact and the next look costs little.
+ */
+void Dispatcher::queue_figures(Index index, QueueFigures* out) noexcept {
   const Micros now = platform_->wall_now();
-  /* Delayed jobs whose time has come become ready at the next claim. */
-  std::uint32_t due = 0;
+  for (;;) {
+    QueueLock hold(*this, index);
+    Queue& q = queue(index);
+    std::uint32_t due = 0;
+    for (auto e = q.delayed.begin(); e != q.delayed.end() && e->at <= now && due < kEntriesPerHold;
+         ++e)
+      due++;
+    if (due < kEntriesPerHold) {
+      fill_figures(q, due, out);
+      return;
+    }
+    promote_due(q, now);
+    wake_for_work(hold, index, hold.waiter_room());
+  }
+}
+
+/* due: of the delayed ones, those whose time has come. */
+void Dispatcher::fill_figures(const Queue& q, std::uint32_t due, QueueFigures* out) const noexcept {
   Micros oldest = ready_oldest_due(q);
-  if (!q.delayed.empty() && q.delayed.begin()->at <= now)
-    oldest = std::min(oldest, q.delayed.begin()->at);
-  for (auto e = q.delayed.begin(); e != q.delayed.end() && e->at <= now && due < kEntriesPerHold;
-       ++e)
-    due++;
+  if (due > 0) oldest = std::min(oldest, q.delayed.begin()->at);
   *out = QueueFigures{q.id,
                       q.mode,
                       q.options.paused,
                       is_counted(q),
-                      q.ready_count + due,
+                      due_count(q) + due,
                       q.delayed_count - due + q.deciding,
                       q.leased_count - q.cancelled,
+                      q.options.ordered ? q.waiting_turn : 0,
+                      q.blocked_count,
                       q.resident,
                       q.waiter_count,
                       q.length.before + q.length.since,

@@ -150,7 +150,7 @@ std::uint32_t Dispatcher::residents_of(Index index, std::uint8_t segment, std::u
   for (Index i = 0; i < arena_->capacity && count <= most; i++) {
     const Entry& e = entry(i);
     if (e.segment != segment || e.state == EntryState::free || e.state == EntryState::tombstone ||
-        e.state == EntryState::busy)
+        e.state == EntryState::busy || e.state == EntryState::blocked)
       continue;
     const Queue& q = queue(e.queue);
     if (q.database != index) continue;

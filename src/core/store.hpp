@@ -72,7 +72,26 @@ struct Expiry {
   std::int32_t attempt;
   OutcomeKind outcome; /* attempt_failed or dead_lettered */
   Lapse reason;
+  std::uint32_t key_hash;
+  std::uint32_t key_check;
+  bool blocks_key;              /* its key is blocked from here on */
+  JobId takes_along;            /* and followers below this id become dead letters too; 0: none */
   char worker[kWorkerNameSize]; /* empty: nobody held it */
+};
+
+/* A row of the table of blocked keys. */
+struct KeyBlock {
+  QueueId queue;
+  std::uint32_t key_hash;
+  std::uint32_t key_check;
+  JobId job;
+  JobId takes_along;
+};
+
+class KeyBlockSink {
+ public:
+  virtual ~KeyBlockSink() = default;
+  virtual void take(const KeyBlock& block) = 0;
 };
 
 class Store {
@@ -98,6 +117,11 @@ class Store {
   /* The next rows of the parked table with a higher id, in order of id, as many as are read at
    * once; none after the last one. */
   virtual void scan_parked_by_id(JobId after, JobSink& sink) = 0;
+  /* First id on a page of a segment, whoever sees it; kNever: there is none. */
+  virtual JobId first_job_id(std::uint8_t segment, std::uint32_t block) = 0;
+  virtual void scan_key_blocks(KeyBlockSink& sink) = 0;
+  /* In the transaction begun. */
+  virtual void remove_key_block(QueueId queue, JobId job) = 0;
   /* All outcome rows of long sleepers that the snapshot sees. */
   virtual void scan_parked_outcomes(OutcomeSink& sink) = 0;
 

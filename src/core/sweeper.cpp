@@ -11,9 +11,6 @@ namespace {
 
 constexpr Micros kPauseAfterFailure = 1 * kSecond;
 constexpr Micros kPauseOfBadJob = 10 * kSecond;
-/* Due work beside sleeping waiters: a woken client that does nothing delays the others this long.
- */
-constexpr Micros kIdleCheck = 20 * kMillisecond;
 
 }  // namespace
 
@@ -69,12 +66,19 @@ bool Sweeper::take(QueueLock& hold, Queue& q, Entry& e) {
   expiry.block = e.block;
   expiry.offset = e.offset;
   expiry.attempt = e.attempts;
+  expiry.key_hash = e.key_hash;
+  expiry.key_check = e.key_check;
   expiry.reason = e.lapsed != Lapse::none  ? e.lapsed
                   : q.options.at_most_once ? Lapse::outcome_unknown
                                            : Lapse::lease_expired;
   const bool dead =
       ends_job(expiry.reason) || e.attempts >= most_attempts(q.options, e.max_attempts);
   expiry.outcome = dead ? OutcomeKind::dead_lettered : OutcomeKind::attempt_failed;
+  expiry.blocks_key = dead && uses_up(expiry.reason) && e.has_turn != 0 && q.options.ordered &&
+                      q.options.on_exhausted != OnExhausted::skip;
+  expiry.takes_along = expiry.blocks_key && q.options.on_exhausted == OnExhausted::dead_letter_key
+                           ? dispatcher_->end_of_followers(database_)
+                           : 0;
   expiries_.push_back(expiry);
   refs_.push_back(EntryRef{dispatcher_->index_of(e), e.incarnation});
   e.state = EntryState::expiring;
@@ -107,13 +111,17 @@ void Sweeper::resolve(bool written) noexcept {
     if (expiries_[i].outcome == OutcomeKind::dead_lettered) {
       q.counters.dead_lettered++;
       dispatcher_->count_ended(hold, q, e->id, e->token);
-      dispatcher_->finish_entry(*e);
+      if (expiries_[i].blocks_key) {
+        dispatcher_->block(q, *e, expiries_[i].takes_along);
+        if (expiries_[i].takes_along != 0) hold.wake_housekeeper(q.database);
+      } else {
+        dispatcher_->finish_entry(*e);
+      }
       continue;
     }
     const Micros now = dispatcher_->platform().wall_now();
     dispatcher_->make_waiting(q, *e, now, now);
-    if (e->state == EntryState::ready && q.waiter_count > 0 && !dispatcher_->is_paused(q))
-      hold.add_waiters(dispatcher_->take_waiters(index, hold.waiters(), 1));
+    if (e->state == EntryState::ready) dispatcher_->wake_for_work(hold, index, 1);
   }
   if (!written) {
     if (batch_size_ > 1)
@@ -168,14 +176,17 @@ Micros Sweeper::next_deadline() const {
 Micros Sweeper::next_due() const {
   Micros next = kNever;
   const Micros now = dispatcher_->platform().wall_now();
+  const bool announces = dispatcher_->arena().databases[database_].announce_interval.load() != 0;
   for (Index i = 0; i < kMostQueues; i++) {
     const Queue& slot = dispatcher_->queue(i);
-    if (slot.state != QueueState::active || slot.database != database_ || slot.waiter_count == 0)
+    if (slot.state != QueueState::active || slot.database != database_ ||
+        (slot.waiter_count == 0 && !announces))
       continue;
     const QueueLock hold(*dispatcher_, i);
     const Queue& q = dispatcher_->queue(i);
     if (dispatcher_->is_paused(q)) continue;
-    if (q.ready_count > 0) next = std::min(next, now + kIdleCheck);
+    if (q.waiter_count > 0)
+      next = std::min(next, now + (Dispatcher::due_count(q) > 0 ? kWakePatience : kIdleRound));
     if (!q.delayed.empty()) next = std::min(next, q.delayed.begin()->at);
   }
   return next;

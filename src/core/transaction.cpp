@@ -169,6 +169,15 @@ void Transaction::note_segment_emptied(std::int32_t level, std::uint8_t segment)
   add(level, ActionKind::segment_emptied).number = segment;
 }
 
+void Transaction::note_unblocked(std::int32_t level, QueueId queue, JobId job, Unblock how,
+                                 JobId up_to) noexcept {
+  Action& action = add(level, ActionKind::key_unblocked);
+  action.number = queue;
+  action.token = job;
+  action.due = up_to;
+  action.count = static_cast<std::uint32_t>(how);
+}
+
 void Transaction::set_options(QueueId id, const QueueOptions& options) {
   options_.push_back(Options{id, options});
 }
@@ -317,6 +326,13 @@ void Transaction::apply(const Action& action) noexcept {
       if (database_ != kNone)
         dispatcher_->empty_segment(database_, static_cast<std::uint8_t>(action.number));
       break;
+    case ActionKind::key_unblocked:
+      /* What is not in memory yet may be read by a snapshot from before. */
+      if (database_ != kNone &&
+          !dispatcher_->unblock(database_, static_cast<QueueId>(action.number), action.token,
+                                static_cast<Unblock>(action.count), action.due))
+        dispatcher_->note_catalog_stale(oid_);
+      break;
     case ActionKind::redriven:
       if (database_ != kNone)
         dispatcher_->publish_redriven(database_, static_cast<QueueId>(action.number), action.due,
@@ -400,6 +416,7 @@ void Transaction::undo(const Action& action) noexcept {
       break;
     case ActionKind::purged:
     case ActionKind::segment_emptied:
+    case ActionKind::key_unblocked:
     case ActionKind::queue_changed:
     case ActionKind::queue_dropped:
     case ActionKind::attach:

@@ -36,6 +36,7 @@ enum class ActionKind : std::uint8_t {
   withheld,         /* a queue all of whose jobs are ended */
   purged,           /* jobs that had no entry */
   segment_emptied,  /* the tables of a segment were truncated */
+  key_unblocked,    /* a row of the table of blocked keys was deleted, or says something else */
 };
 
 /* Whether a transaction can be prepared, or why not. */
@@ -167,6 +168,10 @@ class Transaction {
   void note_queue(std::int32_t level, ActionKind kind, QueueRef queue, QueueId id) noexcept;
   void note_database(std::int32_t level, ActionKind kind, DatabaseOid oid) noexcept;
   void note_attach(std::int32_t level, DatabaseOid oid, std::int64_t epoch, bool paused) noexcept;
+
+  /* --- keys --- */
+  void note_unblocked(std::int32_t level, QueueId queue, JobId job, Unblock how,
+                      JobId up_to) noexcept;
 
   /* --- the log --- */
   void note_segment_emptied(std::int32_t level, std::uint8_t segment) noexcept;

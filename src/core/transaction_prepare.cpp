@@ -44,6 +44,7 @@ Preparation Transaction::obstacle() const noexcept {
       case ActionKind::queue_created:
       case ActionKind::queue_changed:
       case ActionKind::queue_dropped:
+      case ActionKind::key_unblocked:
         return Preparation::has_queues;
       case ActionKind::attach:
       case ActionKind::detach:

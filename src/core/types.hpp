@@ -48,6 +48,13 @@ constexpr std::uint32_t kEntriesPerHold = 1024;
 
 enum class Backoff : std::uint8_t { exponential, linear, fixed };
 
+/* What becomes of a key of an ordered queue when a job of it is used up. */
+enum class OnExhausted : std::uint8_t {
+  skip,            /* the next one follows */
+  hold,            /* the key is blocked until an operator decides */
+  dead_letter_key, /* those that wait behind it die with it */
+};
+
 /* Options of a queue that the dispatcher needs; the row in durable_work.queue is the truth. */
 struct QueueOptions {
   Micros lease = 90 * kSecond;
@@ -63,6 +70,9 @@ struct QueueOptions {
   bool at_most_once = false;
   bool durable_claims = false;
   bool drop_oldest = false;
+  bool ordered = false; /* by key */
+  bool fair = false;    /* round robin over keys */
+  OnExhausted on_exhausted = OnExhausted::skip;
 
   friend bool operator==(const QueueOptions&, const QueueOptions&) = default;
 };
@@ -88,6 +98,8 @@ constexpr std::int32_t most_attempts(const QueueOptions& options, std::uint16_t 
  *   free -> busy -> completing | free         (a job on disk that somebody is about to decide)
  *   pending | ready | delayed | leased | completing -> overdue -> expiring    (expires_at passed)
  *   free -> overdue         (loaded, and what the log says of its last claim is its end)
+ *   pending | ready | delayed | free -> gated -> ready | delayed | overdue    (see gate.cpp)
+ *   completing | expiring | free -> blocked -> free | ready | delayed         (likewise)
  */
 enum class EntryState : std::uint8_t {
   free,       /* -> pending, ready, delayed, busy */
@@ -104,6 +116,8 @@ enum class EntryState : std::uint8_t {
                 free */
   cancelled, /* cancelled under its holder; kept to tell the holder so -> free */
   overdue,   /* waits, but must not be claimed: the sweep makes a dead letter of it -> expiring */
+  gated,     /* waits for its key's turn -> ready, delayed, completing, overdue, free (evicted) */
+  blocked,   /* dead, and kept because its key waits for an operator -> free, ready, delayed */
 };
 
 /* Why the sweep ends a lease or a wait. On a lease, anything but none makes it void. */
@@ -114,12 +128,18 @@ enum class Lapse : std::uint8_t {
   expired,            /* expires_at passed while it waited */
   outcome_unknown,    /* it was to be handed out once, and nobody told what became of it */
   attempts_exhausted, /* the server stopped during the last attempt */
+  key_dead,           /* an earlier job of its key is a dead letter, and takes it along */
 };
 
 /* There is no next attempt, whatever attempts are left. */
 constexpr bool ends_job(Lapse reason) noexcept {
   return reason == Lapse::expired || reason == Lapse::outcome_unknown ||
-         reason == Lapse::attempts_exhausted;
+         reason == Lapse::attempts_exhausted || reason == Lapse::key_dead;
+}
+
+/* The job was tried and is used up, or was to be handed out once: then its key may be blocked. */
+constexpr bool uses_up(Lapse reason) noexcept {
+  return reason != Lapse::expired && reason != Lapse::key_dead;
 }
 
 /* As failures and dead letters give it. */
@@ -133,6 +153,8 @@ constexpr const char* reason_of(Lapse reason) noexcept {
       return "outcome unknown";
     case Lapse::attempts_exhausted:
       return "attempts exhausted";
+    case Lapse::key_dead:
+      return "key dead-lettered";
     case Lapse::none:
     case Lapse::lease_expired:
       break;

@@ -44,6 +44,7 @@ void Dispatcher::count_delayed(Index index, QueueId id, QueueWaits* out) noexcep
       std::uint32_t& counted_as = retry ? out->retrying : out->later;
       if (counted_as > 0) counted_as--;
       out->ready++;
+      out->oldest_due = std::min(out->oldest_due, e.at);
       return true;
     }
     Micros& next = retry ? out->next_retry : out->next_due;
@@ -70,6 +71,35 @@ void Dispatcher::count_leased(Index index, QueueId id, QueueWaits* out) noexcept
   });
 }
 
+void Dispatcher::count_gated(Index index, QueueId id, QueueWaits* out) noexcept {
+  Entry place{};
+  bool from_start = true;
+  std::uint32_t behind = 0;
+  for (;;) {
+    const QueueLock hold(*this, index);
+    Queue& q = queue(index);
+    if (q.id != id) return;
+    auto at = from_start ? q.gated.begin() : q.gated.upper_bound(place);
+    bool blocked = false;
+    for (std::uint32_t i = 0; i < kEntriesPerHold; i++, ++at) {
+      if (at == q.gated.end()) {
+        out->key_blocked = std::min(behind, out->key_busy);
+        out->key_busy -= out->key_blocked;
+        return;
+      }
+      if (i == 0 || at->key_hash != place.key_hash || at->key_check != place.key_check) {
+        const Entry* const first = turn_of(*at);
+        blocked = first != nullptr && first->state == EntryState::blocked;
+      }
+      behind += blocked && at->state == EntryState::gated ? 1 : 0;
+      place.key_hash = at->key_hash;
+      place.key_check = at->key_check;
+      place.id = at->id;
+    }
+    from_start = false;
+  }
+}
+
 bool Dispatcher::queue_waits(Index index, QueueId id, QueueWaits* out) noexcept {
   *out = QueueWaits{};
   out->next_due = kNever;
@@ -87,17 +117,25 @@ bool Dispatcher::queue_waits(Index index, QueueId id, QueueWaits* out) noexcept 
     out->retrying = q.retrying;
     out->later = q.delayed_count - q.retrying;
     /* Entries that hang in no tree: a transaction is deciding or enqueuing them. */
-    out->deciding = q.resident - q.ready_count - q.delayed_count - q.leased_count - tombstones;
+    out->deciding = q.resident - q.ready_count - q.delayed_count - q.leased_count - tombstones -
+                    q.waiting_turn - q.blocked_count;
+    out->blocked_keys = q.blocked_count;
+    out->key_busy = q.options.ordered ? q.waiting_turn : 0;
+    if (!q.options.ordered) out->ready += q.waiting_turn;
     out->waiters = q.waiter_count;
+    out->oldest_due = ready_oldest_due(q);
     out->last_claim = q.last_claim;
+    out->last_handed_out = q.last_handed_out;
+    out->short_of_room = q.short_of_room != 0;
     out->counted = is_counted(q);
-    const std::int64_t in_memory =
-        std::int64_t{q.ready_count} + q.delayed_count + q.deciding + q.leased_count - q.cancelled;
+    const std::int64_t in_memory = std::int64_t{q.ready_count} + q.delayed_count + q.deciding +
+                                   q.leased_count - q.cancelled + q.waiting_turn;
     const std::int64_t unfinished = q.length.before + q.length.since;
     out->on_disk = std::max<std::int64_t>(0, unfinished - in_memory);
   }
   count_delayed(index, id, out);
   count_leased(index, id, out);
+  if (out->blocked_keys > 0) count_gated(index, id, out);
   return true;
 }
 

@@ -184,6 +184,30 @@ TransactionNumber Dispatcher::prepared_decider(Index database, QueueId queue_id,
   return 0;
 }
 
+std::uint32_t Dispatcher::prepared_deciders(QueueRef ref, TransactionNumber* out, std::uint32_t n,
+                                            std::uint32_t* jobs) const noexcept {
+  *jobs = 0;
+  const Index database = queue(ref.queue).database;
+  if (database == kNone || !queue_matches(ref) || !has_watches(database)) return 0;
+  std::uint32_t count = 0;
+  const LeafLock leaf(*platform_, kWatchLock);
+  for (Index i = 0; i < arena_->watch_capacity; i++) {
+    const Watch& watch = arena_->watches[i];
+    if (watch.state != WatchState::prepared || watch.database != database) continue;
+    std::uint32_t decided = 0;
+    for (Index k = watch.first_held; k != kNone; k = arena_->held[k].next) {
+      /* What a watch decides keeps its entry, and its queue. */
+      const Held& held = arena_->held[k];
+      if (held.kind == HeldKind::decision && entry(held.ref.entry).queue == ref.queue) decided++;
+    }
+    if (decided == 0) continue;
+    if (count < n) out[count] = watch.transaction;
+    count++;
+    *jobs += decided;
+  }
+  return count;
+}
+
 /* --- what is done at the end ------------------------------------------------------------------ */
 
 /*
@@ -214,6 +238,8 @@ void Dispatcher::publish_prepared(Index database, const Held& jobs,
     q.dirty.add(pages.at(i).segment, pages.at(i).first, pages.at(i).last);
     if (q.mode == LoadMode::live) q.mode = LoadMode::handover;
   }
+  if (q.options.ordered) note_parked_left(q, ParkedLeft::some);
+  lower_frontier(q, jobs.least);
   hold.wake_housekeeper(database);
 }
 
@@ -229,6 +255,7 @@ void Dispatcher::look_at_pages(Index database, const BoundedRanges& pages, bool 
       q.dirty.add(pages.at(k).segment, pages.at(k).first, pages.at(k).last);
       if (q.mode == LoadMode::live) q.mode = LoadMode::handover;
     }
+    if (pages.size() > 0) lower_frontier(q, kAlways);
   }
 }
 
@@ -245,6 +272,7 @@ EntryRef Dispatcher::hold_found(Index index, const JobRow& row, Token token) noe
     release_entry(*e);
     return EntryRef{kNone, 0};
   }
+  enter_gate(q, *e);
   begin_deciding(q, *e);
   return EntryRef{index_of(*e), e->incarnation};
 }

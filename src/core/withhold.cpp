@@ -93,6 +93,8 @@ bool is_listed(const Entry& e, const ListWish& wish) noexcept {
   switch (e.state) {
     case EntryState::ready:
       return !wish.retrying;
+    case EntryState::gated:
+      return !wish.retrying || (e.attempts > 0 && e.at_once == 0);
     case EntryState::delayed:
       return !wish.retrying || e.attempts > 0;
     case EntryState::leased:

@@ -20,15 +20,17 @@ extern const Check snapshots_check;
 extern const Check locks_check;
 extern const Check prepared_check;
 extern const Check paused_check;
+extern const Check keys_check;
 extern const Check workers_check;
 extern const Check dead_letters_check;
 extern const Check redrives_check;
 
 constexpr const Check* kChecks[] = {
-    &preloaded_check, &versions_check,     &launcher_check, &housekeeper_check, &housekeeping_check,
-    &epoch_check,     &queues_check,       &settings_check, &memory_check,      &log_check,
-    &damage_check,    &snapshots_check,    &locks_check,    &prepared_check,    &paused_check,
-    &workers_check,   &dead_letters_check, &redrives_check,
+    &preloaded_check,    &versions_check,     &launcher_check, &housekeeper_check,
+    &housekeeping_check, &epoch_check,        &queues_check,   &settings_check,
+    &memory_check,       &log_check,          &damage_check,   &snapshots_check,
+    &locks_check,        &prepared_check,     &paused_check,   &keys_check,
+    &workers_check,      &dead_letters_check, &redrives_check,
 };
 
 }  // namespace dw::health

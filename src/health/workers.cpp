@@ -1,4 +1,6 @@
-/* Queues with due jobs that nobody asks for. */
+/* Queues with due jobs of which none has been handed out for long: a sentence each. */
+#include "core/waits.hpp"
+
 #include "pg/headers.hpp"
 
 #include "health/checks.hpp"
@@ -11,43 +13,70 @@ namespace dw::health {
 
 namespace {
 
-/* Nobody has asked for so long, and the oldest has been due for so long. */
+/* Nothing was handed out for so long, and the oldest has been due for so long. */
 constexpr int64 kPatience = 5 * USECS_PER_MINUTE;
+constexpr uint32 kMostSentences = 5;
 
 struct Sum {
   uint32 queues;
-  int64 longest; /* microseconds that a job has been due */
-  uint32 ready;  /* of that queue */
+  StringInfoData sentences; /* of the first few */
   char name[core::kQueueNameSize];
 };
+
+const char* words_of(core::ReadyWait why, const core::QueueWaits& waits) {
+  if (runtime::starts_paused()) return "the database started paused and still is";
+  switch (why) {
+    case core::ReadyWait::waking:
+      return psprintf("%u workers sleep and do not wake up", waits.waiters);
+    case core::ReadyWait::nobody_asked:
+      return "no worker has asked since the server started";
+    case core::ReadyWait::nobody_asks:
+      return psprintf("the last worker asked %s, and they hold %u jobs",
+                      see::moment(waits.last_claim), waits.held);
+    case core::ReadyWait::asked_in_vain:
+    case core::ReadyWait::busy:
+      return psprintf("workers ask and get nothing, the last time %s",
+                      see::moment(waits.last_claim));
+    case core::ReadyWait::nothing_ready:
+    case core::ReadyWait::paused:
+      break;
+  }
+  return "";
+}
 
 void add_queue(const store::QueueInfo& info, void* arg) {
   auto* const sum = static_cast<Sum*>(arg);
   if (info.options.paused || info.slot.queue == core::kNone) return;
+  const TimestampTz now = GetCurrentTimestamp();
+  /* Read without the lock. */
+  const core::Micros handed_out = runtime::arena()->queues[info.slot.queue].last_handed_out;
+  if (handed_out != 0 && now - handed_out < kPatience) return;
   core::QueueFigures figures;
   runtime::dispatcher().queue_figures(info.slot.queue, &figures);
-  if (figures.id != info.id || figures.ready == 0 || figures.waiters > 0) return;
-  if (figures.oldest_due == core::kNever) return;
-  const TimestampTz now = GetCurrentTimestamp();
-  const int64 due_for = now - figures.oldest_due;
-  /* Read without the lock. */
-  const core::Micros last_claim = runtime::arena()->queues[info.slot.queue].last_claim;
-  if (due_for < kPatience || (last_claim != 0 && now - last_claim < kPatience)) return;
-  sum->queues++;
-  if (due_for <= sum->longest) return;
-  sum->longest = due_for;
-  sum->ready = figures.ready;
-  std::memcpy(sum->name, info.name, sizeof sum->name);
+  if (figures.id != info.id || figures.ready == 0 || figures.oldest_due == core::kNever ||
+      now - figures.oldest_due < kPatience)
+    return;
+  core::QueueWaits waits;
+  if (!runtime::dispatcher().queue_waits(info.slot.queue, info.id, &waits) || waits.ready == 0)
+    return;
+  const core::ReadyWait why = core::why_ready_waits(waits, now);
+  if (why == core::ReadyWait::paused) return;
+  if (sum->queues == 0) std::memcpy(sum->name, info.name, sizeof sum->name);
+  if (sum->queues++ >= kMostSentences) return;
+  appendStringInfo(&sum->sentences, "%sin \"%s\" %u are due, the oldest for %s: %s",
+                   sum->sentences.len > 0 ? "; " : "", info.name, waits.ready,
+                   see::duration(now - figures.oldest_due), words_of(why, waits));
 }
 
 Finding look() {
   Sum sum{};
+  initStringInfo(&sum.sentences);
   store::for_each_queue(add_queue, &sum);
-  if (sum.queues == 0) return ok("every queue with due jobs has workers that ask");
+  if (sum.queues == 0) return ok("every queue with due jobs has workers that get them");
+  if (sum.queues > kMostSentences)
+    appendStringInfo(&sum.sentences, "; and %u queues more", sum.queues - kMostSentences);
   return warning(
-      psprintf("%u queues have due jobs and no worker that asks: in \"%s\" %u are due, the oldest "
-               "for %s",
-               sum.queues, sum.name, sum.ready, see::duration(sum.longest)),
+      sum.sentences.data,
       psprintf("Is a worker running for this database, with this queue's name? SELECT * FROM "
                "durable_work.explain_waiting(%s); says more.",
                quote_literal_cstr(sum.name)));

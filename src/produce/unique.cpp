@@ -61,6 +61,7 @@ bool is_active(core::JobId id, core::QueueId queue) {
     return !log_says_finished(id, queue);
   switch (row.state) {
     case core::EntryState::cancelled:
+    case core::EntryState::blocked:
       return false;
     case core::EntryState::completing:
       // A commit shows in the log before the dispatcher hears of it.

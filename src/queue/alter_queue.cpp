@@ -38,6 +38,14 @@ Datum set_paused(FunctionCallInfo fcinfo, bool paused, const char* command) {
   return pg::void_result();
 }
 
+/* What is in memory lies as the queue was made. */
+void check_for_life(const char* option, bool is, bool given) {
+  if (is == given) return;
+  pg::raise(DW_FEATURE_NOT_SUPPORTED, psprintf("%s of a queue cannot be changed", option),
+            psprintf("It is %s, not %s.", is ? "key" : "none", given ? "key" : "none"),
+            "Make another queue, let the workers finish this one, then move them over.");
+}
+
 }  // namespace
 
 extern "C" Datum dw_alter_queue_body(FunctionCallInfo fcinfo) {
@@ -56,6 +64,8 @@ extern "C" Datum dw_alter_queue_body(FunctionCallInfo fcinfo) {
   const store::QueueSettings before = store::settings_of(queue);
   store::QueueSettings settings = before;
   queue::read_settings(fcinfo, true, &settings);
+  check_for_life("ordering", before.options.ordered, settings.options.ordered);
+  check_for_life("fairness", before.options.fair, settings.options.fair);
   if (settings.dead_letter_queue != before.dead_letter_queue)
     queue::check_tie(queue.id, settings.dead_letter_queue);
   if (queue::describe_difference(before, settings) != nullptr) store::update_queue(queue, settings);

@@ -30,7 +30,10 @@ enum Argument {
   argument_durable_claims,
   argument_strict,
   argument_max_runtime,
-  argument_max_payload
+  argument_max_payload,
+  argument_ordering,
+  argument_on_exhausted,
+  argument_fairness
 };
 
 constexpr int64 kLongestLease = int64{365} * USECS_PER_DAY;
@@ -44,6 +47,8 @@ constexpr std::string_view kBackoffs[] = {"exponential", "linear", "fixed"};
 constexpr std::string_view kDeliveries[] = {"at_least_once", "at_most_once"};
 constexpr std::string_view kOverflows[] = {"reject", "drop_oldest"};
 constexpr std::string_view kBooleans[] = {"false", "true"};
+constexpr std::string_view kByKey[] = {"none", "key"};
+constexpr std::string_view kExhaustions[] = {"skip", "hold", "dead_letter_key"};
 
 /* Place of the argument's value among the words. */
 template <std::size_t n>
@@ -123,6 +128,23 @@ void read_limits(FunctionCallInfo fcinfo, bool keep_null, store::QueueSettings* 
     settings->dead_letter_queue = read_dead_letter_queue(fcinfo);
 }
 
+void read_keys(FunctionCallInfo fcinfo, bool keep_null, store::QueueSettings* settings) {
+  const auto given = [fcinfo, keep_null](Argument number) {
+    return !keep_null || !pg::is_null(fcinfo, number);
+  };
+  core::QueueOptions& options = settings->options;
+  if (given(argument_ordering))
+    options.ordered =
+        read_word(fcinfo, argument_ordering, "ordering", kByKey, "Use none or key.") == 1;
+  if (given(argument_on_exhausted))
+    options.on_exhausted = static_cast<core::OnExhausted>(
+        read_word(fcinfo, argument_on_exhausted, "on_exhausted", kExhaustions,
+                  "Use skip, hold or dead_letter_key."));
+  if (given(argument_fairness))
+    options.fair =
+        read_word(fcinfo, argument_fairness, "fairness", kByKey, "Use none or key.") == 1;
+}
+
 /* The name that a message shows for a queue's number. */
 const char* queue_name(core::QueueId id) {
   if (id == 0) return "none";
@@ -175,6 +197,7 @@ void read_settings(FunctionCallInfo fcinfo, bool keep_null, store::QueueSettings
     options.durable_claims = pg::required_bool(fcinfo, argument_durable_claims, "durable_claims");
   if (given(argument_strict)) options.strict = pg::required_bool(fcinfo, argument_strict, "strict");
   read_limits(fcinfo, keep_null, settings);
+  read_keys(fcinfo, keep_null, settings);
 
   if (options.backoff_base > options.backoff_cap)
     pg::raise_invalid(
@@ -223,6 +246,14 @@ const char* describe_difference(const store::QueueSettings& is, const store::Que
   if (is.max_payload != given.max_payload)
     add_difference(&text, "max_payload", number_text(is.max_payload),
                    number_text(given.max_payload));
+  const auto compare_keys = [&text](const char* name, bool x, bool y) {
+    if (x != y) add_difference(&text, name, kByKey[x ? 1 : 0].data(), kByKey[y ? 1 : 0].data());
+  };
+  compare_keys("ordering", a.ordered, b.ordered);
+  if (a.on_exhausted != b.on_exhausted)
+    add_difference(&text, "on_exhausted", kExhaustions[static_cast<int>(a.on_exhausted)].data(),
+                   kExhaustions[static_cast<int>(b.on_exhausted)].data());
+  compare_keys("fairness", a.fair, b.fair);
   if (text.len == 0) return nullptr;
   appendStringInfoChar(&text, '.');
   return text.data;

@@ -8,6 +8,7 @@
 #include "durable_work/abi.h"
 #include "pg/error.hpp"
 #include "runtime/session.hpp"
+#include "store/blocked_key.hpp"
 #include "store/catalog.hpp"
 
 namespace dw::runtime {
@@ -28,7 +29,9 @@ extern "C" Datum dw_rows_arrived_body(FunctionCallInfo fcinfo) {
   /* The housekeeper itself writes this one by statements, and knows. */
   if (tables != nullptr && table == tables->segment && MyBgworkerEntry != nullptr)
     return PointerGetDatum(nullptr);
-  if (tables != nullptr && (table == tables->queue || table == tables->topic))
+  const bool is_blocked_key = tables != nullptr && table == tables->blocked_key;
+  if (is_blocked_key && store::writes_blocked_key()) return PointerGetDatum(nullptr);
+  if (tables != nullptr && (table == tables->queue || table == tables->topic || is_blocked_key))
     kind = core::ActionKind::queues_arrived;
   /* These rows are written by statements, also by redrive(). */
   if (tables != nullptr && table == tables->redrive_task) kind = core::ActionKind::redrives_changed;

@@ -4,8 +4,8 @@
  * It makes jobs resident that are only on disk (core/loader.hpp), counts them (core/census.hpp),
  * finds those that have expired (core/expiry_walk.hpp), ends leases that ran out
  * (core/sweeper.hpp), wakes waiters of jobs that come due, raises the epoch, follows the table of
- * queues and summarises block ranges. Each is a phase of short transactions; a failing one pauses
- * while the others go on.
+ * queues, tells clients that listen of work, and summarises block ranges. Each is a phase of short
+ * transactions; a failing one pauses while the others go on.
  *
  * Timers: before it looks for the next deadline and due time it sets the plan in shared memory to
  * "never", so that whoever sets a timer from then on wakes it; after looking it writes down what it
@@ -21,6 +21,7 @@
 #include "pg/memory.hpp"
 #include "runtime/housekeeper.hpp"
 #include "runtime/session.hpp"
+#include "runtime/settings.hpp"
 #include "store/job_log.hpp"
 
 namespace dw::runtime {
@@ -85,6 +86,7 @@ void follow_catalog(Housekeeper* self) {
     /* The rows may be those of a restored dump, whose tokens must stay below ours. */
     good = catch_up_epoch(self) && read_queues(self);
     self->wants_catalog = !good;
+    self->key_blocks->reread();
   }
   if (good && self->wants_reload) {
     /* A new housekeeper reads again as well, but what is in memory is right then. */
@@ -123,7 +125,10 @@ void report_load(Housekeeper* self) {
 bool load(Housekeeper* self) {
   if (!is_due(self->load) || self->store->tables_rewritten()) return false;
   bool more = false;
-  if (!step(*self, [self, &more] { more = self->loader->step(kChunk); })) {
+  if (!step(*self, [self, &more] {
+        self->key_blocks->step();
+        more = self->loader->step(kChunk);
+      })) {
     self->store->abort();
     if (self->store->tables_rewritten()) return true;
     note_failure(&self->load);
@@ -227,12 +232,15 @@ int64 plan(Housekeeper* self) {
   const int64 wall = platform().wall_now();
   int64 sleep = span_to_acts(self, monotonic);
   sleep = std::min(sleep, span(wall, self->idle_check_at));
+  sleep = std::min(sleep, span(monotonic, self->key_blocks->next_step()));
   sleep = std::min(sleep, std::max(span(wall, wake), pause_left(self->load, monotonic)));
   sleep =
       std::min(sleep, std::max(pause_of_prepared(*self), pause_left(self->prepared, monotonic)));
+  sleep = std::min(sleep, std::max(span(monotonic, self->announcer->next()),
+                                   pause_left(self->announce, monotonic)));
   for (const Phase* phase :
        {&self->catalog, &self->prepared, &self->load, &self->count, &self->sweep, &self->redrive,
-        &self->rotate, &self->prune, &self->summary}) {
+        &self->rotate, &self->prune, &self->summary, &self->announce}) {
     const int64 left = pause_left(*phase, monotonic);
     if (left > 0) sleep = std::min(sleep, left);
   }
@@ -255,6 +263,7 @@ void begin_phases(Housekeeper* self) {
   self->rotate = new_phase(self->slot, Duty::rotate);
   self->prune = new_phase(self->slot, Duty::prune);
   self->summary = new_phase(self->slot, Duty::summary);
+  self->announce = new_phase(self->slot, Duty::announce);
 }
 
 /* One look at everything; true: there is more to do at once. */
@@ -273,6 +282,7 @@ bool work(Housekeeper* self) {
     self->idle_check_at = core::kNever;
     dispatcher().wake_idle(self->slot);
   }
+  announce(self);
   if (!more && is_due(self->summary)) more = summarise_ranges(self);
   if (!more && !slot.paused.load() && !rows_are_arriving(*self) && is_due(self->prune))
     more = prune(self);
@@ -285,6 +295,7 @@ Farewell serve(Housekeeper* self, uint32 wait_event) {
     if (asked_to_leave(*self)) return Farewell::asked;
     if (slot_is_gone(*self)) return Farewell::again;
     self->loader->set_horizon(timer_horizon());
+    self->announcer->set_interval(notify_interval());
     MemoryContextReset(self->memory);
     const bool more = work(self);
     if (slot_is_gone(*self)) continue;

@@ -3,8 +3,10 @@
  */
 #pragma once
 
+#include "core/announcer.hpp"
 #include "core/census.hpp"
 #include "core/expiry_walk.hpp"
+#include "core/key_blocks.hpp"
 #include "core/loader.hpp"
 #include "core/prepared_scan.hpp"
 #include "core/rotation.hpp"
@@ -29,6 +31,7 @@ struct Housekeeper {
   bool took_over;       /* another housekeeper had the slot before */
   store::PageStore* store;
   core::Loader* loader;
+  core::KeyBlocks* key_blocks;
   core::Sweeper* sweeper;
   core::Census* census;
   core::ExpiryWalk* expiry_walk;
@@ -36,6 +39,7 @@ struct Housekeeper {
   core::Rotation* rotation;
   core::PreparedScan* prepared_scan;
   core::WatchKeeper* watch_keeper;
+  core::Announcer* announcer;
 
   /* What is asked for and not done yet. */
   bool wants_catalog;
@@ -55,6 +59,7 @@ struct Housekeeper {
   Phase rotate;
   Phase prune;
   Phase summary;
+  Phase announce;
 
   bool load_reported;
   int64 started;       /* monotonic */
@@ -137,6 +142,10 @@ bool rotate(Housekeeper* self);
 /* Removes what is past its time from the ordinary tables, a little at a time. True: more is to be
  * done at once. */
 bool prune(Housekeeper* self);
+
+/* --- housekeeper_announce.cpp --- */
+/* Tells clients that listen of work that nobody takes, if that is asked for. */
+void announce(Housekeeper* self);
 
 /* --- housekeeper_summary.cpp --- */
 /* Summarises page ranges that are full, for a few milliseconds. True: more is to be done at once.

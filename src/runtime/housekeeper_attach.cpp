@@ -90,6 +90,8 @@ Attach attach_slot(Housekeeper* self) {
       store::PageStore(&engine, self->slot);
   self->loader = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::Loader)))
       core::Loader(&engine, self->slot, self->store);
+  self->key_blocks = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::KeyBlocks)))
+      core::KeyBlocks(&engine, self->slot, self->store);
   self->sweeper = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::Sweeper)))
       core::Sweeper(&engine, self->slot, self->store);
   self->census = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::Census)))
@@ -104,6 +106,8 @@ Attach attach_slot(Housekeeper* self) {
       core::PreparedScan(&engine, self->slot, self->store);
   self->watch_keeper = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::WatchKeeper)))
       core::WatchKeeper(&engine, self->slot, self->store);
+  self->announcer = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::Announcer)))
+      core::Announcer(&engine, self->slot);
   if (self->took_over) self->expiry_walk->reset();
   self->loader->set_horizon(timer_horizon());
   if (!read_queues(self)) return Attach::failed;

@@ -36,7 +36,7 @@ bool prune(Housekeeper* self) {
     return false;
   }
   const int64 ended = platform().monotonic_now();
-  self->prune.pause = 0;
+  note_success(&self->prune);
   pass_work += ended - begun;
   removed_any = removed_any || done.removed > 0;
   if (!done.end_of_pass) {

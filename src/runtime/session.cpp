@@ -90,7 +90,7 @@ void refuse_unless_ready(core::Preparation answer) {
                      "Nothing of the queue could be loaded from disk until it ends.",
                      "Purge in a transaction of its own, or use cancel_many.");
     case core::Preparation::has_queues:
-      refuse_prepare("has created, changed or dropped a queue",
+      refuse_prepare("has created, changed or dropped a queue, or unblocked a key",
                      "Queues are made known to other sessions by the commit of this one.",
                      "Do that in a transaction of its own.");
     case core::Preparation::has_extension:

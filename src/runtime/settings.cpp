@@ -21,6 +21,7 @@ int truncate_grace_setting = 60 * 60;
 int max_wait_setting = 60 * 1000;
 int max_headers_setting = 64;
 bool start_paused_setting = false;
+int notify_interval_setting = 0;
 
 }  // namespace
 
@@ -39,6 +40,8 @@ int64 max_wait() { return int64{max_wait_setting} * 1000; }
 int64 max_headers() { return int64{max_headers_setting} * 1024; }
 
 bool start_paused() { return start_paused_setting; }
+
+int64 notify_interval() { return int64{notify_interval_setting} * 1000; }
 
 void define_settings(bool at_server_start) {
   if (at_server_start) {
@@ -91,6 +94,14 @@ void define_settings(bool at_server_start) {
       "this is on, by a start of the server, promotion, restore or CREATE DATABASE, until it is "
       "turned off. A database that hands out jobs already goes on.",
       &start_paused_setting, false, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
+  DefineCustomIntVariable(
+      "durable_work.notify_interval",
+      "Sets how often clients that LISTEN on the channel durable_work are told of due jobs.",
+      "At most one notification a queue in this time, with the queue's name as payload, while it "
+      "has due jobs that nobody has taken and no sleeping worker will. 0 sends none. For clients "
+      "that cannot block in wait_for_work.",
+      &notify_interval_setting, 0, 0, 60 * 60 * 1000, PGC_SIGHUP, GUC_UNIT_MS, nullptr, nullptr,
+      nullptr);
   if (at_server_start) MarkGUCPrefixReserved("durable_work");
 }
 

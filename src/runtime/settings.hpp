@@ -13,4 +13,7 @@ int64 segment_max_age();
 uint64 segment_max_size();
 int64 truncate_grace();
 
+/* Microseconds; 0: clients that listen are not told of work. */
+int64 notify_interval();
+
 }  // namespace dw::runtime

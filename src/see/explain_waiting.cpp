@@ -10,6 +10,7 @@
 #include "pg/datum.hpp"
 #include "runtime/session.hpp"
 #include "runtime/settings.hpp"
+#include "see/prepared.hpp"
 #include "see/words.hpp"
 #include "store/catalog.hpp"
 
@@ -17,9 +18,6 @@ namespace {
 
 using namespace dw;
 using see::moment;
-
-/* With a claim as recent as this, somebody works on the queue. */
-constexpr int64 kRecently = 60 * USECS_PER_SEC;
 
 struct Report {
   FunctionCallInfo fcinfo;
@@ -39,40 +37,48 @@ void tell(Report* report, const char* reason, std::optional<int64> jobs, const c
 
 void tell_ready(Report* report) {
   const core::QueueWaits& waits = *report->waits;
-  const char* const name = report->queue->name;
-  if (waits.ready == 0) return;
-  if (waits.paused) {
-    tell(report, "paused", waits.ready,
-         psprintf("They are due, but the queue is paused. When the reason for the pause is gone: "
-                  "SELECT durable_work.resume_queue(%s);",
-                  quote_literal_cstr(name)));
-    return;
+  const char* const name = quote_literal_cstr(report->queue->name);
+  switch (core::why_ready_waits(waits, GetCurrentTimestamp())) {
+    case core::ReadyWait::nothing_ready:
+      return;
+    case core::ReadyWait::paused:
+      tell(report, "paused", waits.ready,
+           psprintf("They are due, but the queue is paused. When the reason for the pause is gone: "
+                    "SELECT durable_work.resume_queue(%s);",
+                    name));
+      return;
+    case core::ReadyWait::waking:
+      tell(report, "workers are waking up", waits.ready,
+           psprintf("They are due, and %u workers sleep in wait_for_work or claim and are being "
+                    "woken. If this stays, their connections hang: look for them in "
+                    "pg_stat_activity.",
+                    waits.waiters));
+      return;
+    case core::ReadyWait::nobody_asked:
+      tell(report, "no worker asks", waits.ready,
+           "They are due, but nobody has claimed from this queue since the server started. Is a "
+           "worker running, for this database and with this queue's name?");
+      return;
+    case core::ReadyWait::nobody_asks:
+      tell(report, "no worker asks", waits.ready,
+           psprintf("They are due, but no worker is waiting, and the last claim was %s. Do the "
+                    "workers run, or are they all busy with what they hold?",
+                    moment(waits.last_claim)));
+      return;
+    case core::ReadyWait::asked_in_vain:
+      tell(report, "workers get nothing", waits.ready,
+           psprintf("They are due for longer than a minute and workers ask, the last time %s, but "
+                    "none was handed out meanwhile. The other rows may say why; look into the "
+                    "server's log, too.",
+                    moment(waits.last_claim)));
+      return;
+    case core::ReadyWait::busy:
+      tell(report, "workers are busy", waits.ready,
+           psprintf("They are due. The last claim was %s, and workers hold %u jobs: it takes more "
+                    "workers, larger batches or faster handlers to get through sooner.",
+                    moment(waits.last_claim), waits.held));
+      return;
   }
-  if (waits.waiters > 0) {
-    tell(report, "workers are waking up", waits.ready,
-         psprintf("They are due, and %u workers sleep in wait_for_work or claim and are being "
-                  "woken. If this stays, their connections hang: look for them in "
-                  "pg_stat_activity.",
-                  waits.waiters));
-    return;
-  }
-  if (waits.last_claim == 0) {
-    tell(report, "no worker asks", waits.ready,
-         "They are due, but nobody has claimed from this queue since the server started. Is a "
-         "worker running, for this database and with this queue's name?");
-    return;
-  }
-  if (GetCurrentTimestamp() - waits.last_claim > kRecently) {
-    tell(report, "no worker asks", waits.ready,
-         psprintf("They are due, but no worker is waiting, and the last claim was %s. Do the "
-                  "workers run, or are they all busy with what they hold?",
-                  moment(waits.last_claim)));
-    return;
-  }
-  tell(report, "workers are busy", waits.ready,
-       psprintf("They are due. The last claim was %s, and workers hold %u jobs: it takes more "
-                "workers, larger batches or faster handlers to get through sooner.",
-                moment(waits.last_claim), waits.held));
 }
 
 void tell_delayed(Report* report) {
@@ -96,6 +102,21 @@ void tell_delayed(Report* report) {
             waits.next_retry);
 }
 
+void tell_behind_others(Report* report) {
+  const core::QueueWaits& waits = *report->waits;
+  const char* const name = quote_literal_cstr(report->queue->name);
+  if (waits.key_busy > 0)
+    tell(report, "key busy", waits.key_busy,
+         "An earlier job of their key is not finished: it is being worked on, waits for a retry or "
+         "for its time, or is still being loaded. key_status says it for one key.");
+  if (waits.blocked_keys > 0)
+    tell(
+        report, "key blocked", waits.key_blocked,
+        psprintf("%u keys wait for an operator, because a job of theirs is a dead letter. SELECT * "
+                 "FROM durable_work.blocked_keys(%s); then unblock_key.",
+                 waits.blocked_keys, name));
+}
+
 void tell_held(Report* report) {
   const core::QueueWaits& waits = *report->waits;
   if (waits.held > 0) {
@@ -110,8 +131,21 @@ void tell_held(Report* report) {
          "Their leases are over, or they may not be claimed any more, and the housekeeper is about "
          "to record that. If this stays, look for the housekeeper in pg_stat_activity and in the "
          "server's log.");
-  if (waits.deciding > 0)
-    tell(report, "being decided", waits.deciding,
+}
+
+void tell_deciding(Report* report) {
+  const core::QueueWaits& waits = *report->waits;
+  uint32 prepared = 0;
+  const char* const names = see::prepared_deciders(report->queue->slot, &prepared);
+  if (names != nullptr)
+    tell(report, "prepared transaction", prepared,
+         psprintf("Transactions that are prepared decide them and wait for COMMIT PREPARED or "
+                  "ROLLBACK PREPARED: %s.",
+                  names));
+  else
+    prepared = 0;
+  if (waits.deciding > prepared)
+    tell(report, "being decided", waits.deciding - prepared,
          "Transactions that are open have enqueued, completed, failed, cancelled or changed them. "
          "The oldest: SELECT pid, state, xact_start, query FROM pg_stat_activity WHERE xact_start "
          "IS NOT NULL ORDER BY xact_start LIMIT 5;");
@@ -120,7 +154,7 @@ void tell_held(Report* report) {
 void tell_on_disk(Report* report) {
   const core::QueueWaits& waits = *report->waits;
   if (!waits.counted) {
-    tell(report, "on disk", std::nullopt,
+    tell(report, "loading", std::nullopt,
          "How many jobs are on disk only is being counted; ask again in a moment.");
     return;
   }
@@ -131,13 +165,19 @@ void tell_on_disk(Report* report) {
          psprintf("They are due later than durable_work.timer_horizon (%s), and are brought into "
                   "memory when their time is near.",
                   horizon));
-    return;
+  } else if (waits.short_of_room) {
+    tell(report, "waiting for room", waits.on_disk,
+         psprintf("The backlog is deeper than the queue's share of "
+                  "durable_work.max_resident_jobs (%u). They are on disk, and are read into memory "
+                  "as room appears there: when jobs of it are finished. Some may be due later than "
+                  "durable_work.timer_horizon (%s).",
+                  runtime::max_resident_jobs(), horizon));
+  } else {
+    tell(report, "loading", waits.on_disk,
+         psprintf("They are on disk and are being read into memory. Some may be due later than "
+                  "durable_work.timer_horizon (%s).",
+                  horizon));
   }
-  tell(report, "on disk", waits.on_disk,
-       psprintf("They are read into memory as room appears there: the backlog is deeper than the "
-                "queue's share of durable_work.max_resident_jobs (%u), or the server started a "
-                "moment ago. Some may be due later than durable_work.timer_horizon (%s).",
-                runtime::max_resident_jobs(), horizon));
 }
 
 /* Before the queue's own reasons: none of them matters until this one is gone. */
@@ -160,7 +200,9 @@ void tell_all(Report* report) {
   else
     tell_ready(report);
   tell_delayed(report);
+  tell_behind_others(report);
   tell_held(report);
+  tell_deciding(report);
   tell_on_disk(report);
   if (report->rows == 0)
     tell(report, "nothing waits", 0, "Every job of the queue that was committed is finished.");

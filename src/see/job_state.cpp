@@ -58,6 +58,8 @@ const char* reason_of_end(core::Lapse lapsed) {
       return "nobody knows what became of its only attempt";
     case core::Lapse::attempts_exhausted:
       return "its attempts are used up";
+    case core::Lapse::key_dead:
+      return "an earlier job of its key is a dead letter";
     case core::Lapse::none:
     case core::Lapse::lease_expired:
       break;
@@ -111,6 +113,15 @@ void take_resident(const JobOutcomes& outcomes, JobState* state) {
       return;
     case core::EntryState::cancelled:
     case core::EntryState::tombstone:
+      state->status = Status::processing;
+      state->reason = "finished after this snapshot was taken";
+      return;
+    case core::EntryState::gated:
+      take_waiting(row, state);
+      state->behind_others = true;
+      if (state->reason == nullptr) state->reason = "an earlier job of its key is not finished";
+      return;
+    case core::EntryState::blocked:
       state->status = Status::processing;
       state->reason = "finished after this snapshot was taken";
       return;
@@ -178,6 +189,7 @@ bool needs_log(const Resident& resident, uint8 segment) {
     case core::EntryState::pending:
     case core::EntryState::ready:
     case core::EntryState::delayed:
+    case core::EntryState::gated:
       return resident.row.attempts > 0;
     case core::EntryState::leased:
       return resident.row.attempts > 1;

@@ -39,4 +39,20 @@ const char* prepared_decider(core::QueueId queue, core::JobId id) {
   return name == nullptr ? nullptr : psprintf("prepared transaction \"%s\" decides it", name);
 }
 
+const char* prepared_deciders(core::QueueRef queue, uint32* jobs) {
+  constexpr uint32 kMostNames = 5;
+  core::TransactionNumber transactions[kMostNames];
+  const uint32 count =
+      runtime::dispatcher().prepared_deciders(queue, transactions, kMostNames, jobs);
+  if (count == 0) return nullptr;
+  StringInfoData names;
+  initStringInfo(&names);
+  for (uint32 i = 0; i < Min(count, kMostNames); i++) {
+    const char* const name = name_of(transactions[i], CurrentMemoryContext);
+    if (name != nullptr) appendStringInfo(&names, "%s\"%s\"", names.len > 0 ? ", " : "", name);
+  }
+  if (count > kMostNames) appendStringInfo(&names, ", and %u more", count - kMostNames);
+  return names.len > 0 ? names.data : nullptr;
+}
+
 }  // namespace dw::see

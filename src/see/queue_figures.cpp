@@ -18,8 +18,8 @@ namespace {
 using namespace dw;
 
 struct Row {
-  Datum values[14];
-  bool nulls[14];
+  Datum values[15];
+  bool nulls[15];
   int count;
 
   void put(Datum value) {
@@ -45,7 +45,8 @@ void put_queue(const store::QueueInfo& queue, void* arg) {
   row.put_count(figures.ready);
   row.put_count(figures.delayed);
   row.put_count(figures.leased);
-  const int64 resident = int64{figures.ready} + figures.delayed + figures.leased;
+  row.put_count(figures.blocked);
+  const int64 resident = int64{figures.ready} + figures.delayed + figures.leased + figures.blocked;
   if (figures.counted) {
     /* A commit that has not reported its jobs yet may have had one of them loaded. */
     row.put(Int64GetDatum(std::max<int64>(figures.unfinished - resident, 0)));

@@ -24,6 +24,7 @@ struct Tables {
   Oid queue_right;
   Oid epoch;
   Oid segment;
+  Oid blocked_key;
   Oid idempotency;
   Oid dead_letter;
   Oid redrive_task;

@@ -10,6 +10,7 @@
 #include "pg/error.hpp"
 #include "pg/memory.hpp"
 #include "runtime/session.hpp"
+#include "store/blocked_key.hpp"
 #include "store/catalog.hpp"
 #include "store/json_builder.hpp"
 #include "store/saved_plan.hpp"
@@ -135,7 +136,7 @@ Datum last_failure(TimestampTz at, int32 attempt, Datum detail) {
 }
 
 void bury(core::QueueId queue, const core::ClaimedJob& address, int32 attempts, const char* reason,
-          TimestampTz at, Datum detail, bool while_held) {
+          TimestampTz at, Datum detail, bool while_held, const core::JobId* blocks) {
   JobTuple job;
   bool found = false;
   read_jobs(&address, 1, &job, &found);
@@ -150,6 +151,8 @@ void bury(core::QueueId queue, const core::ClaimedJob& address, int32 attempts, 
                   : array_of(last);
   const Death death{attempts, reason, at};
   insert_dead_letter(queue, job, death, history);
+  if (blocks != nullptr && job.has_partition_key)
+    insert_blocked_key(queue, job.partition_key, job.id, *blocks);
   pass_on(queue, job, death);
 }
 

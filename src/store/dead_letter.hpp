@@ -18,7 +18,9 @@ Datum last_failure(TimestampTz at, int32 attempt, Datum detail);
 // enqueues a job into the queue's dead_letter_queue if it has one. The caller writes the outcome
 // dead_lettered with the same detail. Raises when the row is not there.
 // while_held: the last of the attempts is the one that ends now; else all of them ended before.
+// blocks: its key is blocked from here on, and followers below this id are to die too (0: none).
 void bury(core::QueueId queue, const core::ClaimedJob& address, int32 attempts, const char* reason,
-          TimestampTz at, Datum detail, bool while_held = true);
+          TimestampTz at, Datum detail, bool while_held = true,
+          const core::JobId* blocks = nullptr);
 
 }  // namespace dw::store

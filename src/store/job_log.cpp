@@ -30,6 +30,7 @@
 #include "runtime/session.hpp"
 #include "store/job_log.hpp"
 #include "store/job_row.hpp"
+#include "store/key_hash.hpp"
 #include "store/tail_page.hpp"
 
 namespace dw::store {
@@ -123,6 +124,7 @@ void fill_row(const NewJob& job, uint8 segment, const ItemPointerData& place, co
   row->due = is_delayed(job) ? job.available_at : core::kAlways;
   row->queue = job.queue;
   row->key_hash = job.key_hash;
+  row->key_check = job.has_partition_key ? key_check(job.partition_key) : 0;
   row->block = ItemPointerGetBlockNumber(&place);
   row->offset = ItemPointerGetOffsetNumber(&place);
   row->segment = segment;

@@ -15,6 +15,7 @@
 #include "pg/memory.hpp"
 #include "store/job_log.hpp"
 #include "store/job_row.hpp"
+#include "store/key_hash.hpp"
 
 namespace dw::store {
 
@@ -254,6 +255,7 @@ core::JobRow job_row(const JobTuple& job, core::QueueId queue) {
   row.due = job.has_available_at ? job.available_at : core::kAlways;
   row.queue = queue;
   row.key_hash = job.key_hash;
+  row.key_check = job.has_partition_key ? key_check(job.partition_key) : 0;
   row.block = job.block;
   row.offset = job.offset;
   row.segment = job.segment;

@@ -21,4 +21,17 @@ inline uint32 key_hash(std::string_view key) {
   return core::fnv1a32(utf8);
 }
 
+/*
+ * The second hash, see core/hash.hpp; of the bytes in the database's encoding. A key that is short
+ * enough to count is never stored out of line, for there would be longer columns to begin with; it
+ * may be compressed.
+ */
+inline uint32 key_check(Datum key) {
+  if (toast_raw_datum_size(key) - VARHDRSZ > core::kLongestCheckedKey ||
+      VARATT_IS_EXTERNAL(DatumGetPointer(key)))
+    return core::key_check_of_long();
+  const text* const whole = DatumGetTextPP(key);
+  return core::key_check({VARDATA_ANY(whole), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(whole))});
+}
+
 }  // namespace dw::store

@@ -1,6 +1,7 @@
 #include "pg/headers.hpp"
 
 #include "pg/error.hpp"
+#include "store/key_hash.hpp"
 #include "store/page_rows.hpp"
 
 namespace dw::store {
@@ -39,6 +40,12 @@ struct ColumnWalk {
     *value = value_at<int16>(data + at);
     at += sizeof(int16);
     return true;
+  }
+  /* A header of one byte is not aligned; one of four bytes is, behind zeroes. */
+  [[nodiscard]] Datum varlena_at() const {
+    const char* place = data + at;
+    if (!VARATT_NOT_PAD_BYTE(place)) place = data + TYPEALIGN(ALIGNOF_INT, at);
+    return PointerGetDatum(place);
   }
   bool next_int64(int column, int64* value) {
     if (absent(column)) return false;
@@ -95,6 +102,7 @@ void decode_job(const HeapTupleData& row, uint8 segment, core::StoredJob* job) {
   job->row.due = due;
   job->row.queue = 0;
   job->row.key_hash = value_at<uint32>(data + kKeyHashPlace);
+  job->row.key_check = walk.absent(kJobPartitionKey) ? 0 : key_check(walk.varlena_at());
   job->row.block = ItemPointerGetBlockNumberNoCheck(&row.t_self);
   job->row.offset = ItemPointerGetOffsetNumberNoCheck(&row.t_self);
   job->row.segment = segment;
@@ -149,7 +157,8 @@ void bury_expired(const core::Expiry& expiry, const char* reason, TimestampTz no
   address.block = expiry.block;
   address.offset = expiry.offset;
   address.segment = expiry.segment;
-  bury(expiry.queue, address, expiry.attempt, reason, now, detail, expiry.worker[0] != '\0');
+  bury(expiry.queue, address, expiry.attempt, reason, now, detail, expiry.worker[0] != '\0',
+       expiry.blocks_key ? &expiry.takes_along : nullptr);
 }
 
 }  // namespace dw::store

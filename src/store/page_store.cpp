@@ -7,7 +7,9 @@
 #include "pg/call.hpp"
 #include "pg/error.hpp"
 #include "pg/memory.hpp"
+#include "store/blocked_key.hpp"
 #include "store/catalog.hpp"
+#include "store/job_row.hpp"
 #include "store/page_rows.hpp"
 #include "store/page_store.hpp"
 
@@ -148,6 +150,31 @@ void PageStore::scan_jobs(std::uint8_t segment, std::uint32_t block, core::JobSi
   for (int i = 0; i < count; i++) {
     if (!sink.take(job_rows_[i])) return;
   }
+}
+
+core::JobId PageStore::read_first_id(std::uint8_t segment, BlockNumber block) {
+  const Table& table = job_table(segment);
+  core::JobId first = core::kNever;
+  if (block >= table.blocks) return first;
+  for_each_row(table.relation, block, strategy_, [&first](HeapTupleData* row, Buffer, bool) {
+    if (first == core::kNever) first = stored_job_id(row->t_data);
+  });
+  return first;
+}
+
+core::JobId PageStore::first_job_id(std::uint8_t segment, std::uint32_t block) {
+  return pg::call([this, segment, block] { return read_first_id(segment, block); });
+}
+
+void PageStore::scan_key_blocks(core::KeyBlockSink& sink) {
+  int count = 0;
+  const core::KeyBlock* const blocks =
+      pg::call([this, &count] { return read_blocked_keys(snapshot_, &count); });
+  for (int i = 0; i < count; i++) sink.take(blocks[i]);
+}
+
+void PageStore::remove_key_block(core::QueueId queue, core::JobId job) {
+  pg::call([queue, job] { delete_blocked_key(queue, job); });
 }
 
 int PageStore::read_outcome_page(std::uint8_t segment, BlockNumber block) {

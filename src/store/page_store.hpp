@@ -35,6 +35,9 @@ class PageStore final : public core::Store {
                    core::JobSink& sink) override;
   void scan_parked_by_id(core::JobId after, core::JobSink& sink) override;
   void scan_parked_outcomes(core::OutcomeSink& sink) override;
+  core::JobId first_job_id(std::uint8_t segment, std::uint32_t block) override;
+  void scan_key_blocks(core::KeyBlockSink& sink) override;
+  void remove_key_block(core::QueueId queue, core::JobId job) override;
   std::size_t list_prepared(core::TransactionNumber* out, std::size_t most) override;
   void scan_open_jobs(std::uint8_t segment, std::uint32_t block, core::PreparedSink& sink) override;
   void scan_open_outcomes(std::uint8_t segment, std::uint32_t block,
@@ -82,6 +85,7 @@ class PageStore final : public core::Store {
   int read_parked_rows(core::ParkedPlace after);
   int read_parked_by_id(core::JobId after);
   void end_parked_scan();
+  core::JobId read_first_id(std::uint8_t segment, BlockNumber block);
   void write_group(const core::Expiry* const* group, int n, TimestampTz now);
   void note_page(uint8 segment, uint32 block);
 

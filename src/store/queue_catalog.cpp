@@ -51,6 +51,10 @@ enum QueueColumn {
   queue_max_runtime,
   queue_max_payload,
   queue_paused,
+  queue_created_at,
+  queue_ordering,
+  queue_on_exhausted,
+  queue_fairness,
   queue_columns
 };
 
@@ -120,6 +124,13 @@ core::Backoff backoff_of(Datum value) {
   if (view == "linear") return core::Backoff::linear;
   if (view == "fixed") return core::Backoff::fixed;
   return core::Backoff::exponential;
+}
+
+core::OnExhausted exhaustion_of(Datum value) {
+  const std::string_view view = view_of(value);
+  if (view == "hold") return core::OnExhausted::hold;
+  if (view == "dead_letter_key") return core::OnExhausted::dead_letter_key;
+  return core::OnExhausted::skip;
 }
 
 /* Calls each with the first `columns` values and null marks of every row. */
@@ -194,6 +205,9 @@ void fill_row(const Datum* values, const bool* nulls, const Topic& topic, QueueI
   row->options.durable_claims = DatumGetBool(values[queue_durable_claims]);
   row->options.strict = DatumGetBool(values[queue_strict]);
   row->options.paused = DatumGetBool(values[queue_paused]);
+  row->options.ordered = view_of(values[queue_ordering]) == "key";
+  row->options.on_exhausted = exhaustion_of(values[queue_on_exhausted]);
+  row->options.fair = view_of(values[queue_fairness]) == "key";
   row->retention = span_of(values[queue_retention]);
   row->dedupe_window = topic.dedupe_window;
   fill_limits(values, nulls, row);

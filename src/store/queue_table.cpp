@@ -20,6 +20,7 @@ namespace dw::store {
 namespace {
 
 constexpr const char* kBackoffNames[] = {"exponential", "linear", "fixed"};
+constexpr const char* kExhaustionNames[] = {"skip", "hold", "dead_letter_key"};
 
 /* Statements run as the owner between these two. */
 void open_spi(OwnerScope* scope) {
@@ -74,11 +75,13 @@ Datum backoff_datum(core::Backoff backoff) {
 
 /* The columns of durable_work.queue that create_queue and alter_queue set, as parameters 3 and up;
  * 1 and 2 are the caller's. */
-#define SETTING_COLUMNS                                                                 \
-  "lease, backoff, backoff_base, backoff_cap, jitter, delivery, max_length, overflow, " \
-  "retention, dead_letter_queue, durable_claims, strict, max_runtime, max_payload, paused"
-#define SETTING_PARAMETERS "$3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17"
-constexpr int kParameters = 17;
+#define SETTING_COLUMNS                                                                      \
+  "lease, backoff, backoff_base, backoff_cap, jitter, delivery, max_length, overflow, "      \
+  "retention, dead_letter_queue, durable_claims, strict, max_runtime, max_payload, paused, " \
+  "ordering, on_exhausted, fairness"
+#define SETTING_PARAMETERS \
+  "$3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20"
+constexpr int kParameters = 20;
 
 struct Parameters {
   Oid types[kParameters];
@@ -89,19 +92,30 @@ struct Parameters {
 Parameters parameters_of(Oid first_type, Datum first, Datum second, const QueueSettings& settings) {
   const core::QueueOptions& options = settings.options;
   Parameters all = {
-      {first_type, INT4OID, INTERVALOID, TEXTOID, INTERVALOID, INTERVALOID, FLOAT8OID, TEXTOID,
-       INT8OID, TEXTOID, INTERVALOID, INT4OID, BOOLOID, BOOLOID, INTERVALOID, INT8OID, BOOLOID},
-      {first, second, interval_datum(options.lease), backoff_datum(options.backoff),
-       interval_datum(options.backoff_base), interval_datum(options.backoff_cap),
+      {first_type,  INT4OID, INTERVALOID, TEXTOID,     INTERVALOID, INTERVALOID, FLOAT8OID,
+       TEXTOID,     INT8OID, TEXTOID,     INTERVALOID, INT4OID,     BOOLOID,     BOOLOID,
+       INTERVALOID, INT8OID, BOOLOID,     TEXTOID,     TEXTOID,     TEXTOID},
+      {first,
+       second,
+       interval_datum(options.lease),
+       backoff_datum(options.backoff),
+       interval_datum(options.backoff_base),
+       interval_datum(options.backoff_cap),
        Float8GetDatum(options.jitter),
        CStringGetTextDatum(options.at_most_once ? "at_most_once" : "at_least_once"),
        Int64GetDatum(options.max_length),
        CStringGetTextDatum(options.drop_oldest ? "drop_oldest" : "reject"),
-       interval_datum(settings.retention), Int32GetDatum(settings.dead_letter_queue),
-       BoolGetDatum(options.durable_claims), BoolGetDatum(options.strict),
-       interval_datum(options.max_runtime), Int64GetDatum(settings.max_payload),
-       BoolGetDatum(options.paused)},
-      "                 "};
+       interval_datum(settings.retention),
+       Int32GetDatum(settings.dead_letter_queue),
+       BoolGetDatum(options.durable_claims),
+       BoolGetDatum(options.strict),
+       interval_datum(options.max_runtime),
+       Int64GetDatum(settings.max_payload),
+       BoolGetDatum(options.paused),
+       CStringGetTextDatum(options.ordered ? "key" : "none"),
+       CStringGetTextDatum(kExhaustionNames[static_cast<int>(options.on_exhausted)]),
+       CStringGetTextDatum(options.fair ? "key" : "none")},
+      "                    "};
   if (options.max_length == 0) all.nulls[8] = 'n';
   if (settings.dead_letter_queue == 0) all.nulls[11] = 'n';
   if (options.max_runtime == 0) all.nulls[14] = 'n';
@@ -218,6 +232,8 @@ void delete_queue(const QueueInfo& queue) {
   OwnerScope scope;
   open_spi(&scope);
   execute<1>("DELETE FROM durable_work.dead_letter WHERE queue = $1", {INT4OID},
+             {Int32GetDatum(id)}, SPI_OK_DELETE);
+  execute<1>("DELETE FROM durable_work.blocked_key WHERE queue = $1", {INT4OID},
              {Int32GetDatum(id)}, SPI_OK_DELETE);
   execute<1>("DELETE FROM durable_work.idempotency WHERE topic = $1", {INT4OID}, {topic},
              SPI_OK_DELETE);

@@ -6,6 +6,7 @@
 #include "pg/error.hpp"
 #include "pg/memory.hpp"
 #include "runtime/session.hpp"
+#include "store/blocked_key.hpp"
 #include "store/redrive_task.hpp"
 #include "store/redriven_rows.hpp"
 
@@ -177,6 +178,9 @@ void move_wanted(const Redrive& redrive, const Window& window) {
   auto* const letters = pg::allocate<TakenLetter>(rows);
   for (uint64 row = 0; row < rows; row++) fill_taken(row, &letters[row]);
   SPITupleTable* const table = SPI_tuptable;
+  const QueueInfo* const from = find_queue_by_id(redrive.from);
+  if (from != nullptr && from->options.ordered)
+    free_keys_of(redrive.from, redrive.to, array_of_ids(window.wanted, window.count));
   write_redriven(redrive, letters, window.count);
   SPI_freetuptable(table);
 }

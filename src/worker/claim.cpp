@@ -70,10 +70,6 @@ void wait_and_hand_out(const ClaimSources& sources, const ClaimWish& wish,
     AcceptInvalidationMessages();
     CHECK_FOR_INTERRUPTS();
     const HandedOut handed = hand_out(sources, wish, output);
-    /* Only now: if the claim fails the wake is passed on, and so it is by one that took nothing. */
-    core::Dispatcher& dispatcher = runtime::dispatcher();
-    if (handed.again) dispatcher.pass_wake_on(runtime::waiter());
-    dispatcher.settle_wake(runtime::waiter());
     if (handed.rows > 0 || handed.again) return;
   }
 }
@@ -90,8 +86,6 @@ Datum claim_from(FunctionCallInfo fcinfo, const ClaimSources& sources) {
 void begin_claim() {
   runtime::require_preloaded();
   runtime::require_writable("claim");
-  /* Whoever was woken comes here for the work it was woken for. */
-  runtime::dispatcher().settle_wake(runtime::waiter());
 }
 
 Datum claim(FunctionCallInfo fcinfo) {

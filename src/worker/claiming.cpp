@@ -51,8 +51,9 @@ uint32 pop(const Source& source, const ClaimWish& wish, Remembered* remembered,
   core::Dispatcher& dispatcher = runtime::dispatcher();
   for (;;) {
     const core::WorkerRef worker = runtime::worker(wish.worker, wish.instance);
-    const uint32 taken = dispatcher.claim(source.slot, worker, wish.lease, jobs, n,
-                                          remembered != nullptr ? &remembered->request : nullptr);
+    const uint32 taken =
+        dispatcher.claim(source.slot, worker, wish.lease, jobs, n,
+                         remembered != nullptr ? &remembered->request : nullptr, runtime::waiter());
     if (taken == core::kWorkerGone) {
       runtime::forget_worker();
       continue;
@@ -266,6 +267,16 @@ HandedOut hand_out_once(const Source* sources, int count, const ClaimWish& wish,
   }
 }
 
+HandedOut hand_out_new(const Source* sources, int count, const ClaimWish& wish,
+                       const ClaimOutput& output) {
+  const std::size_t first = runtime::transaction().size();
+  uint32 left = wish.max_jobs;
+  for (int i = 0; i < count && left > 0; i++)
+    left -= claim_from(sources[i], wish, left, nullptr, output);
+  runtime::transaction().delivered(first);
+  return {wish.max_jobs - left, false};
+}
+
 }  // namespace
 
 ClaimSources one_source(FunctionCallInfo fcinfo, int number, std::string_view* name) {
@@ -307,13 +318,12 @@ HandedOut hand_out(const ClaimSources& sources, const ClaimWish& wish, const Cla
     known[i] = source_of(sources.names[i]);
     if (known[i].recorded) require_plain_statement(known[i].name, output.statement);
   }
-  if (!wish.request_id.empty()) return hand_out_once(known, sources.count, wish, output);
-  const std::size_t first = runtime::transaction().size();
-  uint32 left = wish.max_jobs;
-  for (int i = 0; i < sources.count && left > 0; i++)
-    left -= claim_from(known[i], wish, left, nullptr, output);
-  runtime::transaction().delivered(first);
-  return {wish.max_jobs - left, false};
+  const HandedOut handed = wish.request_id.empty()
+                               ? hand_out_new(known, sources.count, wish, output)
+                               : hand_out_once(known, sources.count, wish, output);
+  /* Woken for another queue, or for one that it did not come to. */
+  runtime::dispatcher().pass_wake_on(runtime::waiter());
+  return handed;
 }
 
 }  // namespace dw::worker

@@ -69,7 +69,6 @@ Datum complete_and_claim(FunctionCallInfo fcinfo, const ClaimSources& sources) {
 void begin() {
   runtime::require_preloaded();
   runtime::require_writable("complete_and_claim");
-  runtime::dispatcher().settle_wake(runtime::waiter());
 }
 
 Datum from_queue(FunctionCallInfo fcinfo) {

@@ -43,6 +43,11 @@ Datum detail_of(const core::Decided& decided, std::optional<Datum> error, const 
                                reason);
 }
 
+bool blocks_key(const core::Decided& decided) {
+  return decided.has_turn && decided.options.ordered &&
+         decided.options.on_exhausted != core::OnExhausted::skip;
+}
+
 void make_dead_letter(const core::Decided& decided, std::size_t action, TimestampTz at,
                       std::optional<Datum> error, const char* reason) {
   core::ClaimedJob address{};
@@ -53,10 +58,16 @@ void make_dead_letter(const core::Decided& decided, std::size_t action, Timestam
   address.offset = decided.offset;
   address.segment = decided.segment;
   const Datum detail = detail_of(decided, error, reason);
-  store::bury(decided.queue_id, address, decided.attempts, reason, at, detail);
+  const bool blocks = blocks_key(decided) && reason != kExpired;
+  const core::JobId takes_along =
+      blocks && decided.options.on_exhausted == core::OnExhausted::dead_letter_key
+          ? runtime::dispatcher().end_of_followers(runtime::database())
+          : 0;
+  store::bury(decided.queue_id, address, decided.attempts, reason, at, detail, true,
+              blocks ? &takes_along : nullptr);
   write_outcome(core::OutcomeKind::dead_lettered, at,
-                decided_job(decided, action, decided.attempts, 0), detail, core::Decision::finish,
-                0);
+                decided_job(decided, action, decided.attempts, 0), detail,
+                blocks ? core::Decision::block : core::Decision::finish, takes_along);
   store::obey_strict(decided.options);
 }
 

@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 """Compares what the clients of mixed_load.py were told with what the database holds in the end.
 
-    audit.py --dsn DSN [--emptied] JOURNAL...
+    audit.py --dsn DSN [--emptied] [--ordered] JOURNAL...
 
 Run when the queue has been drained. With --emptied finished jobs may be gone from the log, because
 their retention is over: then the receipts say what was done.
- Prints one line a rule: `ok` or `broken`, the rule, and how
+With --ordered the queue keeps the order of each
+partition key, and each key has one producer. Prints one line a rule: `ok` or `broken`, the rule, and how
 much there was to look at; then examples of what is broken. Exit status 1 if anything is.
 """
 
@@ -45,10 +46,33 @@ class Audit:
         self.broken += bool(wrong)
 
 
+def check_order(audit, claims, completions):
+    claims_of = collections.defaultdict(lambda: collections.defaultdict(list))
+    for line in claims:
+        if "partition_key" in line:
+            claims_of[line["partition_key"]][line["job"]].append(line)
+    completed_at = {(line["job"], line["token"]): line["asked"] for line in completions}
+    early, together, pairs = [], [], 0
+    for key, jobs in claims_of.items():
+        ids = sorted(jobs)
+        for first, second in zip(ids, ids[1:]):
+            pairs += 1
+            last = max(line["token"] for line in jobs[first])
+            earliest = min(jobs[second], key=lambda line: line["token"])
+            if last > earliest["token"]:
+                early.append((key, first, second, last, earliest["token"]))
+            ends = [completed_at[first, line["token"]] for line in jobs[first] if (first, line["token"]) in completed_at]
+            if any(end > earliest["told"] for end in ends):
+                together.append((key, first, second, ends, earliest["told"]))
+    audit.rule("no job of a key was handed out before one that was enqueued earlier", pairs, early)
+    audit.rule("no two jobs of a key were in flight at a time", pairs, together)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--dsn", required=True)
     parser.add_argument("--emptied", action="store_true")
+    parser.add_argument("--ordered", action="store_true")
     parser.add_argument("journals", nargs="+")
     options = parser.parse_args()
     lines = read(options.journals)
@@ -110,6 +134,8 @@ def main():
     wrong_key = {line["job"]: line["key"] for line in claims}
     audit.rule("every claim brought the payload of its job", len(statuses),
                [(key, job) for key, job, _ in statuses if wrong_key.get(job, key) != key])
+    if options.ordered:
+        check_order(audit, claims, completions)
     print(f"refused: {collections.Counter(line['state'] for line in by(lines, 'refused'))}")
     sys.exit(1 if audit.broken else 0)
 

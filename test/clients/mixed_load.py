@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """One client of the crash audit: enqueues, claims, completes, and writes down what it was told.
 
-    mixed_load.py --dsn DSN --journal FILE --seed N --stop-file FILE [--refused SQLSTATE]
+    mixed_load.py --dsn DSN --journal FILE --seed N --stop-file FILE [--refused SQLSTATE] [--keys N]
 
 Runs until the stop file exists and whatever is in flight has been answered. Every line of the
 journal is one JSON object and is written with one system call, so killing this process loses at
@@ -13,6 +13,9 @@ most the line about to be written, which is the same as an answer that never arr
     {"did": "claimed",  "job": …, "token": …, "asked": t, "told": t, "key": …}
     {"did": "completed", "job": …, "token": …, "asked": t, "key": …}  commit acknowledged, accepted
     {"did": "refused",  "job": …, "token": …, "state": …}
+
+With --keys each job gets one of so many partition keys, which are this client's own: it enqueues one
+after the other. What is claimed then has a partition_key.
 
 Times are those of the system-wide monotonic clock. A call that is answered with the SQLSTATE of
 --refused has done nothing, with its transaction, and the client goes on.
@@ -37,6 +40,7 @@ class Client:
         self.dsn = options.dsn
         self.stop_file = options.stop_file
         self.refused = options.refused
+        self.keys = options.keys
         self.journal = os.open(options.journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self.name = f"client-{options.seed}"
         self.random = random.Random(options.seed)
@@ -52,6 +56,9 @@ class Client:
         key = f"{self.life}-{self.next_key}"
         self.write(did="ask", key=key)
         return key
+
+    def partition_key(self):
+        return f"{self.life}:{self.random.randrange(self.keys)}" if self.keys else None
 
     def run(self):
         steps = [self.enqueue, self.enqueue_batch, self.enqueue_through_view, self.enqueue_and_undo,
@@ -87,16 +94,19 @@ class Client:
     def enqueue(self):
         key = self.new_key()
         self.connection.execute(
-            "SELECT * FROM durable_work.enqueue(%s, %s, idempotency_key => %s, delay => %s::interval)",
-            [QUEUE, Jsonb({"key": key}), key if self.random.random() < 0.3 else None, self.delay()])
+            "SELECT * FROM durable_work.enqueue(%s, %s, idempotency_key => %s, delay => %s::interval,"
+            " partition_key => %s)",
+            [QUEUE, Jsonb({"key": key}), key if self.random.random() < 0.3 else None, self.delay(), self.partition_key()])
         self.write(did="enqueued", key=key)
 
     def enqueue_batch(self):
         keys = [self.new_key() for _ in range(self.random.randint(2, 30))]
         self.connection.execute(
-            "SELECT count(*) FROM durable_work.enqueue_many(%s, %s::jsonb[], idempotency_keys => %s::text[])",
+            "SELECT count(*) FROM durable_work.enqueue_many(%s, %s::jsonb[], idempotency_keys => %s::text[],"
+            " partition_keys => %s::text[])",
             [QUEUE, [json.dumps({"key": key}) for key in keys],
-             keys if self.random.random() < 0.3 else None])
+             keys if self.random.random() < 0.3 else None,
+             [self.partition_key() for _ in keys] if self.keys else None])
         for key in keys:
             self.write(did="enqueued", key=key)
 
@@ -104,18 +114,19 @@ class Client:
         keys = [self.new_key() for _ in range(3)]
         with self.connection.transaction():
             self.connection.execute(
-                "INSERT INTO durable_work.inbox (queue, payload) SELECT %s, jsonb_build_object('key', k) FROM unnest(%s::text[]) k",
-                [QUEUE, keys[:2]])
+                "INSERT INTO durable_work.inbox (queue, payload, partition_key) SELECT %s, jsonb_build_object('key', k), %s"
+                " FROM unnest(%s::text[]) k", [QUEUE, self.partition_key(), keys[:2]])
             with self.connection.transaction():         # a savepoint
-                self.connection.execute("INSERT INTO durable_work.inbox (queue, payload) VALUES (%s, %s)",
-                                        [QUEUE, Jsonb({"key": keys[2]})])
+                self.connection.execute("INSERT INTO durable_work.inbox (queue, payload, partition_key) VALUES (%s, %s, %s)",
+                                        [QUEUE, Jsonb({"key": keys[2]}), self.partition_key()])
         for key in keys:
             self.write(did="enqueued", key=key)
 
     def enqueue_and_undo(self):
         key = self.new_key()
         with self.connection.transaction():
-            self.connection.execute("SELECT durable_work.enqueue(%s, %s)", [QUEUE, Jsonb({"key": key})])
+            self.connection.execute("SELECT durable_work.enqueue(%s, %s, partition_key => %s)",
+                                    [QUEUE, Jsonb({"key": key}), self.partition_key()])
             raise psycopg.Rollback()
         self.write(did="undone", key=key)
 
@@ -124,12 +135,13 @@ class Client:
     def claim(self, jobs, lease=None):
         asked = time.monotonic()
         rows = self.connection.execute(
-            "SELECT job_id, lease_token, payload->>'key' FROM durable_work.claim(%s, %s, %s, lease => %s::interval)",
+            "SELECT job_id, lease_token, payload->>'key', partition_key FROM durable_work.claim(%s, %s, %s, lease => %s::interval)",
             [QUEUE, self.name, jobs, lease]).fetchall()
         told = time.monotonic()
-        for job, token, key in rows:
-            self.write(did="claimed", job=job, token=token, asked=asked, told=told, key=key)
-        return rows
+        for job, token, key, partition_key in rows:
+            line = {"partition_key": partition_key} if partition_key is not None else {}
+            self.write(did="claimed", job=job, token=token, asked=asked, told=told, key=key, **line)
+        return [row[:3] for row in rows]
 
     def finish(self, job, token, key, asked, accepted, state):
         if accepted:
@@ -230,6 +242,7 @@ def main():
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--stop-file", required=True)
     parser.add_argument("--refused")
+    parser.add_argument("--keys", type=int)
     try:
         Client(parser.parse_args()).run()
     except Exception as error:  # pylint: disable=broad-except

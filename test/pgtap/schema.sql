@@ -8,7 +8,7 @@ SELECT is((SELECT nspname::text FROM pg_extension JOIN pg_namespace n ON n.oid =
 SELECT is((SELECT extrelocatable FROM pg_extension WHERE extname = 'durable_work'), false, 'the extension cannot be moved');
 SELECT is((SELECT superuser FROM pg_available_extension_versions WHERE name = 'durable_work' AND installed), true, 'and only a superuser creates it');
 
-SELECT views_are('durable_work', ARRAY['queues', 'queue_grants', 'inbox', 'leases', 'dead_letters', 'attempts', 'segments', 'queue_stats', 'redrives']);
+SELECT views_are('durable_work', ARRAY['queues', 'queue_grants', 'inbox', 'leases', 'dead_letters', 'attempts', 'segments', 'queue_stats', 'redrives', 'wakeups']);
 SELECT tables_are('durable_work', ARRAY['topic', 'queue', 'queue_right', 'epoch', 'parked', 'parked_outcome', 'idempotency', 'dead_letter', 'redrive_task', 'segment', 'handled', 'fence_token']
     || ARRAY(SELECT 'job_' || n FROM generate_series(0, 7) n) || ARRAY(SELECT 'outcome_' || n FROM generate_series(0, 7) n));
 SELECT has_sequence('durable_work', 'job_id_seq', 'job ids have a sequence');
@@ -32,6 +32,7 @@ SELECT results_eq($$SELECT pg_temp.columns_of('queue_stats')$$, ARRAY['queue tex
     'dead_letter bigint', 'oldest_due_age interval', 'enqueued bigint', 'claimed bigint', 'completed bigint', 'failed bigint', 'expired bigint',
     'dead_lettered bigint', 'cancelled bigint', 'unfinished bigint'],
     'columns of queue_stats');
+SELECT results_eq($$SELECT pg_temp.columns_of('wakeups')$$, ARRAY['queue text', 'sleeping bigint', 'woken bigint', 'woken_in_vain bigint'], 'columns of wakeups');
 SELECT results_eq($$SELECT pg_temp.columns_of('leases')$$, ARRAY['queue text', 'job_id bigint', 'worker text', 'lease_token bigint', 'attempt integer',
     'leased_at timestamp with time zone', 'lease_expires_at timestamp with time zone', 'progress jsonb'], 'columns of leases');
 SELECT results_eq($$SELECT pg_temp.columns_of('dead_letters')$$, ARRAY['job_id bigint', 'queue text', 'partition_key text', 'payload jsonb', 'headers jsonb',
@@ -90,7 +91,9 @@ INSERT INTO wanted VALUES
 ('history', 'job_id bigint, queue text DEFAULT NULL::text', 'TABLE(at timestamp with time zone, event text, attempt integer, worker text, lease_token bigint, detail jsonb)'),
 ('health', '', 'TABLE("check" text, severity text, seen text, advice text)'),
 ('reload', '', 'void'),
-('bucket', 'partition_key text, buckets integer DEFAULT 360', 'integer');
+('bucket', 'partition_key text, buckets integer DEFAULT 360', 'integer'),
+('shard_key', 'partition_key text, sub_key text, shards integer', 'text'),
+('hot_keys', 'queue text, max_rows integer DEFAULT 20', 'TABLE(partition_key text, key_hash bigint, waiting bigint, due bigint, processing bigint, share double precision, seen double precision)');
 -- Only the arguments that go in, as a caller writes them.
 CREATE TEMP TABLE found AS
 SELECT p.oid, proname::text AS name, prokind, provolatile, proparallel, proisstrict, prosecdef,
@@ -102,7 +105,7 @@ SELECT set_eq('SELECT name, arguments FROM found WHERE name IN (SELECT name FROM
 SELECT is_empty($$SELECT name, f.result, w.result FROM found f JOIN wanted w USING (name, arguments) WHERE w.result IS NOT NULL AND f.result IS DISTINCT FROM w.result$$,
     'what they return');
 SELECT set_eq('SELECT DISTINCT name FROM found', $$SELECT name FROM wanted
-    UNION VALUES ('inbox_insert'), ('job_state'), ('may'), ('live_leases'), ('queue_figures'), ('log_slots'), ('outcome_members'), ('attach_database'), ('library_version'), ('rows_arrived')$$,
+    UNION VALUES ('inbox_insert'), ('job_state'), ('may'), ('live_leases'), ('queue_figures'), ('wake_figures'), ('log_slots'), ('outcome_members'), ('attach_database'), ('library_version'), ('rows_arrived')$$,
     'there is no other function');
 -- Columns of what comes back, whether they are OUT arguments or those of a row type.
 CREATE FUNCTION pg_temp.result_of(wanted text) RETURNS SETOF text LANGUAGE sql AS $$
@@ -124,10 +127,11 @@ SELECT results_eq($$SELECT pg_temp.result_of('claim')$$, ARRAY['job_id bigint, l
     'headers jsonb, attempt integer, enqueued_at timestamp with time zone, lease_expires_at timestamp with time zone, priority integer'],
     'columns of both claims');
 SELECT is((SELECT prokind FROM found WHERE name = 'wait_for_work'), 'p', 'wait_for_work is a procedure');
-SELECT is((SELECT provolatile::text || proparallel::text FROM found WHERE name = 'bucket'), 'is', 'bucket is immutable and parallel safe');
-SELECT is_empty($$SELECT name FROM found JOIN wanted USING (name) WHERE name <> 'bucket' AND prokind = 'f' AND proparallel <> 'u'$$,
+SELECT results_eq($$SELECT DISTINCT provolatile::text || proparallel::text FROM found WHERE name IN ('bucket', 'shard_key')$$, ARRAY['is'],
+    'bucket and shard_key are immutable and parallel safe');
+SELECT is_empty($$SELECT name FROM found JOIN wanted USING (name) WHERE name NOT IN ('bucket', 'shard_key') AND prokind = 'f' AND proparallel <> 'u'$$,
     'everything that meets the dispatcher is parallel unsafe');
-SELECT is_empty($$SELECT name FROM found JOIN wanted USING (name) WHERE name NOT IN ('bucket', 'explain_job', 'history') AND prokind = 'f' AND provolatile <> 'v'$$,
+SELECT is_empty($$SELECT name FROM found JOIN wanted USING (name) WHERE name NOT IN ('bucket', 'shard_key', 'explain_job', 'history') AND prokind = 'f' AND provolatile <> 'v'$$,
     'and volatile, where it acts');
 SELECT is_empty('SELECT name FROM found WHERE prosecdef', 'none is SECURITY DEFINER');
 

@@ -310,6 +310,36 @@ DW002 'nowhere'
 22023 repeat('q', 128)
 22004 'errors', NULL
 $$);
+SELECT durable_work.create_queue('errors_keys', ordering => 'key');
+SELECT * FROM pg_temp.refuse('key_status', $$
+22004 NULL, 'a'
+22023 '', 'a'
+DW002 'nowhere', 'a'
+22023 repeat('q', 128), 'a'
+22023 'errors', 'a'
+22004 'errors_keys', NULL
+22023 'errors_keys', repeat('k', 1025)
+$$);
+SELECT * FROM pg_temp.refuse('blocked_keys', $$
+22004 NULL
+22023 ''
+DW002 'nowhere'
+22023 repeat('q', 128)
+$$);
+SELECT * FROM pg_temp.refuse('unblock_key', $$
+22004 NULL, 'a'
+22023 '', 'a'
+DW002 'nowhere', 'a'
+22023 repeat('q', 128), 'a'
+22023 'errors', 'a'
+22004 'errors_keys', NULL
+22023 'errors_keys', repeat('k', 1025)
+DW002 'errors_keys', 'a'
+22004 'errors_keys', 'a', NULL
+22023 'errors_keys', 'a', ''
+22023 'errors_keys', 'a', 'forget'
+$$);
+SELECT durable_work.drop_queue('errors_keys');
 SELECT * FROM pg_temp.refuse('claim', $$
 22004 NULL::text, 'w'
 22023 '', 'w'
@@ -560,6 +590,22 @@ SELECT * FROM pg_temp.refuse('bucket', $$
 22023 'k', -1
 $$);
 SELECT durable_work.bucket(NULL), durable_work.bucket('k', NULL);
+SELECT * FROM pg_temp.refuse('shard_key', $$
+22004 'k', NULL, 8
+22004 'k', 's', NULL
+22004 NULL, 's', NULL
+22023 'k', 's', 0
+22023 'k', 's', -1
+22023 NULL, 's', 0
+$$);
+SELECT * FROM pg_temp.refuse('hot_keys', $$
+22004 NULL
+22023 ''
+DW002 'nowhere'
+22004 'errors', NULL
+22023 'errors', 0
+22023 'errors', 10001
+$$);
 SELECT * FROM pg_temp.refuse('explain_job', $$
 22004 NULL
 DW002 1000000000000
@@ -610,7 +656,7 @@ SELECT durable_work.complete(:held, :token);
 -- Every public function that has arguments was tried.
 SELECT proname FROM (SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'durable_work'::regnamespace) AS p
 WHERE proname NOT IN (SELECT function FROM tried)
-  AND proname NOT IN ('inbox_insert', 'job_state', 'live_leases', 'queue_figures', 'log_slots', 'outcome_members', 'health', 'attach_database', 'library_version', 'rows_arrived', 'reload')
+  AND proname NOT IN ('inbox_insert', 'job_state', 'live_leases', 'queue_figures', 'wake_figures', 'log_slots', 'outcome_members', 'health', 'attach_database', 'library_version', 'rows_arrived', 'reload')
 ORDER BY 1;
 SELECT count(*) > 340 AS many, bool_and(got = expected) AS all_as_expected FROM tried;
 

@@ -194,4 +194,14 @@ SELECT pg_temp.try($$SELECT durable_work.bucket('a', 0)$$), pg_temp.try($$SELECT
 SELECT min(durable_work.bucket('k' || n, 7)), max(durable_work.bucket('k' || n, 7)) FROM generate_series(1, 1000) AS n;
 SELECT provolatile, proparallel, proisstrict FROM pg_proc WHERE oid = 'durable_work.bucket(text, integer)'::regprocedure;
 
+-- The shards of a key: the same for the same sub key, all of them used, the number that bucket gives for the sub key.
+SELECT durable_work.shard_key('tenant:7', 'order:9182', 8) AS shard, durable_work.bucket('order:9182', 8) AS of_sub_key,
+       durable_work.shard_key('tenant:7', '', 8) AS empty_sub_key, durable_work.shard_key('', 'é', 2147483647) AS empty_key, durable_work.shard_key('k#1', 's', 1) AS one;
+SELECT durable_work.shard_key(NULL, 's', 8) IS NULL AS no_key, durable_work.shard_key(NULL, NULL, 8) IS NULL AS nothing_at_all;
+SELECT pg_temp.try($$SELECT durable_work.shard_key('k', NULL, 8)$$), pg_temp.try($$SELECT durable_work.shard_key('k', 's', 0)$$);
+SELECT count(*) AS shards, sum(jobs) AS jobs, max(jobs) < 1.3 * min(jobs) AS evenly, bool_and(as_bucket) AS as_bucket FROM (
+    SELECT durable_work.shard_key('k', 's' || n, 8), count(*) AS jobs, bool_and(durable_work.shard_key('k', 's' || n, 8) = 'k#' || durable_work.bucket('s' || n, 8)) AS as_bucket
+    FROM generate_series(1, 4000) AS n GROUP BY 1) AS spread;
+SELECT provolatile, proparallel, proisstrict FROM pg_proc WHERE oid = 'durable_work.shard_key(text, text, integer)'::regprocedure;
+
 SELECT durable_work.drop_queue(queue, force => true) FROM durable_work.queues WHERE queue LIKE 'queue\_%' ORDER BY queue;

@@ -16,8 +16,9 @@ INSERT INTO member (role, rights) VALUES ('matrix_owner', '{enqueue,work,operate
 
 SELECT durable_work.create_queue('matrix', lease => '1 h', max_attempts => 1000, backoff => 'fixed', backoff_base => '0', jitter => 0);
 SELECT durable_work.create_queue('matrix_other', lease => '1 h');
-SELECT durable_work.grant_queue('matrix', 'matrix_' || r, r) FROM unnest('{enqueue,work,operate,monitor}'::text[]) AS r;
-SELECT * FROM durable_work.queue_grants WHERE queue LIKE 'matrix%' ORDER BY role;
+SELECT durable_work.create_queue('matrix_keys', lease => '1 h', max_attempts => 1, ordering => 'key', on_exhausted => 'block');
+SELECT durable_work.grant_queue(queue, 'matrix_' || r, r) FROM unnest('{matrix,matrix_keys}'::text[]) AS queue, unnest('{enqueue,work,operate,monitor}'::text[]) AS r;
+SELECT * FROM durable_work.queue_grants WHERE queue LIKE 'matrix%' ORDER BY queue, role;
 
 -- What each takes: any of these rights. none: only who is granted EXECUTE by hand.
 CREATE TEMP TABLE takes (name text PRIMARY KEY, rights text[]);
@@ -26,7 +27,7 @@ SELECT name, CASE rights WHEN 'read' THEN '{work,operate}' WHEN 'see' THEN '{wor
              ELSE ARRAY[rights] END::text[]
 FROM (VALUES
     ('create_queue', 'none'), ('alter_queue', 'operate'), ('drop_queue', 'none'), ('pause_queue', 'operate'), ('resume_queue', 'operate'),
-    ('grant_queue', 'none'), ('revoke_queue', 'none'),
+    ('grant_queue', 'none'), ('revoke_queue', 'none'), ('key_status', 'read'), ('blocked_keys', 'read'), ('unblock_key', 'operate'),
     ('enqueue', 'enqueue'), ('enqueue_many', 'enqueue'), ('inbox_insert', 'none'),
     ('cancel', 'operate'), ('reschedule', 'operate'), ('update_payload', 'operate'), ('cancel_many', 'operate'), ('reschedule_many', 'operate'),
     ('retry_now_many', 'operate'), ('purge_queue', 'operate'),
@@ -34,11 +35,11 @@ FROM (VALUES
     ('fail_many', 'work'), ('release', 'work'), ('defer', 'work'), ('reject', 'work'), ('extend_lease', 'work'), ('heartbeat', 'work'),
     ('set_progress', 'work'), ('wait_for_work', 'work'), ('wait_for_job', 'any'), ('mark_handled', 'work'), ('fence', 'work'),
     ('redrive', 'operate'), ('discard_dead_letter', 'operate'),
-    ('bucket', 'any'), ('job_state', 'any'), ('live_leases', 'see'), ('queue_figures', 'see'), ('explain_job', 'see'), ('history', 'see'),
+    ('bucket', 'any'), ('shard_key', 'any'), ('wake_figures', 'see'), ('hot_keys', 'read'), ('job_state', 'any'), ('live_leases', 'see'), ('queue_figures', 'see'), ('explain_job', 'see'), ('history', 'see'),
     ('explain_waiting', 'see'), ('health', 'none'), ('log_slots', 'none'), ('outcome_members', 'see'), ('may', 'any'),
     ('attach_database', 'none'), ('library_version', 'any'), ('rows_arrived', 'none'), ('reload', 'none'),
     ('view queues', 'any'), ('view queue_grants', 'any'), ('view inbox', 'any'), ('view leases', 'see'), ('view attempts', 'see'), ('view dead_letters', 'see'),
-    ('view redrives', 'see'), ('view queue_stats', 'see'), ('view segments', 'none')) AS said (name, rights);
+    ('view redrives', 'see'), ('view queue_stats', 'see'), ('view wakeups', 'see'), ('view segments', 'none')) AS said (name, rights);
 
 CREATE TEMP VIEW subject AS
 SELECT proname::text AS name, oid::regprocedure::text AS what, oid AS function, NULL::oid AS view FROM pg_proc WHERE pronamespace = 'durable_work'::regnamespace
@@ -54,10 +55,10 @@ FROM (SELECT member.role, subject.what, member.rights && takes.rights AS wanted,
       FROM member CROSS JOIN subject JOIN takes USING (name)) AS compared;
 SELECT role, has_schema_privilege(role, 'durable_work', 'USAGE') AS uses, has_table_privilege(role, 'durable_work.inbox', 'INSERT') AS inserts FROM member ORDER BY place;
 -- On tables and sequences nobody has anything, but for the right itself.
-SELECT role, relname = 'rights_' || (SELECT id FROM durable_work.queue WHERE name = 'matrix') AS on_rights, privilege
+SELECT role, relname IN (SELECT 'rights_' || id FROM durable_work.queue WHERE name LIKE 'matrix%') AS on_rights, privilege
 FROM member CROSS JOIN pg_class CROSS JOIN unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) AS privilege
 WHERE relnamespace = 'durable_work'::regnamespace AND relkind IN ('r', 'p') AND NOT rights @> '{none}' AND has_any_column_privilege(role, pg_class.oid, 'SELECT') IS NOT NULL
-  AND has_table_privilege(role, pg_class.oid, privilege) ORDER BY place;
+  AND has_table_privilege(role, pg_class.oid, privilege) ORDER BY place, relname;
 SELECT role, relname FROM member CROSS JOIN pg_class
 WHERE relnamespace = 'durable_work'::regnamespace AND relkind = 'S' AND NOT rights @> '{none}' AND has_sequence_privilege(role, pg_class.oid, 'USAGE,SELECT,UPDATE');
 
@@ -84,6 +85,10 @@ SELECT lease_token AS token FROM durable_work.claim('matrix', 'w', 1) \gset
 SELECT durable_work.set_progress(:held, :token, '{"p": 1}');
 SELECT job_id AS waiting FROM durable_work.enqueue('matrix', '{"n": "waiting"}', delay => '10 min') \gset
 SELECT id AS number FROM durable_work.queue WHERE name = 'matrix' \gset
+-- A key that is blocked, and one behind it.
+SELECT count(*) FROM durable_work.enqueue_many('matrix_keys', '{1,2}', partition_keys => '{k,k}');
+SELECT job_id AS blocking, lease_token AS blocking_token FROM durable_work.claim('matrix_keys', 'w', 1) \gset
+SELECT durable_work.fail(:blocking, :blocking_token, '{"e": 1}');
 
 CREATE TEMP TABLE call (place serial, name text, statement text);
 INSERT INTO call (name, statement) VALUES
@@ -125,6 +130,16 @@ INSERT INTO call (name, statement) VALUES
     ('explain_job', format('durable_work.explain_job(%s, %L)', :waiting, 'matrix')),
     ('history', format('durable_work.history(%s)', :done)),
     ('explain_waiting', $$durable_work.explain_waiting('matrix')$$),
+    ('hot_keys', $$durable_work.hot_keys('matrix')$$),
+    ('key_status', $$durable_work.key_status('matrix_keys', 'k')$$),
+    ('key_status', $$durable_work.key_status('matrix', 'k')$$),
+    ('blocked_keys', $$durable_work.blocked_keys('matrix_keys')$$),
+    ('unblock_key', $$durable_work.unblock_key('matrix_keys', 'k', 'skip')$$),
+    ('unblock_key', $$durable_work.unblock_key('matrix_keys', 'k', 'retry')$$),
+    ('unblock_key', $$durable_work.unblock_key('matrix_keys', 'k', 'dead_letter')$$),
+    ('unblock_key', $$durable_work.unblock_key('matrix_keys', 'free')$$),
+    ('blocked_keys', $$durable_work.blocked_keys('matrix')$$),
+    ('unblock_key', $$durable_work.unblock_key('matrix', 'k')$$),
     ('inbox', $$INSERT INTO durable_work.inbox (queue, payload) VALUES ('matrix', '1')$$);
 CREATE FUNCTION pg_temp.try(role text, statement text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
@@ -187,6 +202,9 @@ INSERT INTO question (name, query) VALUES
     ('attempts', 'SELECT count(*) || '','' || count(error) FROM durable_work.attempts WHERE queue LIKE ''matrix%'''),
     ('dead_letters', 'SELECT concat_ws('','', count(*), count(payload), count(partition_key), count(reason), count(history)) FROM durable_work.dead_letters WHERE queue LIKE ''matrix%'''),
     ('queue_stats', 'SELECT count(*) FROM durable_work.queue_stats WHERE queue LIKE ''matrix%'''),
+    ('wakeups', 'SELECT count(*) FROM durable_work.wakeups WHERE queue LIKE ''matrix%'''),
+    ('wake_figures', format('SELECT count(*) FROM durable_work.wake_figures() WHERE queue >= %s', :number)),
+    ('shard_key', 'SELECT durable_work.shard_key(''k'', ''s'', 1)'),
     ('live_leases', 'SELECT count(*) FROM durable_work.live_leases() WHERE queue LIKE ''matrix%'''),
     ('queue_figures', format('SELECT count(*) FROM durable_work.queue_figures() WHERE queue >= %s', :number)),
     ('job_state', format('SELECT count(status) || '','' || count(result) FROM durable_work.job_state(%s, %s, 0)', :done, :number)),

@@ -47,6 +47,16 @@ SELECT * FROM pg_temp.why();
 ROLLBACK;
 SELECT * FROM pg_temp.why();
 
+-- Likewise by one that is prepared, which is named; the housekeeper deals with its end a moment later.
+BEGIN;
+SELECT durable_work.cancel(:second_job + 1);
+PREPARE TRANSACTION 'forgotten "one"';
+SELECT * FROM pg_temp.why();
+SELECT pg_temp.says('prepared transaction', 'wait for COMMIT PREPARED or ROLLBACK PREPARED: "forgotten "one""\.');
+ROLLBACK PREPARED 'forgotten "one"';
+DO $$ BEGIN WHILE EXISTS (SELECT FROM pg_temp.why() WHERE reason IN ('prepared transaction', 'being decided')) LOOP PERFORM pg_sleep(0.005); END LOOP; END $$;
+SELECT * FROM pg_temp.why();
+
 -- A queue of this very transaction is not in memory yet.
 BEGIN;
 SELECT durable_work.create_queue('unborn');

@@ -54,6 +54,7 @@ my %calls = (
     explain_job => q{SELECT durable_work.explain_job(1)},
     history => q{SELECT durable_work.history(1)},
     explain_waiting => q{SELECT durable_work.explain_waiting('q')},
+    hot_keys => q{SELECT durable_work.hot_keys('q')},
     redrive => q{SELECT durable_work.redrive('q')},
     reload => q{SELECT durable_work.reload()},
     discard_dead_letter => q{SELECT durable_work.discard_dead_letter(1, 'q')},
@@ -68,7 +69,7 @@ is(state_of($node, 'postgres', q{INSERT INTO durable_work.inbox (queue, payload)
     'DW007', 'an insert into the inbox raises DW007 too');
 
 # bucket() computes from its arguments alone; the rest serves the views.
-my $others = join ', ', map { "'$_'" } qw(bucket may inbox_insert job_state live_leases outcome_members attach_database library_version rows_arrived log_slots queue_figures health);
+my $others = join ', ', map { "'$_'" } qw(bucket shard_key may inbox_insert job_state live_leases outcome_members attach_database library_version rows_arrived log_slots queue_figures wake_figures health);
 is($node->safe_psql('postgres', <<"SQL"), join(',', sort keys %calls), 'no public function was forgotten above');
 SELECT string_agg(name, ',' ORDER BY name COLLATE "C")
 FROM (SELECT DISTINCT proname::text AS name FROM pg_proc WHERE pronamespace = 'durable_work'::regnamespace) AS function
@@ -79,6 +80,7 @@ is($node->safe_psql('postgres', q{SELECT "check", severity, advice ~ 'shared_pre
 is($node->safe_psql('postgres', q{SELECT count(*) FILTER (WHERE severity = 'critical'), bool_or(severity = 'unknown') FROM durable_work.health()}),
     '1|t', 'and says what it cannot know');
 is($node->safe_psql('postgres', q{SELECT durable_work.bucket('a') BETWEEN 0 AND 359}), 't', 'bucket() needs no preloading');
+is($node->safe_psql('postgres', q{SELECT durable_work.shard_key('a', 'b', 1)}), 'a#0', 'nor does shard_key()');
 
 is(state_of($node, 'postgres', 'DROP EXTENSION durable_work'), 'ok', 'the extension can be dropped');
 $node->safe_psql('postgres', 'CREATE EXTENSION durable_work');

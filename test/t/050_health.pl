@@ -57,6 +57,9 @@ like(health_of('redrives'), qr/^ok\|no redrive is under way\|$/, 'it is put away
 sql(q{SELECT durable_work.create_queue('deep'); SELECT count(*) FROM durable_work.enqueue_many('deep', array_fill('{}'::jsonb, '{3000}'))});
 becomes('memory', 'warning', 'a backlog deeper than memory');
 like(health_of('memory'), qr/jobs of 1 queues wait on disk for room, the first is "deep"\|.*max_resident_jobs/, 'says which queue');
+ok(wait_until($node, 'postgres', q{SELECT bool_or(reason = 'waiting for room' AND jobs > 2000 AND detail ~ 'max_resident_jobs') FROM durable_work.explain_waiting('deep')}),
+    'explain_waiting says what they wait for');
+is(sql(q{SELECT count(*) FROM durable_work.explain_waiting('deep') WHERE reason = 'no worker asks'}), '1', 'and of those in memory that nobody asks');
 sql(q{SELECT durable_work.purge_queue('deep')});
 becomes('memory', 'ok', 'it is gone');
 
@@ -74,7 +77,9 @@ sql(q{SELECT durable_work.create_queue('short', lease => '1 s', backoff_base => 
 $holder->query('BEGIN; LOCK TABLE durable_work.outcome_0 IN ACCESS EXCLUSIVE MODE');
 sql(q{SELECT * FROM durable_work.claim('short', 'w')});
 becomes('housekeeping', 'warning', 'a phase of the housekeeper fails');
-like(health_of('housekeeping'), qr/ending leases fails: 55P03 canceling statement due to lock timeout \(\d+ times since /, 'says which, and why');
+# Others may fail for the same lock, and before it.
+ok(wait_until($node, 'postgres', q{SELECT seen ~ 'ending leases fails: 55P03 canceling statement due to lock timeout \(\d+ times since ' FROM durable_work.health() WHERE "check" = 'housekeeping'}),
+    'says which, and why') or diag(health_of('housekeeping'));
 $holder->query('ROLLBACK');
 becomes('housekeeping', 'ok', 'when it succeeds again that is over');
 is(sql(q{SELECT attempt FROM helper.claim('short', 1)}), '2', 'and it has done its work');
@@ -104,7 +109,7 @@ like(health_of('memory'), qr/of 512 entries/, 'which is in use');
 
 # --- nobody asks --------------------------------------------------------------------------------------
 becomes('workers', 'warning', 'nobody asks for a job that is due');
-like(health_of('workers'), qr/"nobody" 1 are due, the oldest for 10 min\|.*explain_waiting\('nobody'\)/, 'says which queue');
+like(health_of('workers'), qr/\|in "nobody" 1 are due, the oldest for 10 min: no worker has asked since the server started\|.*explain_waiting\('nobody'\)/, 'says which queue, and why');
 sql(q{SELECT * FROM durable_work.claim('nobody', 'w')});
 like(health_of('workers'), qr/^ok\|/, 'somebody does');
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <map>
 #include <vector>
 
 namespace dw::test {
@@ -91,6 +92,7 @@ class Check {
     const std::uint32_t ready = walk_tree(i, q.ready, "ready");
     const std::uint32_t delayed = walk_tree(i, q.delayed, "delayed");
     const std::uint32_t leased = walk_tree(i, q.leased, "leased");
+    check_gates(i);
     if (ready != q.ready_count) fault("queue {}: {} ready, {} counted", i, ready, q.ready_count);
     if (delayed != q.delayed_count)
       fault("queue {}: {} delayed, {} counted", i, delayed, q.delayed_count);
@@ -117,9 +119,12 @@ class Check {
     Index before = kNone;
     for (Index link = q.first_waiter;
          link != kNone && waiters <= arena_.waiter_capacity * kMostWaitedQueues;) {
-      const WaitLink& at = arena_.waiters[link / kMostWaitedQueues].links[link % kMostWaitedQueues];
+      const Waiter& waiter = arena_.waiters[link / kMostWaitedQueues];
+      const WaitLink& at = waiter.links[link % kMostWaitedQueues];
       if (at.queue != i || at.previous != before)
         fault("queue {}: wait list is damaged at {}", i, link);
+      if (before != kNone && arena_.waiters[before / kMostWaitedQueues].place >= waiter.place)
+        fault("queue {}: waiters are not in their order at {}", i, link);
       before = link;
       link = at.next;
       waiters++;
@@ -127,6 +132,63 @@ class Check {
     if (q.last_waiter != before) fault("queue {}: wait list ends elsewhere", i);
     if (waiters != q.waiter_count)
       fault("queue {}: {} waiters, {} counted", i, waiters, q.waiter_count);
+    std::uint32_t owed = 0;
+    for (Index w = 0; w < arena_.waiter_capacity; w++)
+      owed += arena_.waiters[w].woken_by.load() == wake_word(i, q.incarnation) ? 1 : 0;
+    if (owed != q.owed) fault("queue {}: {} waiters owe a claim, {} counted", i, owed, q.owed);
+  }
+
+  /* Of each key one entry has the turn, and the others hang behind it. */
+  void check_gates(Index i) {
+    const Queue& q = arena_.queues[i];
+    const std::uint32_t gated = walk_tree(i, q.gated, "gated");
+    const std::uint32_t held = walk_tree(i, q.held, "held");
+    if (gated != q.gated_count) fault("queue {}: {} gated, {} counted", i, gated, q.gated_count);
+    if (held != q.held_count) fault("queue {}: {} held, {} counted", i, held, q.held_count);
+    if (q.turns_passed != 0) fault("queue {}: nobody was woken for a passed turn", i);
+    for (const Entry& e : q.gated) {
+      if (static_cast<Gate>(e.gate) != Gate::waits_for_turn)
+        fault("entry {} is in gated and does not know", index_of(e));
+    }
+    for (const Entry& e : q.held) {
+      if (static_cast<Gate>(e.gate) != Gate::waits_for_loader)
+        fault("entry {} is in held and does not know", index_of(e));
+      if (e.id < q.frontier) fault("entry {} is held before the frontier", index_of(e));
+    }
+    using Key = std::pair<std::uint32_t, std::uint32_t>;
+    std::map<Key, const Entry*> turns;
+    std::uint32_t blocked = 0;
+    std::uint32_t ending = 0;
+    for (Index k = 0; k < arena_.capacity; k++) {
+      const Entry& e = arena_.entries[k];
+      if (e.state == EntryState::free || e.state == EntryState::tombstone || e.queue != i) continue;
+      if (e.state == EntryState::blocked) {
+        blocked++;
+        ending += e.at != 0 ? 1 : 0;
+        if (e.has_turn == 0) fault("entry {} is blocked and has no turn", k);
+      }
+      if (e.state == EntryState::gated && e.gate == 0) fault("entry {} is gated nowhere", k);
+      if (e.has_turn != 0 && e.gate != 0) fault("entry {} has its turn and waits for it", k);
+      const bool may_run = e.state == EntryState::ready || e.state == EntryState::delayed ||
+                           e.state == EntryState::leased;
+      if (q.options.ordered && e.key_check != 0 && may_run && e.has_turn == 0)
+        fault("entry {} runs without its turn", k);
+      if (e.has_turn != 0 && !turns.emplace(Key{e.key_hash, e.key_check}, &e).second)
+        fault("entry {} has the turn of a key that another has", k);
+    }
+    if (blocked != q.blocked_count || ending != q.ending_count)
+      fault("queue {}: {} blocked keys, {} ending; counted {}, {}", i, blocked, ending,
+            q.blocked_count, q.ending_count);
+    for (const Entry& e : q.gated) {
+      const auto turn = turns.find(Key{e.key_hash, e.key_check});
+      if (turn == turns.end() && e.id < q.frontier && !waits_in_held(q, e))
+        fault("entry {} waits behind nobody", index_of(e));
+    }
+  }
+  static bool waits_in_held(const Queue& q, const Entry& e) {
+    return std::any_of(q.held.begin(), q.held.end(), [&e](const Entry& other) {
+      return other.key_hash == e.key_hash && other.key_check == e.key_check && other.id < e.id;
+    });
   }
 
   void check_free_queue(Index i) {
@@ -135,6 +197,7 @@ class Check {
         q.ready_count != 0 || q.delayed_count != 0 || q.leased_count != 0)
       fault("free queue slot {} has entries", i);
     if (q.first_waiter != kNone || q.waiter_count != 0) fault("free queue slot {} has waiters", i);
+    if (q.owed != 0) fault("free queue slot {} is owed claims", i);
     if (!q.dirty.empty()) fault("free queue slot {} has dirty pages", i);
   }
 
@@ -175,7 +238,7 @@ class Check {
       const bool in_some_tree =
           !is_free &&
           (e.worker != kNone || e.state == EntryState::ready || e.state == EntryState::delayed ||
-           e.state == EntryState::overdue || e.state == EntryState::expiring);
+           e.state == EntryState::overdue || e.state == EntryState::expiring || e.gate != 0);
       if (in_some_tree != (in_tree_[i] != 0))
         fault("entry {} of state {} is in {} trees", i, static_cast<int>(e.state), in_tree_[i]);
       if (!is_free && (e.worker != kNone) != (on_worker_[i] != 0))

@@ -320,7 +320,7 @@ TEST_F(Claim, AQuarantinedSleeperIsLookedForInParked) {
   entry(reference).segment = kParkedSegment;
   const ClaimedJob job = claim_one(1);
   d().quarantine(job.ref, job.token);
-  EXPECT_EQ(slot(queue_).parked_given_up, 1);
+  EXPECT_EQ(slot(queue_).parked_left, ParkedLeft::some);
   EXPECT_TRUE(slot(queue_).dirty.empty());
   EXPECT_EQ(slot(queue_).mode, LoadMode::handover);
 }

@@ -82,6 +82,22 @@ std::vector<std::uint32_t> FakeLog::insert_outcome(Xid xid, std::uint32_t writer
   return blocks;
 }
 
+void FakeLog::remove_key_block(Xid xid, QueueId queue, JobId job) {
+  for (KeyBlockRow& row : key_blocks_) {
+    if (row.block.queue == queue && row.block.job == job && sees_itself(xid, row.xid))
+      row.gone = xid;
+  }
+}
+
+std::vector<KeyBlock> FakeLog::key_blocks(Snapshot snapshot) const {
+  std::vector<KeyBlock> blocks;
+  for (const KeyBlockRow& row : key_blocks_) {
+    if (sees(snapshot, row.xid) && !(row.gone != kNoXid && sees(snapshot, row.gone)))
+      blocks.push_back(row.block);
+  }
+  return blocks;
+}
+
 void FakeLog::truncate(std::uint8_t segment) {
   jobs_[segment].clear();
   outcomes_[segment].clear();

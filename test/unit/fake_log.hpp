@@ -92,6 +92,11 @@ class FakeLog {
       std::uint8_t segment) const {
     return outcomes_[segment];
   }
+  void insert_key_block(Xid xid, const KeyBlock& block) {
+    key_blocks_.push_back(KeyBlockRow{block, xid, kNoXid});
+  }
+  void remove_key_block(Xid xid, QueueId queue, JobId job);
+  [[nodiscard]] std::vector<KeyBlock> key_blocks(Snapshot snapshot) const;
   /* At once, for everybody. */
   void truncate(std::uint8_t segment);
   [[nodiscard]] std::uint64_t page_count() const;
@@ -106,6 +111,11 @@ class FakeLog {
 
  private:
   enum class State : std::uint8_t { open, aborted, committed };
+  struct KeyBlockRow {
+    KeyBlock block;
+    Xid xid;
+    Xid gone;
+  };
   struct Xact {
     State state;
     Xid parent;
@@ -124,6 +134,7 @@ class FakeLog {
   std::vector<Xact> xacts_{Xact{State::aborted, kNoXid, 0}};
   std::vector<std::vector<JobOnPage>> jobs_[kStores];
   std::vector<std::vector<OutcomeOnPage>> outcomes_[kStores];
+  std::vector<KeyBlockRow> key_blocks_;
   /* The page each writer used last, by segment. */
   std::vector<std::uint32_t> job_targets_[kStores];
   std::vector<std::uint32_t> outcome_targets_[kStores];

@@ -90,14 +90,14 @@ void FakeStore::scan_parked(std::int32_t topic, ParkedPlace after, Micros until,
 }
 
 void FakeStore::scan_parked_by_id(JobId after, JobSink& sink) {
-  constexpr std::size_t kRowsAtOnce = 3;
+  constexpr std::size_t kRowsAtOnce = 20;
   require_transaction();
   at(Call::scan_parked);
   std::vector<StoredJob> found;
   for (const auto& page : log_->job_pages(kParkedSegment)) {
     for (const JobOnPage& job : page) {
       if (!log_->sees(snapshot_, job) || job.row.id <= after) continue;
-      StoredJob stored{job.row, job.topic, kNever};
+      StoredJob stored{job.row, job.topic, expiry_time(job.row.expires_at)};
       stored.row.queue = 0;
       found.push_back(stored);
     }
@@ -113,6 +113,24 @@ void FakeStore::scan_parked_by_id(JobId after, JobSink& sink) {
 void FakeStore::scan_parked_outcomes(OutcomeSink& sink) {
   const std::uint32_t blocks = outcome_blocks(kParkedSegment);
   for (std::uint32_t block = 0; block < blocks; block++) scan_outcomes(kParkedSegment, block, sink);
+}
+
+JobId FakeStore::first_job_id(std::uint8_t segment, std::uint32_t block) {
+  require_transaction();
+  const auto& pages = log_->job_pages(segment);
+  return block < pages.size() && !pages[block].empty() ? pages[block].front().row.id : kNever;
+}
+
+void FakeStore::scan_key_blocks(KeyBlockSink& sink) {
+  require_transaction();
+  at(Call::scan_key_blocks);
+  for (const KeyBlock& block : log_->key_blocks(snapshot_)) sink.take(block);
+}
+
+void FakeStore::remove_key_block(QueueId queue, JobId job) {
+  require_transaction();
+  log_->remove_key_block(xid_, queue, job);
+  at(Call::written);
 }
 
 std::size_t FakeStore::list_prepared(TransactionNumber* out, std::size_t most) {
@@ -163,6 +181,9 @@ void FakeStore::write_expiries(const Expiry* expiries, std::size_t n, Micros now
     for (const std::uint32_t block : log_->insert_outcome(
              xid_, writer_, expiry.segment, expiry.outcome, now, expiry.queue, {member}))
       pages_.emplace_back(expiry.segment, block);
+    if (expiry.blocks_key)
+      log_->insert_key_block(xid_, KeyBlock{expiry.queue, expiry.key_hash, expiry.key_check,
+                                            expiry.id, expiry.takes_along});
     if (on_expiry) on_expiry(expiry);
   }
   at(Call::written);

@@ -25,6 +25,7 @@ class FakeStore : public Store {
     scan_jobs,
     scan_outcomes,
     scan_parked,
+    scan_key_blocks,
     list_prepared,
     written, /* expiries are written, not committed */
     before_commit,
@@ -53,6 +54,9 @@ class FakeStore : public Store {
   void scan_parked(std::int32_t topic, ParkedPlace after, Micros until, JobSink& sink) override;
   void scan_parked_by_id(JobId after, JobSink& sink) override;
   void scan_parked_outcomes(OutcomeSink& sink) override;
+  JobId first_job_id(std::uint8_t segment, std::uint32_t block) override;
+  void scan_key_blocks(KeyBlockSink& sink) override;
+  void remove_key_block(QueueId queue, JobId job) override;
   std::size_t list_prepared(TransactionNumber* out, std::size_t most) override;
   void scan_open_jobs(std::uint8_t segment, std::uint32_t block, PreparedSink& sink) override;
   void scan_open_outcomes(std::uint8_t segment, std::uint32_t block, PreparedSink& sink) override;

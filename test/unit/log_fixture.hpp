@@ -7,6 +7,7 @@
 #include "arena_fixture.hpp"
 #include "fake_store.hpp"
 
+#include "core/key_blocks.hpp"
 #include "core/loader.hpp"
 #include "core/sweeper.hpp"
 #include "core/transaction.hpp"
@@ -41,8 +42,9 @@ class LogTest : public ArenaTest {
   Verdict complete(const ClaimedJob& job);
 
   void load(Micros budget = kMinute) {
-    while (loader().step(budget)) {
-    }
+    do {
+      key_blocks().step();
+    } while (loader().step(budget));
   }
   void sweep() {
     while (sweeper().step()) {
@@ -52,6 +54,7 @@ class LogTest : public ArenaTest {
   FakeLog& log() { return *log_; }
   FakeStore& store() { return *store_; }
   Loader& loader() { return *loader_; }
+  KeyBlocks& key_blocks() { return *key_blocks_; }
   Sweeper& sweeper() { return *sweeper_; }
   LoggedJob logged(JobId id, QueueId queue = 1) {
     return log().look_up(log().snapshot(), queue, id);
@@ -65,6 +68,7 @@ class LogTest : public ArenaTest {
   std::unique_ptr<FakeLog> log_;
   std::unique_ptr<FakeStore> store_;
   std::unique_ptr<Loader> loader_;
+  std::unique_ptr<KeyBlocks> key_blocks_;
   std::unique_ptr<Sweeper> sweeper_;
 };
 

@@ -141,7 +141,10 @@ void World::go_on_with_placeholder(int session) {
 JobRow World::another_row(JobKey key) {
   JobRow row = row_of(key.queue, key.id);
   const Micros now = platform().wall;
-  row.key_hash = next_version_++;
+  row.enqueued_at = next_version_++;
+  /* None: its queue was dropped, and the slot is another's. */
+  const auto known = reference_.jobs.find(key);
+  row.key_hash = row.key_check = known != reference_.jobs.end() ? known->second.key : 0;
   row.priority = static_cast<std::uint8_t>(draw(10));
   row.due = chance(50)
                 ? 1
@@ -177,7 +180,7 @@ void World::write_row(int session, const Decided& decided, std::size_t action) {
   self.transaction.set_row(action, row);
   self.transaction.settle(action, Decision::reschedule, kind, row.due);
   note("row changed", "session {} job {} of queue {}: row {}, out of segment {}, due in {} ms",
-       session, key.id, key.queue, row.key_hash, decided.segment, (row.due - now) / 1000);
+       session, key.id, key.queue, row.enqueued_at, decided.segment, (row.due - now) / 1000);
   Effect& effect = self.effects.back();
   effect.decision = Decision::reschedule;
   effect.outcome = kind;
@@ -201,7 +204,7 @@ void World::replace(int session) {
   log_.park_job(self.xid(), self.writer, key.queue, &row);
   self.transaction.replace_enqueued(self.level(), key.id, row);
   note("replaced", "session {} job {} of queue {}: row {}, level {}", session, key.id, key.queue,
-       row.key_hash, self.level());
+       row.enqueued_at, self.level());
   self.effects.push_back(
       Effect{EffectKind::replaced, self.level(), key, 0, false, {}, {}, row.due, 0, false});
   self.effects.back().row = row;
@@ -210,7 +213,7 @@ void World::replace(int session) {
 
 /* Its commit is visible. */
 void World::show_row(ModelJob& job, const JobRow& row) const {
-  job.version = row.key_hash;
+  job.version = row.enqueued_at;
   job.priority = row.priority;
   job.expires_at = row.expires_at;
   job.most_attempts = row.max_attempts != 0 ? row.max_attempts : settings_.most_attempts;

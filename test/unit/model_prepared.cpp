@@ -78,7 +78,7 @@ void World::follow_prepared() {
     for (const Effect& effect : s(i).effects) {
       ModelJob& job = reference_.job(effect.key);
       if (job.flux == i) job.flux = kNobody;
-      if (effect.kind == EffectKind::wrote && s(i).stage == Stage::visible) job.published = true;
+      if (effect.kind == EffectKind::wrote && s(i).stage == Stage::visible) reference_.publish(job);
     }
     note("followed", "session {}", i);
     forget_prepared(s(i));

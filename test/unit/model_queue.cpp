@@ -21,6 +21,8 @@ QueueOptions World::options_of(const ModelQueue& queue) const {
   options.paused = queue.paused;
   options.max_length = settings_.max_length;
   options.drop_oldest = settings_.drop_oldest;
+  options.ordered = settings_.ordered;
+  options.fair = settings_.fair;
   return options;
 }
 

@@ -49,6 +49,21 @@ void Reference::claimed(JobKey key, Token token, std::int32_t attempt, Micros no
   j.flux = kNobody;
 }
 
+void Reference::check_turn(JobKey key, Micros now) {
+  const ModelJob& j = job(key);
+  if (j.gone || j.key == 0) return;
+  for (const JobId id : by_key[{key.queue, j.key}]) {
+    if (id == key.id) continue;
+    const ModelJob& other = job({key.queue, id});
+    if (other.gone || !other.visible || other.flux != kNobody) continue;
+    if (other.held && !other.finished) broken(key, j, fmt::format("job {} of its key is held", id));
+    const bool comes_first = id < key.id && !other.finished && !other.revived && other.published &&
+                             other.published_at < j.written_at &&
+                             !has_expired(other.expires_at, now);
+    if (comes_first) broken(key, j, fmt::format("it has passed job {} of its key", id));
+  }
+}
+
 void Reference::undo_claim(ModelJob& j, Token token, bool delivered, Micros now,
                            Micros backoff) const {
   /* Somebody else is deciding it, or the lease has ended otherwise: nothing to undo. */
@@ -211,6 +226,7 @@ void Reference::restart() {
     j.cancelled_under_holder = false;
     j.flux = kNobody;
     j.taker = kNobody;
+    if (j.visible && !j.published) j.published_at = clock;
     j.published = j.visible;
     j.purged_on_disk = false;
     j.attempts = j.logged_attempts;

@@ -50,7 +50,11 @@ struct ModelJob {
   bool gone = false;           /* with its queue; nothing is promised any more */
   bool published = false;      /* the callback of its enqueue has run */
   bool purged_on_disk = false; /* the decider ended it without an entry */
-  std::uint32_t version = 0;   /* of its row that counts */
+  Micros version = 0;          /* of its row that counts */
+  std::uint32_t key = 0;       /* 0: none */
+  std::uint64_t written_at = 0;
+  std::uint64_t published_at = 0;
+  bool revived = false; /* its place in its key was given up */
   std::uint8_t priority = 0;
   std::int32_t most_attempts = 0;
   Micros due = kAlways;
@@ -103,9 +107,21 @@ class Reference {
     unfinished[key.queue]++;
     job.finished = false;
     job.dead = false;
+    job.revived = true;
     job.attempts = job.logged_attempts = 0;
     job.due = job.logged_due = due;
   }
+
+  /* The callback of its enqueue has run. */
+  void publish(ModelJob& job) const {
+    job.published = true;
+    job.published_at = clock;
+  }
+  /* Of an ordered queue: nobody else holds a job of its key, and no earlier one can still run whose
+   * enqueue had returned when this one was written. */
+  void check_turn(JobKey key, Micros now);
+  std::uint64_t clock = 0; /* counts events */
+  std::map<std::pair<QueueId, std::uint32_t>, std::vector<JobId>> by_key;
 
   /* A claim handed this out. */
   void claimed(JobKey key, Token token, std::int32_t attempt, Micros now, Micros deadline);

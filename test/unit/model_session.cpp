@@ -104,7 +104,12 @@ void World::enqueue(int session) {
   for (std::uint64_t i = 0; i < jobs; i++) {
     JobRow row = row_of(queue, next_id_++);
     give_job_id(row.id);
-    row.key_hash = next_version_++;
+    /* Nobody asks since when it waits; so this tells which of its rows a job was handed out with.
+     */
+    row.enqueued_at = next_version_++;
+    if (settings_.keys > 0 && chance(80))
+      row.key_hash = row.key_check =
+          static_cast<std::uint32_t>(1 + draw(static_cast<std::uint64_t>(settings_.keys)));
     row.priority = static_cast<std::uint8_t>(chance(70) ? 4 : draw(10));
     if (chance(35))
       row.due = platform().wall +
@@ -127,7 +132,10 @@ void World::enqueue(int session) {
     ModelJob& job = reference_.jobs[key];
     job.xid = self.xid();
     job.gone = queues_.at(queue).gone;
-    job.version = row.key_hash;
+    job.version = row.enqueued_at;
+    job.key = row.key_check;
+    job.written_at = reference_.clock;
+    if (job.key != 0) reference_.by_key[{queue, job.key}].push_back(row.id);
     job.priority = row.priority;
     job.most_attempts = row.max_attempts != 0 ? row.max_attempts : settings_.most_attempts;
     job.due = job.logged_due = row.due;
@@ -142,6 +150,10 @@ void World::enqueue(int session) {
 
 bool World::take_room(int session, QueueRef slot, std::uint64_t jobs, std::size_t* room) {
   Session& self = s(session);
+  if (std::any_of(sessions_.begin(), sessions_.end(), [](const Session& other) {
+        return other.stage == Stage::visible && other.prepared;
+      }))
+    early_rooms_ += static_cast<std::int64_t>(jobs);
   self.rooms.push_back(slot);
   if (settings_.drop_oldest) {
     *room = self.transaction.begin_room(self.level(), slot);
@@ -224,10 +236,11 @@ void World::claim(int session, QueueId queue, std::uint32_t n) {
     if (stored.row.id != job.id || stored.row.queue != queue || !log_.sees(log_.snapshot(), stored))
       throw Violation("a claimed job's row lies elsewhere");
     const ModelJob& claimed = reference_.job(key);
-    if (!claimed.gone && stored.row.key_hash != claimed.version)
+    if (!claimed.gone && stored.row.enqueued_at != claimed.version)
       throw Violation(fmt::format("job {} was handed out with row {} instead of {}", job.id,
-                                  stored.row.key_hash, claimed.version));
-    const bool in_order = i == 0 || jobs[i - 1].priority < job.priority ||
+                                  stored.row.enqueued_at, claimed.version));
+    if (settings_.ordered) reference_.check_turn(key, platform().wall);
+    const bool in_order = i == 0 || settings_.fair || jobs[i - 1].priority < job.priority ||
                           (jobs[i - 1].priority == job.priority && jobs[i - 1].id < job.id);
     if (!in_order) throw Violation("a claim is out of order");
     self.effects.push_back(Effect{
@@ -235,7 +248,7 @@ void World::claim(int session, QueueId queue, std::uint32_t n) {
   }
   if (!q.options.paused) {
     if (taken < n && !q.ready.empty()) throw Violation("a claim left a ready job behind");
-    if (taken > 0 && !q.ready.empty()) {
+    if (taken > 0 && !q.ready.empty() && !settings_.fair) {
       const Entry& next = *q.ready.begin();
       const ClaimedJob& last = jobs.back();
       if (next.priority < last.priority || (next.priority == last.priority && next.id < last.id))
@@ -616,6 +629,7 @@ void World::set_after_commit(ModelJob& job, const Effect& effect) const {
   job.decider = kNobody;
   if (effect.outcome == OutcomeKind::claimed) return; /* nothing was settled */
   switch (effect.decision) {
+    case Decision::block:
     case Decision::finish:
       job.held = false;
       break;
@@ -650,7 +664,7 @@ void World::publish(int session) {
   move_requests(session, 0, Fate::in_flux, Fate::settled);
   check_drops(self);
   for (const Effect& effect : self.effects) {
-    if (effect.kind == EffectKind::wrote) reference_.job(effect.key).published = true;
+    if (effect.kind == EffectKind::wrote) reference_.publish(reference_.job(effect.key));
   }
   self.purged.clear();
   self.effects.clear();

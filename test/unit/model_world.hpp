@@ -12,6 +12,7 @@
 
 #include "core/census.hpp"
 #include "core/expiry_walk.hpp"
+#include "core/key_blocks.hpp"
 #include "core/loader.hpp"
 #include "core/sweeper.hpp"
 #include "core/transaction.hpp"
@@ -67,6 +68,9 @@ class World {
     bool queues_come_and_go;
     bool purges;
     bool prepares;
+    int keys; /* 0: no job has one */
+    bool ordered;
+    bool fair;
   };
   enum class Stage : std::uint8_t { idle, open, linked, visible, prepared, rolled_back };
   enum class EffectKind : std::uint8_t {
@@ -296,6 +300,7 @@ class World {
   FakeLog log_;
   std::unique_ptr<FakeStore> store_;
   std::unique_ptr<Loader> loader_;
+  std::unique_ptr<KeyBlocks> key_blocks_;
   std::unique_ptr<Sweeper> sweeper_;
   std::unique_ptr<Census> census_;
   std::unique_ptr<ExpiryWalk> expiry_walk_;
@@ -310,8 +315,9 @@ class World {
   std::vector<JobKey> sweeping_;
   Index database_ = kNone;
   std::int64_t epoch_ = 1;
+  std::int64_t early_rooms_ = 0; /* jobs that got room while a callback was to come */
   JobId next_id_ = 1;
-  std::uint32_t next_version_ = 1;
+  Micros next_version_ = 1;
   int nested_ = 0;
   bool calm_ = false; /* no errors, nobody acts in between */
   bool housekeeping_ = false;

@@ -112,6 +112,46 @@ TEST_F(Registry, ADatabaseThatIsOpenIsNotPausedAnyMore) {
   EXPECT_EQ(claim(1, 3).size(), 3U);
 }
 
+/* Nobody claims and nobody sleeps. */
+TEST_F(Registry, FiguresCountEveryJobWhoseTimeHasCome) {
+  start(65536);
+  add_queue(1);
+  std::vector<JobRow> rows;
+  for (JobId id = 1; id <= 5000; id++) {
+    rows.push_back(row_of(1, id));
+    rows.back().due = platform().wall + (id <= 4000 ? kSecond : kMinute);
+    if (rows.size() < kEntriesPerHold && id < 5000) continue;
+    publish_many(rows, link_many(rows));
+    rows.clear();
+  }
+  EXPECT_EQ(figures(1).ready, 0U);
+  EXPECT_EQ(figures(1).delayed, 5000U);
+  platform().advance(2 * kSecond);
+  const QueueFigures out = figures(1);
+  EXPECT_EQ(out.ready, 4000U);
+  EXPECT_EQ(out.delayed, 1000U);
+  EXPECT_EQ(out.oldest_due, platform().wall - kSecond);
+}
+
+TEST_F(Registry, FiguresThatFindJobsDueWakeOnlyThoseWhoWait) {
+  start(16384);
+  add_queue(1);
+  const QueueRef queue = ref_of(1);
+  for (Index waiter = 0; waiter < 3; waiter++) d().wait_begin(waiter, &queue, 1);
+  std::vector<JobRow> rows;
+  for (JobId id = 1; id <= 1024; id++) {
+    rows.push_back(row_of(1, id));
+    rows.back().due = platform().wall + kSecond;
+  }
+  publish_many(rows, link_many(rows));
+  EXPECT_TRUE(platform().take_woken().empty());
+  platform().advance(2 * kSecond);
+  EXPECT_EQ(figures(1).ready, 1024U);
+  EXPECT_EQ(platform().take_woken(), (std::vector<Index>{0, 1, 2}));
+  figures(1);
+  EXPECT_TRUE(platform().take_woken().empty());
+}
+
 TEST_F(Registry, CutsAQueueNameThatIsTooLong) {
   const std::string name(500, 'q');
   const Index queue =

@@ -245,11 +245,26 @@ TEST_F(Sweep, PlansNothingForAJobThatIsBeingDecided) {
 }
 
 TEST_F(Sweep, PlansForDueTimesBesideWaitersOnly) {
-  enqueue(1, 1, platform().wall + kSecond);
+  enqueue(1, 1, platform().wall + kSecond / 2);
   EXPECT_EQ(sweeper().next_due(), kNever);
   const QueueRef queue = ref_of(1);
   d().wait_begin(0, &queue, 1);
-  EXPECT_EQ(sweeper().next_due(), platform().wall + kSecond);
+  EXPECT_EQ(sweeper().next_due(), platform().wall + kSecond / 2);
+}
+
+TEST_F(Sweep, PlansForDueTimesWhenClientsListen) {
+  enqueue(1, 1, platform().wall + kMinute);
+  d().arena().databases[database_].announce_interval.store(kSecond);
+  EXPECT_EQ(sweeper().next_due(), platform().wall + kMinute);
+}
+
+TEST_F(Sweep, PlansALookAtSleepersAndASoonerOneBesideWork) {
+  const QueueRef queue = ref_of(1);
+  d().wait_begin(0, &queue, 1);
+  d().wait_begin(1, &queue, 1);
+  EXPECT_EQ(sweeper().next_due(), platform().wall + kIdleRound);
+  enqueue(1);
+  EXPECT_EQ(sweeper().next_due(), platform().wall + kWakePatience);
 }
 
 TEST_F(Sweep, OfOtherDatabasesIsTheirOwn) {

@@ -1,4 +1,5 @@
-/* Sleeping for work: who is woken, who passes a wake on, and that nobody is forgotten. */
+/* Sleeping for work: who is woken, who passes a wake on, that nobody is woken for what another is
+ * about to take, and that nobody is forgotten. */
 #include "arena_fixture.hpp"
 
 namespace dw::test {
@@ -19,6 +20,20 @@ class Wait : public ArenaTest {
     for (const QueueId queue : queues) refs.push_back(ref_of(queue));
     return d().wait_begin(waiter, refs.data(), static_cast<std::uint32_t>(refs.size()));
   }
+  /* The claim of a process that may have been woken, as the SQL function makes it. */
+  std::size_t claim_as(Index waiter, std::vector<QueueId> queues, std::uint32_t n = 1) {
+    std::size_t got = 0;
+    std::vector<ClaimedJob> jobs(n + 1);
+    for (const QueueId queue : queues) {
+      if (got == n && n > 0) break;
+      got += d().claim(ref_of(queue), worker(), 0, jobs.data(), n - static_cast<std::uint32_t>(got),
+                       nullptr, waiter);
+    }
+    d().pass_wake_on(waiter);
+    return got;
+  }
+  QueueCounters counters(QueueId queue) { return figures(queue).counters; }
+  std::uint32_t owed(QueueId queue) { return slot(d().find_queue(database_, queue)).owed; }
   void put_delayed(QueueId queue, JobId id, Micros delay) {
     JobRow row = row_of(queue, id);
     row.due = platform().wall + delay;
@@ -191,34 +206,199 @@ TEST_F(Wait, AWakeIsPassedOnOnlyOnce) {
   EXPECT_EQ(platform().take_woken(), Woken{1});
 }
 
-TEST_F(Wait, ASettledWakeIsNotPassedOn) {
+TEST_F(Wait, AWakeIsSettledByTheClaimAndNotPassedOn) {
   wait(0, {1});
   wait(1, {1});
   put(row_of(1, 1));
   platform().take_woken();
   d().wait_end(0);
-  d().settle_wake(0);
-  d().pass_wake_on(0);
+  EXPECT_EQ(owed(1), 1U);
+  EXPECT_EQ(claim_as(0, {1}), 1U);
+  EXPECT_EQ(owed(1), 0U);
   EXPECT_TRUE(platform().take_woken().empty());
+}
+
+/* The herd: each claim finds the next job behind its own, for which somebody is awake already. */
+TEST_F(Wait, NobodyIsWokenForAJobThatAnotherIsAboutToClaim) {
+  for (Index waiter = 0; waiter < 6; waiter++) wait(waiter, {1});
+  for (JobId job = 1; job <= 3; job++) put(row_of(1, job));
+  EXPECT_EQ(platform().take_woken(), (Woken{0, 1, 2}));
+  for (Index waiter = 0; waiter < 3; waiter++) {
+    d().wait_end(waiter);
+    EXPECT_EQ(claim_as(waiter, {1}), 1U);
+  }
+  EXPECT_TRUE(platform().take_woken().empty());
+  EXPECT_EQ(counters(1).woken, 3U);
+  EXPECT_EQ(counters(1).woken_in_vain, 0U);
 }
 
 TEST_F(Wait, AClaimThatLeavesWorkBehindWakesTheNext) {
   wait(0, {1});
-  put_many(1, 1, 3);
+  wait(1, {1});
+  put_delayed(1, 1, kSecond);
+  put_delayed(1, 2, kSecond);
+  platform().advance(kSecond);
+  EXPECT_EQ(claim(1, 1).size(), 1U);
+  EXPECT_EQ(platform().take_woken(), Woken{0});
+}
+
+TEST_F(Wait, SoManyJobsAtOnceThatTheyWakeOneAnother) {
+  start(256, 128);
+  add_queue(1);
+  for (Index waiter = 0; waiter < 100; waiter++) wait(waiter, {1});
+  put_many(1, 1, 90);
+  Woken awake = platform().take_woken();
+  for (std::size_t i = 0; i < awake.size(); i++) {
+    d().wait_end(awake[i]);
+    EXPECT_EQ(claim_as(awake[i], {1}), 1U);
+    for (const Index next : platform().take_woken()) awake.push_back(next);
+  }
+  EXPECT_EQ(awake.size(), 90U);
+  EXPECT_EQ(counters(1).woken, 90U);
+  EXPECT_EQ(counters(1).woken_in_vain, 0U);
+}
+
+TEST_F(Wait, WhoIsWokenForOneQueueAndServedByAnotherPassesTheWakeOn) {
+  wait(0, {1, 2});
+  wait(1, {2});
+  put(row_of(2, 1));
+  EXPECT_EQ(platform().take_woken(), Woken{0});
+  d().wait_end(0);
+  put(row_of(1, 2));
+  EXPECT_EQ(claim_as(0, {1, 2}), 1U);
+  EXPECT_EQ(platform().take_woken(), Woken{1});
+  EXPECT_EQ(counters(2).woken_in_vain, 1U);
+}
+
+TEST_F(Wait, WhoWaitsAgainWithoutAClaimPassesTheWakeOn) {
+  wait(0, {1});
+  wait(1, {1});
+  put(row_of(1, 1));
   platform().take_woken();
   d().wait_end(0);
-  wait(1, {2});
-  QueueOptions paused;
-  paused.paused = true;
-  d().set_queue_options(database_, 1, paused);
-  wait(2, {1});
-  d().set_queue_options(database_, 1, QueueOptions{});
-  EXPECT_EQ(platform().take_woken(), Woken{2});
-  d().set_queue_options(database_, 1, paused);
-  wait(3, {1});
-  slot(d().find_queue(database_, 1)).options.paused = false;
+  EXPECT_TRUE(wait(0, {2}));
+  EXPECT_EQ(platform().take_woken(), Woken{1});
+  EXPECT_EQ(owed(1), 1U);
+}
+
+TEST_F(Wait, WhoseJobWasTakenKeepsItsPlace) {
+  for (Index waiter = 0; waiter < 3; waiter++) wait(waiter, {1});
+  put(row_of(1, 1));
+  put(row_of(1, 2));
+  EXPECT_EQ(platform().take_woken(), (Woken{0, 1}));
   EXPECT_EQ(claim(1, 2).size(), 2U);
-  EXPECT_EQ(platform().take_woken(), Woken{3});
+  for (const Index waiter : {1U, 0U}) {
+    d().wait_end(waiter);
+    EXPECT_EQ(claim_as(waiter, {1}), 0U);
+    EXPECT_TRUE(wait(waiter, {1}));
+  }
+  EXPECT_EQ(counters(1).woken_in_vain, 2U);
+  put_many(1, 3, 5);
+  EXPECT_EQ(platform().take_woken(), (Woken{0, 1, 2}));
+}
+
+TEST_F(Wait, WhoKeepsAPlaceKeepsItInThatQueueOnly) {
+  wait(0, {1});
+  wait(1, {2});
+  put(row_of(1, 1));
+  platform().take_woken();
+  claim(1);
+  d().wait_end(0);
+  EXPECT_EQ(claim_as(0, {1}), 0U);
+  wait(0, {2});
+  put(row_of(2, 2));
+  EXPECT_EQ(platform().take_woken(), Woken{1});
+}
+
+/* It could not have the job: others can, and it must not stand in front of them. */
+TEST_F(Wait, WhoFindsNothingWhileThereIsSomethingGoesToTheEnd) {
+  wait(0, {1});
+  wait(1, {1});
+  wait(2, {1});
+  put(row_of(1, 1));
+  platform().take_woken();
+  d().wait_end(0);
+  EXPECT_EQ(claim_as(0, {1}, 0), 0U);
+  EXPECT_EQ(platform().take_woken(), Woken{1});
+  d().wait_end(1);
+  EXPECT_EQ(claim_as(1, {1}), 1U);
+  EXPECT_TRUE(wait(0, {1}));
+  put(row_of(1, 2));
+  EXPECT_EQ(platform().take_woken(), Woken{2});
+}
+
+TEST_F(Wait, WhoTookAJobGoesToTheEnd) {
+  wait(0, {1});
+  wait(1, {1});
+  put(row_of(1, 1));
+  platform().take_woken();
+  d().wait_end(0);
+  claim_as(0, {1});
+  wait(0, {1});
+  put_many(1, 2, 3);
+  EXPECT_EQ(platform().take_woken(), (Woken{1, 0}));
+}
+
+TEST_F(Wait, ACancelledJobLeavesItsWakeToTheNextJob) {
+  wait(0, {1});
+  wait(1, {1});
+  put(row_of(1, 1));
+  EXPECT_EQ(platform().take_woken(), Woken{0});
+  Decided decided{};
+  ASSERT_EQ(d().begin_cancel(database_, 1, 0, &decided), Verdict::ok);
+  d().commit_decision(decided.ref, decided.token, Decision::finish, OutcomeKind::cancelled, 0);
+  put(row_of(1, 2));
+  EXPECT_TRUE(platform().take_woken().empty()) << "one is awake for it";
+  d().wait_end(0);
+  EXPECT_EQ(claim_as(0, {1}), 1U);
+}
+
+TEST_F(Wait, WhoDoesNotComeForfeitsItsWakeToAnother) {
+  wait(0, {1});
+  wait(1, {1});
+  wait(2, {1});
+  put(row_of(1, 1));
+  EXPECT_EQ(platform().take_woken(), Woken{0});
+  EXPECT_FALSE(d().wake_idle(database_)) << "it has just been woken";
+  platform().advance(kWakePatience + 1);
+  EXPECT_TRUE(d().wake_idle(database_));
+  EXPECT_EQ(platform().take_woken(), Woken{1});
+  EXPECT_TRUE(d().woken(0)) << "it must not sleep on";
+  EXPECT_EQ(owed(1), 1U);
+  /* It comes after all, and first. */
+  d().wait_end(0);
+  EXPECT_EQ(claim_as(0, {1}), 1U);
+  EXPECT_FALSE(d().woken(0));
+  d().wait_end(1);
+  EXPECT_EQ(claim_as(1, {1}), 0U);
+  EXPECT_EQ(owed(1), 0U);
+  EXPECT_EQ(counters(1).woken, 2U);
+  EXPECT_EQ(counters(1).woken_in_vain, 2U);
+  EXPECT_TRUE(platform().take_woken().empty());
+}
+
+TEST_F(Wait, NothingIsForfeitedWithoutWorkOrWithoutAnother) {
+  wait(0, {1});
+  put(row_of(1, 1));
+  platform().take_woken();
+  platform().advance(kWakePatience + 1);
+  EXPECT_FALSE(d().wake_idle(database_)) << "nobody else sleeps";
+  EXPECT_EQ(owed(1), 1U);
+  claim(1);
+  wait(1, {1});
+  EXPECT_FALSE(d().wake_idle(database_)) << "the job is gone";
+  EXPECT_EQ(owed(1), 1U);
+  d().wait_end(0);
+  d().pass_wake_on(0);
+  EXPECT_EQ(owed(1), 0U);
+}
+
+TEST_F(Wait, WithSleepersTheHousekeeperLooksNowAndThen) {
+  wait(0, {1});
+  EXPECT_TRUE(platform().housekeeper_was_woken()) << "it did not plan to look";
+  d().arena().databases[database_].planned_due.store(platform().wall + kIdleRound);
+  wait(1, {1});
+  EXPECT_FALSE(platform().housekeeper_was_woken()) << "it looks soon enough";
 }
 
 TEST_F(Wait, ARegistrationThatFindsWorkInALaterQueuePassesOnAWakeItGotMeanwhile) {
@@ -274,6 +454,7 @@ TEST_F(Wait, BesideADelayedJobWakesTheHousekeeperToPlanForIt) {
 
 TEST_F(Wait, ADelayedJobBesideAWaiterWakesTheHousekeeperIfItIsEarlierThanPlanned) {
   wait(0, {1});
+  platform().woken_housekeepers.clear();
   d().arena().databases[database_].planned_due.store(platform().wall + 10 * kSecond);
   put_delayed(1, 1, 20 * kSecond);
   EXPECT_FALSE(platform().housekeeper_was_woken());

@@ -121,6 +121,52 @@ TEST_F(Waits, CountWhatFoundNoRoomAsBeingOnDisk) {
   EXPECT_GT(out.on_disk, 0);
 }
 
+TEST_F(Waits, TellWhetherThereIsRoomForWhatIsOnDisk) {
+  start(32);
+  add_queue(1);
+  put_many(1, 1, 16);
+  EXPECT_FALSE(waits(1).short_of_room);
+  put_many(1, 17, 100);
+  EXPECT_TRUE(waits(1).short_of_room);
+}
+
+TEST_F(Waits, TellWhenAJobWasLastHandedOutAndSinceWhenOneIsDue) {
+  add_queue(1);
+  claim(1);
+  EXPECT_EQ(waits(1).last_handed_out, 0);
+  EXPECT_EQ(waits(1).oldest_due, kNever);
+  put_many(1, 1, 2);
+  const Micros at = platform().wall;
+  platform().advance(kSecond);
+  claim(1);
+  EXPECT_EQ(waits(1).last_handed_out, at + kSecond);
+  EXPECT_EQ(waits(1).oldest_due, at);
+  put_due(3, -kMinute);
+  EXPECT_EQ(waits(1).oldest_due, at + kSecond - kMinute);
+}
+
+TEST_F(Waits, TellWhyReadyJobsAreNotHandedOut) {
+  const Micros now = platform().wall;
+  QueueWaits out{};
+  out.oldest_due = now - 10 * kMinute;
+  EXPECT_EQ(why_ready_waits(out, now), ReadyWait::nothing_ready);
+  out.ready = 3;
+  EXPECT_EQ(why_ready_waits(out, now), ReadyWait::nobody_asked);
+  out.last_claim = now - 2 * kMinute;
+  EXPECT_EQ(why_ready_waits(out, now), ReadyWait::nobody_asks);
+  out.last_claim = now - kSecond;
+  EXPECT_EQ(why_ready_waits(out, now), ReadyWait::asked_in_vain);
+  out.last_handed_out = now - 2 * kSecond;
+  EXPECT_EQ(why_ready_waits(out, now), ReadyWait::busy);
+  out.last_handed_out = 0;
+  out.oldest_due = now - kSecond;
+  EXPECT_EQ(why_ready_waits(out, now), ReadyWait::busy) << "it has just come due";
+  out.waiters = 1;
+  EXPECT_EQ(why_ready_waits(out, now), ReadyWait::waking);
+  out.paused = true;
+  EXPECT_EQ(why_ready_waits(out, now), ReadyWait::paused);
+}
+
 TEST_F(Waits, TellThatAQueueIsPausedAndThatTheServerStarts) {
   QueueOptions options;
   options.paused = true;

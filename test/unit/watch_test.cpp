@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 namespace dw::test {
 
 namespace {
@@ -132,6 +134,36 @@ TEST_F(WatchTest, WhatAPreparedTransactionEnqueuedIsHandedOutAfterItsCommit) {
   EXPECT_EQ(claim(1, 10).size(), 1U);
   EXPECT_EQ(d().arena().watch_count.load(), 0U);
   EXPECT_EQ(unfinished(), 1);
+}
+
+TEST_F(WatchTest, TellsWhichPreparedTransactionsDecideJobsOfAQueue) {
+  const QueueRef ref{queue_index(1), queue().incarnation};
+  TransactionNumber found[2] = {};
+  std::uint32_t jobs = 9;
+  EXPECT_EQ(d().prepared_deciders(ref, found, 2, &jobs), 0U);
+  EXPECT_EQ(jobs, 0U);
+  for (JobId id = 1; id <= 4; id++) enqueue(id);
+  Session first = begin_session();
+  ASSERT_EQ(first.complete(claim_one(1)), Verdict::ok);
+  ASSERT_EQ(first.cancel(2), Verdict::ok);
+  EXPECT_EQ(d().prepared_deciders(ref, found, 2, &jobs), 0U) << "it is open, not prepared";
+  ASSERT_EQ(first.prepare(), Preparation::ready);
+  Session second = begin_session();
+  ASSERT_EQ(second.cancel(3), Verdict::ok);
+  ASSERT_EQ(second.prepare(), Preparation::ready);
+  EXPECT_EQ(d().prepared_deciders(ref, found, 2, &jobs), 2U);
+  EXPECT_EQ(jobs, 3U);
+  EXPECT_EQ(std::set<TransactionNumber>(found, found + 2),
+            (std::set<TransactionNumber>{first.xid(), second.xid()}));
+  EXPECT_EQ(d().prepared_deciders(ref, found, 1, &jobs), 2U) << "as many as there is room for";
+  crash();
+  const QueueRef anew{queue_index(1), queue().incarnation};
+  EXPECT_EQ(d().prepared_deciders(anew, found, 2, &jobs), 2U) << "those found in the log too";
+  EXPECT_EQ(jobs, 3U);
+  log().commit(first.xid());
+  log().abort(second.xid());
+  follow();
+  EXPECT_EQ(d().prepared_deciders(anew, found, 2, &jobs), 0U);
 }
 
 TEST_F(WatchTest, WhatAPreparedTransactionEnqueuedIsNeverSeenAfterItsRollback) {

@@ -1,0 +1,24 @@
+-- Keys of ordered queues: what holds one up, and how it goes on.
+
+CREATE FUNCTION durable_work.key_status(queue text, partition_key text,
+    OUT state text, OUT job_id bigint, OUT until timestamptz, OUT waiting bigint, OUT blocked_at timestamptz, OUT advice text)
+LANGUAGE c STABLE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'durable_work_key_status';
+REVOKE ALL ON FUNCTION durable_work.key_status(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.key_status(text, text) IS
+'Which job of a key has its turn, and how many wait behind it in memory. state: idle (none is in memory), ready, delayed (until says until when), processing (until: the end of its lease), deciding (an open transaction completes, fails or changes it, or has enqueued it), ending (its lease is over, the housekeeper records that), waiting (for others to be loaded), blocked (the job is a dead letter, see unblock_key). For a queue with ordering or fairness; another has no turns (22023).';
+
+CREATE FUNCTION durable_work.blocked_keys(queue text)
+RETURNS TABLE (partition_key text, job_id bigint, blocked_at timestamptz, ending boolean, reason text, error jsonb)
+LANGUAGE c STABLE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'durable_work_blocked_keys';
+REVOKE ALL ON FUNCTION durable_work.blocked_keys(text) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.blocked_keys(text) IS
+'Keys that wait for unblock_key, the one blocked longest first: since when, by which dead letter, and with which reason and last error. ending: those behind it are becoming dead letters, then the key goes on by itself.';
+
+CREATE FUNCTION durable_work.unblock_key(queue text, partition_key text, action text DEFAULT 'retry') RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'durable_work_unblock_key';
+REVOKE ALL ON FUNCTION durable_work.unblock_key(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.unblock_key(text, text, text) IS
+'Lets a blocked key go on when the transaction commits. action: retry (the dead letter is redriven, and comes first), skip (it stays a dead letter, the next job follows), dead_letter (those that wait behind it now become dead letters too, then the key goes on). DW002: the key is not blocked. DW006: retry, and its dead letter was discarded or redriven to another queue.';

@@ -1,0 +1,147 @@
+#include "core/key_blocks.hpp"
+
+#include "core/queue_lock.hpp"
+
+#include <algorithm>
+
+namespace dw::core {
+
+namespace {
+
+constexpr Micros kPause = 200 * kMillisecond;
+constexpr std::uint32_t kFollowersAtOnce = 1024;
+
+class Collect : public KeyBlockSink {
+ public:
+  explicit Collect(std::vector<KeyBlock>* out) : out_(out) {}
+  void take(const KeyBlock& block) override { out_->push_back(block); }
+
+ private:
+  std::vector<KeyBlock>* out_;
+};
+
+}  // namespace
+
+/* Ordered ones of the database. */
+template <typename Each>
+void KeyBlocks::for_each_queue(Each each) const {
+  for (Index i = 0; i < kMostQueues; i++) {
+    const Queue& q = dispatcher_->queue(i);
+    if (q.state == QueueState::active && q.database == database_ && q.options.ordered) each(i, q);
+  }
+}
+
+bool KeyBlocks::is_wanted() const {
+  bool unknown = wants_;
+  for_each_queue([&unknown](Index, const Queue& q) { unknown = unknown || q.blocks_known == 0; });
+  return unknown;
+}
+
+/* Before the snapshot: what is blocked later is not in it. */
+void KeyBlocks::list_standing() {
+  standing_.clear();
+  for_each_queue([this](Index index, const Queue& slot) {
+    if (slot.blocked_count == 0) return;
+    for (Index i = 0; i < dispatcher_->arena().capacity;) {
+      const QueueLock hold(*dispatcher_, index);
+      const Queue& q = dispatcher_->queue(index);
+      for (std::uint32_t k = 0; k < kEntriesPerHold && i < dispatcher_->arena().capacity;
+           k++, i++) {
+        const Entry& e = dispatcher_->entry(i);
+        if (e.queue == index && e.state == EntryState::blocked && e.later == 0)
+          standing_.push_back(Standing{q.id, e.id});
+      }
+    }
+  });
+}
+
+/*
+ * A row may be gone whose deleter's callback, which knows how the key goes on, is still to come. So
+ * only what stands a second time without a row is let go: it was deleted by a prepared transaction,
+ * or by hand.
+ */
+void KeyBlocks::let_go_of_others() {
+  std::vector<Standing> missing;
+  for (const Standing& one : standing_) {
+    const bool stays = std::any_of(found_.begin(), found_.end(), [&one](const KeyBlock& block) {
+      return block.queue == one.queue && block.job == one.job;
+    });
+    if (stays) continue;
+    if (std::find(missing_.begin(), missing_.end(), one) != missing_.end())
+      dispatcher_->unblock(database_, one.queue, one.job, Unblock::skip, 0);
+    else
+      missing.push_back(one);
+  }
+  missing_.swap(missing);
+}
+
+void KeyBlocks::read() {
+  list_standing();
+  found_.clear();
+  store_->begin();
+  Collect sink(&found_);
+  store_->scan_key_blocks(sink);
+  store_->commit();
+  again_ = false;
+  let_go_of_others();
+  wants_ = !missing_.empty();
+  for (const KeyBlock& block : found_) {
+    const Index index = dispatcher_->find_queue(database_, block.queue);
+    if (index == kNone) continue;
+    JobRow dead{};
+    dead.id = block.job;
+    dead.queue = block.queue;
+    dead.key_hash = block.key_hash;
+    dead.key_check = block.key_check;
+    again_ =
+        !dispatcher_->block_found(dispatcher_->queue_ref(index), dead, block.takes_along) || again_;
+  }
+  /* Until all of them are there no job may get a turn by the loader. */
+  const bool all_there = !again_;
+  again_ = again_ || wants_;
+  if (!all_there) return;
+  for_each_queue([this](Index index, const Queue&) {
+    dispatcher_->set_blocks_known(dispatcher_->queue_ref(index));
+  });
+}
+
+void KeyBlocks::end_keys() {
+  for_each_queue([this](Index index, const Queue& slot) {
+    if (slot.ending_count == 0) return;
+    const QueueRef ref = dispatcher_->queue_ref(index);
+    const QueueId id = slot.id;
+    for (Index i = 0; i < dispatcher_->arena().capacity; i++) {
+      JobId dead = 0;
+      {
+        const Entry& e = dispatcher_->entry(i);
+        if (e.queue != index || e.state != EntryState::blocked) continue;
+        const QueueLock hold(*dispatcher_, index);
+        if (e.queue != index || e.state != EntryState::blocked || e.later != 0 || e.at == 0)
+          continue;
+        dead = e.id;
+      }
+      if (!dispatcher_->end_followers(ref, dead, kFollowersAtOnce)) continue;
+      store_->begin();
+      store_->remove_key_block(id, dead);
+      store_->commit();
+      dispatcher_->unblock(database_, id, dead, Unblock::skip, 0);
+    }
+  });
+}
+
+void KeyBlocks::step() {
+  const Micros now = dispatcher_->platform().monotonic_now();
+  if (is_wanted() && (!again_ || now >= not_before_)) {
+    read();
+    not_before_ = now + kPause;
+  }
+  end_keys();
+}
+
+Micros KeyBlocks::next_step() const {
+  bool ending = is_wanted();
+  for_each_queue([&ending](Index, const Queue& q) { ending = ending || q.ending_count > 0; });
+  return ending ? dispatcher_->platform().monotonic_now() + kPause : kNever;
+}
+
+}  // namespace dw::core

@@ -1,0 +1,546 @@
+/* One job of a key after the other. */
+#include "load_fixture.hpp"
+
+#include <algorithm>
+#include <map>
+
+namespace dw::test {
+namespace {
+
+constexpr std::uint32_t kA = 1;
+constexpr std::uint32_t kB = 2;
+
+class Order : public Load {
+ protected:
+  void SetUp() override { begin(64, LoadMode::live, options()); }
+  static QueueOptions options(OnExhausted on_exhausted = OnExhausted::skip) {
+    QueueOptions options;
+    options.ordered = true;
+    options.on_exhausted = on_exhausted;
+    options.max_attempts = 2;
+    options.backoff = Backoff::fixed;
+    options.backoff_base = kMinute;
+    options.jitter = 0;
+    return options;
+  }
+  static JobRow keyed(JobId id, std::uint32_t key, Micros due = kAlways) {
+    JobRow row = row_of(1, id);
+    row.key_hash = key;
+    row.key_check = key;
+    row.due = due;
+    return row;
+  }
+  /* Committed in the usual way; on the page that this writer used last. */
+  JobRow enqueue_keyed(JobId id, std::uint32_t key, Micros due = kAlways,
+                       std::uint32_t writer = kClient) {
+    JobRow row = keyed(id, key, due);
+    const Xid xid = log().begin();
+    log().insert_job(xid, writer, 1, &row);
+    const EntryRef reference = link(row);
+    log().commit(xid);
+    publish(row, reference);
+    return row;
+  }
+  /* In the log only. */
+  JobRow log_keyed(JobId id, std::uint32_t key, std::uint32_t writer = kClient) {
+    JobRow row = keyed(id, key);
+    const Xid xid = log().begin();
+    log().insert_job(xid, writer, 1, &row);
+    log().commit(xid);
+    return row;
+  }
+  std::vector<JobId> claim_all(std::uint32_t n = 50) { return claim_ids(1, n); }
+  /* The job dies in a transaction that blocks its key. */
+  void die(const ClaimedJob& job, JobId takes_along = 0, std::uint32_t key = kA) {
+    Transaction transaction(&d());
+    transaction.set_database(database_, kOid);
+    transaction.reserve(1);
+    Decided decided{};
+    std::size_t action = 0;
+    ASSERT_EQ(transaction.begin_decision(1, job.id, job.token, &decided, &action), Verdict::ok);
+    const Xid xid = log().begin();
+    const auto blocks =
+        log().insert_outcome(xid, kClient, decided.segment, OutcomeKind::dead_lettered,
+                             platform().wall, 1, {OutcomeMember{job.id, job.token, 1, 0}});
+    log().insert_key_block(xid, KeyBlock{1, key, key, job.id, takes_along});
+    transaction.settle(action, Decision::block, OutcomeKind::dead_lettered, takes_along);
+    transaction.note_outcome_row(action, decided.segment, blocks.at(0));
+    log().commit(xid);
+    transaction.commit(1);
+  }
+  void remove_block(JobId job) {
+    const Xid xid = log().begin();
+    log().remove_key_block(xid, 1, job);
+    log().commit(xid);
+  }
+};
+
+TEST_F(Order, OneJobOfAKeyAtATimeInTheOrderOfTheirIds) {
+  enqueue_keyed(1, kA);
+  enqueue_keyed(2, kA);
+  enqueue_keyed(3, kB);
+  enqueue_keyed(4, kA);
+  std::vector<ClaimedJob> jobs = claim(1, 50);
+  ASSERT_EQ(jobs.size(), 2U);
+  EXPECT_EQ(jobs[0].id, 1);
+  EXPECT_EQ(jobs[1].id, 3);
+  EXPECT_EQ(figures(1).blocked, 2U);
+  EXPECT_EQ(complete(jobs[1]), Verdict::ok);
+  EXPECT_TRUE(claim_all().empty());
+  EXPECT_EQ(complete(jobs[0]), Verdict::ok);
+  const ClaimedJob second = claim_one(1);
+  EXPECT_EQ(second.id, 2);
+  EXPECT_TRUE(claim_all().empty());
+  EXPECT_EQ(complete(second), Verdict::ok);
+  EXPECT_EQ(claim_all(), std::vector<JobId>({4}));
+}
+
+TEST_F(Order, JobsWithoutAKeyWaitForNobody) {
+  enqueue(1);
+  enqueue(2);
+  EXPECT_EQ(claim_all(), std::vector<JobId>({1, 2}));
+}
+
+TEST_F(Order, PriorityDecidesAmongKeysAndNotWithinOne) {
+  JobRow urgent = keyed(3, kA);
+  urgent.priority = 0;
+  enqueue_keyed(1, kA);
+  enqueue_keyed(2, kB);
+  put(urgent);
+  EXPECT_EQ(claim_all(), std::vector<JobId>({1, 2}));
+}
+
+TEST_F(Order, ADelayedJobHoldsItsKeyUp) {
+  enqueue_keyed(1, kA, platform().wall + kMinute);
+  enqueue_keyed(2, kA);
+  EXPECT_TRUE(claim_all().empty());
+  platform().advance(kMinute);
+  EXPECT_EQ(claim_all(), std::vector<JobId>({1}));
+}
+
+TEST_F(Order, ARetryARefundAndADeferralKeepThePlace) {
+  enqueue_keyed(1, kA);
+  enqueue_keyed(2, kA);
+  ClaimedJob job = claim_one(1);
+  EXPECT_EQ(decide(job, Decision::retry, platform().wall + kMinute), Verdict::ok);
+  EXPECT_TRUE(claim_all().empty());
+  platform().advance(kMinute);
+  job = claim_one(1);
+  EXPECT_EQ(job.id, 1);
+  d().roll_back_claim(job.ref, job.token);
+  EXPECT_EQ(claim_all(), std::vector<JobId>{});
+}
+
+TEST_F(Order, AnExpiredLeaseKeepsThePlace) {
+  const JobRow row = enqueue_keyed(1, kA);
+  enqueue_keyed(2, kA);
+  claim_one(1);
+  platform().advance(2 * kMinute);
+  sweep();
+  EXPECT_EQ(claim_all(), std::vector<JobId>({1}));
+  platform().advance(2 * kMinute);
+  sweep(); /* its attempts are used up */
+  EXPECT_TRUE(logged(row.id).finished);
+  EXPECT_EQ(claim_all(), std::vector<JobId>({2}));
+}
+
+TEST_F(Order, AWorkerThatWaitsIsWokenForTheNextOfTheKey) {
+  enqueue_keyed(1, kA);
+  enqueue_keyed(2, kA);
+  const ClaimedJob job = claim_one(1);
+  const QueueRef queue = ref_of(1);
+  ASSERT_TRUE(d().wait_begin(0, &queue, 1));
+  EXPECT_EQ(complete(job), Verdict::ok);
+  EXPECT_TRUE(d().woken(0));
+  d().wait_end(0);
+  EXPECT_EQ(claim_all(), std::vector<JobId>({2}));
+}
+
+TEST_F(Order, OneThatIsAboutToCommitIsNotPassed) {
+  const JobRow first = keyed(1, kA);
+  const EntryRef reference = link(first);
+  enqueue_keyed(2, kA);
+  EXPECT_TRUE(claim_all().empty());
+  publish(first, reference);
+  EXPECT_EQ(claim_all(), std::vector<JobId>({1}));
+}
+
+TEST_F(Order, OneThatRollsBackLetsTheNextPass) {
+  const JobRow first = keyed(1, kA);
+  const EntryRef reference = link(first);
+  enqueue_keyed(2, kA);
+  d().unlink_pending(ref_of(1), &reference, 1);
+  EXPECT_EQ(claim_all(), std::vector<JobId>({2}));
+}
+
+TEST_F(Order, ALowerIdTakesTheTurnOverFromOneThatNobodyWorksOn) {
+  enqueue_keyed(2, kA);
+  enqueue_keyed(1, kA);
+  EXPECT_EQ(claim_all(), std::vector<JobId>({1}));
+}
+
+TEST_F(Order, ALowerIdFollowsTheOneThatIsBeingWorkedOn) {
+  enqueue_keyed(2, kA);
+  const ClaimedJob job = claim_one(1);
+  enqueue_keyed(3, kA);
+  enqueue_keyed(1, kA);
+  EXPECT_EQ(complete(job), Verdict::ok);
+  EXPECT_EQ(claim_all(), std::vector<JobId>({1}));
+}
+
+TEST_F(Order, OneThatIsBeingCancelledIsNotPassedUntilThatIsCertain) {
+  enqueue_keyed(1, kA);
+  enqueue_keyed(2, kA);
+  enqueue_keyed(3, kA);
+  const ClaimedJob job = claim_one(1);
+  Decided decided{};
+  ASSERT_EQ(d().begin_cancel(database_, 2, 1, &decided), Verdict::ok);
+  EXPECT_EQ(complete(job), Verdict::ok);
+  EXPECT_TRUE(claim_all().empty());
+  d().abort_decision(decided.ref, decided.token, decided.before);
+  EXPECT_EQ(claim_all(), std::vector<JobId>({2}));
+}
+
+TEST_F(Order, OneThatWasCancelledIsPassed) {
+  enqueue_keyed(1, kA);
+  enqueue_keyed(2, kA);
+  enqueue_keyed(3, kA);
+  Decided decided{};
+  ASSERT_EQ(d().begin_cancel(database_, 2, 1, &decided), Verdict::ok);
+  d().commit_decision(decided.ref, decided.token, Decision::finish, OutcomeKind::cancelled, 0);
+  EXPECT_EQ(complete(claim_one(1)), Verdict::ok);
+  EXPECT_EQ(claim_all(), std::vector<JobId>({3}));
+}
+
+TEST_F(Order, AJobThatWaitsForItsTurnExpires) {
+  enqueue_keyed(1, kA);
+  JobRow row = keyed(2, kA);
+  row.expires_at = expiry_seconds(platform().wall + kSecond);
+  put(row);
+  enqueue_keyed(3, kA);
+  const ClaimedJob job = claim_one(1);
+  platform().advance(10 * kSecond);
+  EXPECT_EQ(complete(job), Verdict::ok);
+  EXPECT_TRUE(claim_all().empty()); /* its end is still to be written */
+  EXPECT_EQ(state_of(2), EntryState::overdue);
+}
+
+/* --- what is on disk ----------------------------------------------------------------------------
+ */
+
+TEST_F(Order, IsKeptOverARestart) {
+  for (JobId id = 1; id <= 9; id++) enqueue_keyed(id, static_cast<std::uint32_t>(id % 3 + 1));
+  claim(1, 3);
+  restart();
+  load();
+  for (JobId id = 1; id <= 9; id += 3) {
+    const std::vector<ClaimedJob> jobs = claim(1, 50);
+    ASSERT_EQ(jobs.size(), 3U);
+    for (const ClaimedJob& job : jobs) {
+      EXPECT_LT(job.id, id + 3);
+      EXPECT_EQ(complete(job), Verdict::ok);
+    }
+  }
+}
+
+/* A writer that was idle goes on with its page, which is read before those of the others. */
+TEST_F(Order, ALateJobOnAnEarlyPageComesAfterAnEarlyOneOnALatePage) {
+  constexpr std::uint32_t kIdle = 2;
+  log_keyed(1, kB, kIdle);
+  for (JobId id = 2; id <= 4; id++) log_keyed(id, 100, kIdle);
+  log_keyed(5, kB, kIdle); /* a page of its own from here on */
+  for (JobId id = 6; id <= 20; id++) log_keyed(id, static_cast<std::uint32_t>(100 + id));
+  log_keyed(21, kA);
+  log_keyed(22, kA, kIdle);
+  ASSERT_LT(log().job_pages(0).at(1).back().row.id, 23);
+  restart();
+  key_blocks().step();
+  std::vector<JobId> order;
+  for (int chunk = 0; chunk < 30; chunk++) {
+    loader().step(0);
+    for (const ClaimedJob& job : claim(1, 50)) {
+      order.push_back(job.id);
+      EXPECT_EQ(complete(job), Verdict::ok);
+    }
+  }
+  const auto early = std::find(order.begin(), order.end(), 21);
+  const auto late = std::find(order.begin(), order.end(), 22);
+  EXPECT_LT(early, late);
+  EXPECT_NE(late, order.end());
+}
+
+/* While the loader is on its way a commit may be of a key whose earlier job is still on disk. */
+TEST_F(Order, WhatCommitsWhileTheLoaderReadsWaitsForWhatItHasNotRead) {
+  for (JobId id = 1; id <= 12; id++) log_keyed(id, static_cast<std::uint32_t>(100 + id));
+  log_keyed(13, kA);
+  restart();
+  key_blocks().step();
+  bool done = false;
+  store().on_call = [&](Call call) {
+    if (call != Call::scan_jobs || done) return;
+    done = true;
+    enqueue_keyed(14, kA, kAlways, 3);
+    EXPECT_TRUE(claim_all().empty());
+  };
+  loader().step(kMinute);
+  store().on_call = nullptr;
+  load();
+  std::vector<JobId> order = claim_all();
+  EXPECT_EQ(order.back(), 13);
+  EXPECT_EQ(q().mode, LoadMode::live);
+}
+
+TEST_F(Order, ABacklogDeeperThanMemoryIsHandedOutInTheOrderOfEachKey) {
+  begin(16, LoadMode::live, options());
+  for (JobId id = 1; id <= 200; id++)
+    log_keyed(id, static_cast<std::uint32_t>(id % 7 + 1), static_cast<std::uint32_t>(id % 5));
+  restart();
+  std::map<std::uint32_t, JobId> last;
+  std::size_t seen = 0;
+  for (int idle = 0; idle < 20 && seen < 200; idle++) {
+    load();
+    for (const ClaimedJob& job : claim(1, 3)) {
+      JobId& before = last[entry(job.ref).key_hash];
+      EXPECT_GT(job.id, before);
+      before = job.id;
+      EXPECT_EQ(complete(job), Verdict::ok);
+      seen++;
+      idle = -1;
+    }
+  }
+  EXPECT_EQ(seen, 200U);
+}
+
+/* What memory has no room for is on disk, and what comes later must not pass it. */
+TEST_F(Order, ACommitThatFindsNoRoomIsNotPassed) {
+  begin(16, LoadMode::live, options());
+  for (JobId id = 1; id <= 40; id++) enqueue_keyed(id, static_cast<std::uint32_t>(id % 4 + 1));
+  std::map<std::uint32_t, JobId> last;
+  std::size_t seen = 0;
+  JobId next = 41;
+  for (int idle = 0; idle < 20 && seen < 80; idle++) {
+    for (const ClaimedJob& job : claim(1, 2)) {
+      JobId& before = last[entry(job.ref).key_hash];
+      EXPECT_GT(job.id, before);
+      before = job.id;
+      EXPECT_EQ(complete(job), Verdict::ok);
+      seen++;
+      idle = -1;
+    }
+    if (next <= 80) {
+      enqueue_keyed(next, static_cast<std::uint32_t>(next % 4 + 1));
+      next++;
+    }
+    load();
+  }
+  EXPECT_EQ(seen, 80U);
+}
+
+TEST_F(Order, AnEvictedJobIsNotPassed) {
+  begin(32, LoadMode::live, options());
+  for (JobId id = 1; id <= 8; id++) enqueue_keyed(id, kA);
+  d().forget_waiting(database_);
+  enqueue_keyed(9, kA);
+  EXPECT_TRUE(claim_all().empty());
+  load();
+  EXPECT_EQ(claim_all(), std::vector<JobId>({1}));
+}
+
+TEST_F(Order, AChunkThatFailsLosesNothing) {
+  for (JobId id = 1; id <= 9; id++) log_keyed(id, kA);
+  restart();
+  key_blocks().step();
+  int pages = 0;
+  store().on_call = [&pages](Call call) {
+    if (call == Call::scan_jobs && ++pages == 2) throw StoreError();
+  };
+  EXPECT_THROW(loader().step(kMinute), StoreError);
+  store().on_call = nullptr;
+  store().abort();
+  EXPECT_TRUE(claim_all().empty());
+  load();
+  EXPECT_EQ(drain(), range(1, 9));
+}
+
+/* --- blocked keys -------------------------------------------------------------------------------
+ */
+
+class BlockedKey : public Order {
+ protected:
+  void SetUp() override { begin(64, LoadMode::live, options(OnExhausted::hold)); }
+};
+
+TEST_F(BlockedKey, WaitsAndOthersGoOn) {
+  for (JobId id = 1; id <= 3; id++) enqueue_keyed(id, kA);
+  enqueue_keyed(4, kB);
+  die(claim_one(1));
+  EXPECT_EQ(claim_all(), std::vector<JobId>({4}));
+  EXPECT_EQ(figures(1).blocked, 2U);
+  EXPECT_EQ(figures(1).blocked_keys, 1U);
+  KeyFigures key{};
+  ASSERT_TRUE(d().see_key(d().find_queue(database_, 1), 1, kA, kA, &key));
+  EXPECT_EQ(key.first, 1);
+  EXPECT_EQ(key.state, EntryState::blocked);
+  EXPECT_EQ(key.waiting, 2U);
+}
+
+TEST_F(BlockedKey, GoesOnWithTheNextJobWhenItIsSkipped) {
+  for (JobId id = 1; id <= 3; id++) enqueue_keyed(id, kA);
+  die(claim_one(1));
+  remove_block(1);
+  EXPECT_TRUE(d().unblock(database_, 1, 1, Unblock::skip, 0));
+  EXPECT_EQ(claim_all(), std::vector<JobId>({2}));
+}
+
+TEST_F(BlockedKey, IsStillBlockedAfterARestart) {
+  for (JobId id = 1; id <= 3; id++) enqueue_keyed(id, kA);
+  enqueue_keyed(4, kB);
+  die(claim_one(1));
+  restart();
+  load();
+  EXPECT_EQ(claim_all(), std::vector<JobId>({4}));
+  remove_block(1);
+  EXPECT_TRUE(d().unblock(database_, 1, 1, Unblock::skip, 0));
+  EXPECT_EQ(claim_all(), std::vector<JobId>({2}));
+}
+
+/* The redriven job lies in parked, and the loader brings it. */
+TEST_F(BlockedKey, GoesOnWithTheDeadJobWhenItIsTriedAgain) {
+  for (JobId id = 1; id <= 3; id++) enqueue_keyed(id, kA);
+  const ClaimedJob dead = claim_one(1);
+  die(dead);
+  JobRow row = keyed(1, kA, platform().wall);
+  row.attempts = 0;
+  const Xid xid = log().begin();
+  log().park_job(xid, kClient, 1, &row);
+  const Token token = d().take_tokens(database_, 1);
+  const auto blocks = log().insert_outcome(xid, kClient, kParkedSegment, OutcomeKind::redriven,
+                                           platform().wall, 1, {OutcomeMember{1, token, 0, 0}});
+  log().remove_key_block(xid, 1, 1);
+  log().commit(xid);
+  d().note_outcome_page(database_, kParkedSegment, blocks.at(0));
+  EXPECT_TRUE(d().unblock(database_, 1, 1, Unblock::retry, 0));
+  d().publish_redriven(database_, 1, row.due, token, 1);
+  EXPECT_TRUE(claim_all().empty());
+  load();
+  EXPECT_EQ(claim_all(), std::vector<JobId>({1}));
+  EXPECT_EQ(figures(1).blocked_keys, 0U);
+}
+
+TEST_F(BlockedKey, TakesItsFollowersAlong) {
+  for (JobId id = 1; id <= 3; id++) enqueue_keyed(id, kA);
+  die(claim_one(1), 4);
+  enqueue_keyed(5, kA);
+  for (int i = 0; i < 3; i++) {
+    load();
+    sweep();
+  }
+  EXPECT_TRUE(logged(2).finished);
+  EXPECT_TRUE(logged(3).finished);
+  EXPECT_EQ(claim_all(), std::vector<JobId>({5}));
+  EXPECT_TRUE(log().key_blocks(log().snapshot()).empty());
+}
+
+TEST_F(BlockedKey, TakesFollowersAlongThatAreOnDiskOnly) {
+  begin(16, LoadMode::live, options(OnExhausted::dead_letter_key));
+  for (JobId id = 1; id <= 60; id++) enqueue_keyed(id, kA);
+  die(claim_one(1), 61);
+  restart();
+  for (int i = 0; i < 20; i++) {
+    load();
+    sweep();
+    platform().advance(kSecond);
+  }
+  enqueue_keyed(61, kA);
+  load();
+  EXPECT_EQ(claim_all(), std::vector<JobId>({61}));
+  for (JobId id = 1; id <= 60; id++) EXPECT_TRUE(logged(id).finished) << id;
+}
+
+TEST_F(BlockedKey, AnExpiredLeaseBlocksWhenAttemptsAreUsedUp) {
+  enqueue_keyed(1, kA);
+  enqueue_keyed(2, kA);
+  for (int i = 0; i < 2; i++) {
+    claim_one(1);
+    platform().advance(2 * kMinute);
+    sweep();
+  }
+  EXPECT_TRUE(claim_all().empty());
+  EXPECT_EQ(figures(1).blocked_keys, 1U);
+  EXPECT_EQ(log().key_blocks(log().snapshot()).size(), 1U);
+}
+
+/* Deleted by hand: nobody's callback says so. */
+TEST_F(BlockedKey, FollowsItsTable) {
+  enqueue_keyed(1, kA);
+  enqueue_keyed(2, kA);
+  die(claim_one(1));
+  remove_block(1);
+  key_blocks().reread();
+  load();
+  EXPECT_TRUE(claim_all().empty());
+  platform().advance(kSecond);
+  load();
+  EXPECT_EQ(claim_all(), std::vector<JobId>({2}));
+}
+
+/* --- fairness -----------------------------------------------------------------------------------
+ */
+
+class Fairness : public Order {
+ protected:
+  void SetUp() override {
+    QueueOptions options;
+    options.fair = true;
+    begin(256, LoadMode::live, options);
+  }
+};
+
+TEST_F(Fairness, ABurstDelaysTheJobOfAnotherKeyByOneRound) {
+  for (JobId id = 1; id <= 100; id++) enqueue_keyed(id, kA);
+  EXPECT_EQ(claim_ids(1, 2), std::vector<JobId>({1, 2}));
+  enqueue_keyed(101, kB);
+  const std::vector<JobId> next = claim_ids(1, 2);
+  EXPECT_NE(std::find(next.begin(), next.end(), 101), next.end());
+}
+
+TEST_F(Fairness, KeysAreServedByTurns) {
+  for (JobId id = 1; id <= 30; id++) enqueue_keyed(id, id <= 20 ? kA : id <= 25 ? kB : 3);
+  std::map<std::uint32_t, int> served;
+  for (const ClaimedJob& job : claim(1, 15)) served[entry(job.ref).key_hash]++;
+  EXPECT_EQ(served[kA], 5);
+  EXPECT_EQ(served[kB], 5);
+  EXPECT_EQ(served[3], 5);
+}
+
+TEST_F(Fairness, AKeyAloneGetsEverything) {
+  for (JobId id = 1; id <= 30; id++) enqueue_keyed(id, kA);
+  EXPECT_EQ(claim_ids(1, 50), range(1, 30));
+  EXPECT_EQ(figures(1).ready, 0U);
+}
+
+TEST_F(Fairness, WhatWaitsForItsTurnIsReady) {
+  for (JobId id = 1; id <= 30; id++) enqueue_keyed(id, kA);
+  EXPECT_EQ(figures(1).ready, 30U);
+  EXPECT_EQ(figures(1).blocked, 0U);
+}
+
+TEST_F(Fairness, ADelayedJobTakesItsTurnWhenItIsDue) {
+  enqueue_keyed(1, kA, platform().wall + kSecond);
+  enqueue_keyed(2, kA);
+  enqueue_keyed(3, kA);
+  EXPECT_EQ(claim_ids(1, 1), std::vector<JobId>({2}));
+  platform().advance(kSecond);
+  EXPECT_EQ(claim_ids(1, 5), std::vector<JobId>({1, 3}));
+}
+
+TEST_F(Fairness, OneThatGoesLetsTheNextOfItsKeyComeUp) {
+  for (JobId id = 1; id <= 3; id++) enqueue_keyed(id, kA);
+  Decided decided{};
+  ASSERT_EQ(d().begin_cancel(database_, 1, 1, &decided), Verdict::ok);
+  EXPECT_EQ(claim_ids(1, 5), std::vector<JobId>({2, 3}));
+  d().commit_decision(decided.ref, decided.token, Decision::finish, OutcomeKind::cancelled, 0);
+}
+
+}  // namespace
+}  // namespace dw::test
