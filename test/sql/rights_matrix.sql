@@ -16,7 +16,7 @@ INSERT INTO member (role, rights) VALUES ('matrix_owner', '{enqueue,work,operate
 
 SELECT durable_work.create_queue('matrix', lease => '1 h', max_attempts => 1000, backoff => 'fixed', backoff_base => '0', jitter => 0);
 SELECT durable_work.create_queue('matrix_other', lease => '1 h');
-SELECT durable_work.create_queue('matrix_keys', lease => '1 h', max_attempts => 1, ordering => 'key', on_exhausted => 'block');
+SELECT durable_work.create_queue('matrix_keys', lease => '1 h', max_attempts => 1, ordering => 'key', on_exhausted => 'hold');
 SELECT durable_work.grant_queue(queue, 'matrix_' || r, r) FROM unnest('{matrix,matrix_keys}'::text[]) AS queue, unnest('{enqueue,work,operate,monitor}'::text[]) AS r;
 SELECT * FROM durable_work.queue_grants WHERE queue LIKE 'matrix%' ORDER BY queue, role;
 
