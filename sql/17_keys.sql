@@ -2,7 +2,7 @@
 
 CREATE FUNCTION durable_work.key_status(queue text, partition_key text,
     OUT state text, OUT job_id bigint, OUT until timestamptz, OUT waiting bigint, OUT blocked_at timestamptz, OUT advice text)
-LANGUAGE c STABLE PARALLEL UNSAFE
+LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_key_status';
 REVOKE ALL ON FUNCTION durable_work.key_status(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.key_status(text, text) IS
@@ -10,7 +10,7 @@ COMMENT ON FUNCTION durable_work.key_status(text, text) IS
 
 CREATE FUNCTION durable_work.blocked_keys(queue text)
 RETURNS TABLE (partition_key text, job_id bigint, blocked_at timestamptz, ending boolean, reason text, error jsonb)
-LANGUAGE c STABLE PARALLEL UNSAFE
+LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_blocked_keys';
 REVOKE ALL ON FUNCTION durable_work.blocked_keys(text) FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.blocked_keys(text) IS

@@ -34,10 +34,19 @@ CREATE TRIGGER rows_arrived AFTER INSERT ON durable_work.segment FOR EACH STATEM
 ALTER TABLE durable_work.segment ENABLE ALWAYS TRIGGER rows_arrived;
 
 -- One job of a key after the other, and keys by turns.
+-- The values are written into the rows, so that the columns are what they are in a new table.
 ALTER TABLE durable_work.queue
-    ADD COLUMN ordering text NOT NULL DEFAULT 'none',
-    ADD COLUMN on_exhausted text NOT NULL DEFAULT 'skip',
-    ADD COLUMN fairness text NOT NULL DEFAULT 'none';
+    ADD COLUMN ordering text,
+    ADD COLUMN on_exhausted text,
+    ADD COLUMN fairness text;
+UPDATE durable_work.queue SET ordering = 'none', on_exhausted = 'skip', fairness = 'none';
+ALTER TABLE durable_work.queue
+    ALTER COLUMN ordering SET NOT NULL,
+    ALTER COLUMN ordering SET DEFAULT 'none',
+    ALTER COLUMN on_exhausted SET NOT NULL,
+    ALTER COLUMN on_exhausted SET DEFAULT 'skip',
+    ALTER COLUMN fairness SET NOT NULL,
+    ALTER COLUMN fairness SET DEFAULT 'none';
 CREATE TABLE durable_work.blocked_key (
     queue integer NOT NULL,
     partition_key text NOT NULL,

@@ -31,7 +31,7 @@ struct Resident {
 struct JobState {
   Status status;
   Resident resident;
-  bool behind_others; /* of its key */
+  bool behind_others;  /* of its key */
   bool deciding;       /* an open transaction is about to decide it */
   bool dying;          /* the sweep is about to make a dead letter of it */
   bool unknown_leases; /* there is no dispatcher for this database here */

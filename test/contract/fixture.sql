@@ -1,5 +1,5 @@
 -- What every call of the contract test finds: a queue with one job in each state, an empty queue, a full one, one that
--- hands out at most once and one with durable claims. contract.rebuild() brings all of it back after a call that changed something.
+-- hands out at most once, one with durable claims and one with a blocked key. contract.rebuild() brings all of it back after a call that changed something.
 CREATE SCHEMA contract;
 
 -- Far from the small numbers that a call may return as a count.
@@ -30,6 +30,8 @@ BEGIN
     PERFORM durable_work.create_queue('contract_once', delivery => 'at_most_once');
     PERFORM durable_work.create_queue('contract_durable', durable_claims => true);
     PERFORM durable_work.create_queue('contract_full', max_length => 1);
+    PERFORM durable_work.create_queue('contract_keys', ordering => 'key', on_exhausted => 'hold');
+    PERFORM contract.add('contract_keys', name) FROM unnest('{blocks,follows}'::text[]) AS name;
     PERFORM contract.add(queue, 'only one') FROM unnest('{contract_once,contract_durable,contract_full}'::text[]) AS queue;
     PERFORM durable_work.fence('used', 9000000000000000000);
     PERFORM durable_work.mark_handled('used', 'used');
@@ -43,6 +45,7 @@ BEGIN
     END IF;
     COMMIT;
 
+    PERFORM durable_work.reject(job.job_id, job.lease_token, 'made dead') FROM durable_work.claim('contract_keys', 'contract', 1) AS job;
     PERFORM durable_work.complete(ids[3], tokens[3], result => '{"done": true}');
     PERFORM durable_work.reject(ids[4], tokens[4], 'made dead');
     cancelled := contract.add('contract', 'cancelled', after => '1 min');

@@ -6,6 +6,7 @@ which line is missing otherwise. Words between @ stand for jobs, tokens and the 
 
 # A value with which the call works, by the name of the argument.
 GOOD = {
+    "action": "'skip'",
     "after_job_id": "0",
     "available_at": "'2000-01-01 00:00:00+00'",
     "available_ats": "ARRAY['2000-01-01 00:00:00+00'::timestamptz]",
@@ -22,6 +23,7 @@ GOOD = {
     "durable_claims": "true",
     "error": "'{\"code\": 1}'",
     "error_like": "'%made%'",
+    "fairness": "'none'",
     "errors": "ARRAY['{\"code\": 1}'::jsonb]",
     "expires_at": "'2100-01-01 00:00:00+00'",
     "filter": "'$.payload.name'",
@@ -52,6 +54,8 @@ GOOD = {
     "overflow": "'reject'",
     "partition_key": "'a'",
     "partition_keys": "'{a}'",
+    "on_exhausted": "'skip'",
+    "ordering": "'none'",
     "payload": "'{\"n\": 1}'",
     "payloads": "ARRAY['{\"n\": 1}'::jsonb]",
     "priorities": "'{3}'",
@@ -86,17 +90,22 @@ GOOD = {
 
 # The same for one function, where it needs another one.
 GOOD_FOR = {
+    ("blocked_keys", "queue"): "'contract_keys'",
     ("cancel", "job_id"): "@waiting@",
     ("create_queue", "queue"): "'contract_new'",
     ("defer", "until"): "'2000-01-01 00:00:00+00'",
     ("discard_dead_letter", "job_id"): "@dead@",
     ("enqueue_many", "headers"): "ARRAY['{\"trace\": \"1\"}'::jsonb]",
     ("job_state", "queue"): "@queue_number@",
+    ("key_status", "partition_key"): "'a'",
+    ("key_status", "queue"): "'contract_keys'",
     ("may", "queue"): "@queue_number@",
     ("may", "right"): "'see'",
     ("redrive", "job_ids"): "'{@dead@}'",
     ("reschedule", "job_id"): "@waiting@",
     ("reschedule_many", "available_at"): "'2100-01-01 00:00:00+00'",
+    ("unblock_key", "partition_key"): "'a'",
+    ("unblock_key", "queue"): "'contract_keys'",
     ("update_payload", "job_id"): "@waiting@",
     ("wait_for_job", "job_id"): "@done@",
 }
@@ -112,9 +121,13 @@ EXCLUSIVE = [("available_at", "delay"), ("queue", "queues")]
 
 # The values of closed sets; anything else is covered by the values of the type.
 CLOSED = {
+    "action": ["retry", "skip", "dead_letter"],
     "backoff": ["exponential", "linear", "fixed"],
     "delivery": ["at_least_once", "at_most_once"],
+    "fairness": ["none", "key"],
     "on_duplicate": ["return", "replace", "error"],
+    "on_exhausted": ["skip", "hold", "dead_letter_key"],
+    "ordering": ["none", "key"],
     "overflow": ["reject", "drop_oldest"],
     "right": ["enqueue", "work", "operate", "monitor"],
     "unique_while": ["window", "pending", "active"],

@@ -1,7 +1,7 @@
 -- The public objects are exactly those of the reference, with their columns, arguments and defaults; each is
 -- commented, and nobody but the owner may use any of them.
 BEGIN;
-SELECT plan(49);
+SELECT plan(50);
 
 SELECT has_schema('durable_work');
 SELECT is((SELECT nspname::text FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace WHERE extname = 'durable_work'), 'durable_work', 'the extension lives there');
@@ -9,7 +9,7 @@ SELECT is((SELECT extrelocatable FROM pg_extension WHERE extname = 'durable_work
 SELECT is((SELECT superuser FROM pg_available_extension_versions WHERE name = 'durable_work' AND installed), true, 'and only a superuser creates it');
 
 SELECT views_are('durable_work', ARRAY['queues', 'queue_grants', 'inbox', 'leases', 'dead_letters', 'attempts', 'segments', 'queue_stats', 'redrives', 'wakeups']);
-SELECT tables_are('durable_work', ARRAY['topic', 'queue', 'queue_right', 'epoch', 'parked', 'parked_outcome', 'idempotency', 'dead_letter', 'redrive_task', 'segment', 'handled', 'fence_token']
+SELECT tables_are('durable_work', ARRAY['topic', 'queue', 'queue_right', 'epoch', 'parked', 'parked_outcome', 'idempotency', 'dead_letter', 'redrive_task', 'segment', 'blocked_key', 'handled', 'fence_token']
     || ARRAY(SELECT 'job_' || n FROM generate_series(0, 7) n) || ARRAY(SELECT 'outcome_' || n FROM generate_series(0, 7) n));
 SELECT has_sequence('durable_work', 'job_id_seq', 'job ids have a sequence');
 SELECT is((SELECT seqcache FROM pg_sequence WHERE seqrelid = 'durable_work.job_id_seq'::regclass), 1::bigint, 'which keeps no numbers back');
@@ -22,13 +22,13 @@ $$;
 SELECT results_eq($$SELECT pg_temp.columns_of('queues')$$, ARRAY['queue text', 'lease interval', 'max_attempts integer', 'backoff text', 'backoff_base interval',
     'backoff_cap interval', 'jitter double precision', 'delivery text', 'max_length bigint', 'overflow text', 'retention interval', 'dedupe_window interval',
     'dead_letter_queue text', 'durable_claims boolean', 'strict boolean', 'max_runtime interval', 'max_payload bigint', 'paused boolean',
-    'created_at timestamp with time zone'], 'columns of queues');
+    'created_at timestamp with time zone', 'ordering text', 'on_exhausted text', 'fairness text'], 'columns of queues');
 SELECT results_eq($$SELECT pg_temp.columns_of('queue_grants')$$, ARRAY['queue text', 'role text', 'rights text[]'], 'columns of queue_grants');
 SELECT results_eq($$SELECT pg_temp.columns_of('inbox')$$, ARRAY['id bigint', 'queue text', 'partition_key text', 'partition_bucket integer', 'priority integer',
     'payload jsonb', 'headers jsonb', 'idempotency_key text', 'status text', 'available_at timestamp with time zone', 'created_at timestamp with time zone',
     'expires_at timestamp with time zone', 'completed_at timestamp with time zone', 'result jsonb', 'claimed_by text', 'lease_expires_at timestamp with time zone',
     'lease_generation bigint', 'attempts integer', 'max_attempts integer', 'last_error jsonb'], 'columns of inbox');
-SELECT results_eq($$SELECT pg_temp.columns_of('queue_stats')$$, ARRAY['queue text', 'ready bigint', 'delayed bigint', 'processing bigint', 'spilled bigint',
+SELECT results_eq($$SELECT pg_temp.columns_of('queue_stats')$$, ARRAY['queue text', 'ready bigint', 'delayed bigint', 'processing bigint', 'blocked bigint', 'spilled bigint',
     'dead_letter bigint', 'oldest_due_age interval', 'enqueued bigint', 'claimed bigint', 'completed bigint', 'failed bigint', 'expired bigint',
     'dead_lettered bigint', 'cancelled bigint', 'unfinished bigint'],
     'columns of queue_stats');
@@ -49,8 +49,11 @@ SELECT results_eq($$SELECT pg_temp.columns_of('segments')$$, ARRAY['segment text
 -- Functions: name, arguments with names and defaults, result.
 CREATE TEMP TABLE wanted (name text, arguments text, result text);
 INSERT INTO wanted VALUES
-('create_queue', 'queue text, lease interval DEFAULT ''00:01:30''::interval, max_attempts integer DEFAULT 20, backoff text DEFAULT ''exponential''::text, backoff_base interval DEFAULT ''00:00:05''::interval, backoff_cap interval DEFAULT ''01:00:00''::interval, jitter double precision DEFAULT 1.0, delivery text DEFAULT ''at_least_once''::text, max_length bigint DEFAULT NULL::bigint, overflow text DEFAULT ''reject''::text, retention interval DEFAULT ''24:00:00''::interval, dedupe_window interval DEFAULT ''7 days''::interval, dead_letter_queue text DEFAULT NULL::text, durable_claims boolean DEFAULT false, strict boolean DEFAULT false, max_runtime interval DEFAULT NULL::interval, max_payload text DEFAULT ''1 MB''::text', 'void'),
-('alter_queue', 'queue text, lease interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff text DEFAULT NULL::text, backoff_base interval DEFAULT NULL::interval, backoff_cap interval DEFAULT NULL::interval, jitter double precision DEFAULT NULL::double precision, delivery text DEFAULT NULL::text, max_length bigint DEFAULT NULL::bigint, overflow text DEFAULT NULL::text, retention interval DEFAULT NULL::interval, dedupe_window interval DEFAULT NULL::interval, dead_letter_queue text DEFAULT NULL::text, durable_claims boolean DEFAULT NULL::boolean, strict boolean DEFAULT NULL::boolean, max_runtime interval DEFAULT NULL::interval, max_payload text DEFAULT NULL::text', 'void'),
+('create_queue', 'queue text, lease interval DEFAULT ''00:01:30''::interval, max_attempts integer DEFAULT 20, backoff text DEFAULT ''exponential''::text, backoff_base interval DEFAULT ''00:00:05''::interval, backoff_cap interval DEFAULT ''01:00:00''::interval, jitter double precision DEFAULT 1.0, delivery text DEFAULT ''at_least_once''::text, max_length bigint DEFAULT NULL::bigint, overflow text DEFAULT ''reject''::text, retention interval DEFAULT ''24:00:00''::interval, dedupe_window interval DEFAULT ''7 days''::interval, dead_letter_queue text DEFAULT NULL::text, durable_claims boolean DEFAULT false, strict boolean DEFAULT false, max_runtime interval DEFAULT NULL::interval, max_payload text DEFAULT ''1 MB''::text, ordering text DEFAULT ''none''::text, on_exhausted text DEFAULT ''skip''::text, fairness text DEFAULT ''none''::text', 'void'),
+('alter_queue', 'queue text, lease interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff text DEFAULT NULL::text, backoff_base interval DEFAULT NULL::interval, backoff_cap interval DEFAULT NULL::interval, jitter double precision DEFAULT NULL::double precision, delivery text DEFAULT NULL::text, max_length bigint DEFAULT NULL::bigint, overflow text DEFAULT NULL::text, retention interval DEFAULT NULL::interval, dedupe_window interval DEFAULT NULL::interval, dead_letter_queue text DEFAULT NULL::text, durable_claims boolean DEFAULT NULL::boolean, strict boolean DEFAULT NULL::boolean, max_runtime interval DEFAULT NULL::interval, max_payload text DEFAULT NULL::text, ordering text DEFAULT NULL::text, on_exhausted text DEFAULT NULL::text, fairness text DEFAULT NULL::text', 'void'),
+('blocked_keys', 'queue text', 'TABLE(partition_key text, job_id bigint, blocked_at timestamp with time zone, ending boolean, reason text, error jsonb)'),
+('key_status', 'queue text, partition_key text', 'record'),
+('unblock_key', 'queue text, partition_key text, action text DEFAULT ''retry''::text', 'void'),
 ('drop_queue', 'queue text, force boolean DEFAULT false', 'void'),
 ('pause_queue', 'queue text', 'void'),
 ('resume_queue', 'queue text', 'void'),

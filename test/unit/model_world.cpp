@@ -248,7 +248,8 @@ void World::count() {
 void World::check_rooms() {
   if (settings_.max_length == 0) return;
   for (const auto& [queue, unfinished] : reference_.unfinished) {
-    if (unfinished > settings_.max_length + early_rooms_ && !queues_.at(queue).gone && !settings_.redrives)
+    if (unfinished > settings_.max_length + early_rooms_ && !queues_.at(queue).gone &&
+        !settings_.redrives)
       throw Violation(fmt::format("queue {} has {} unfinished jobs", queue, unfinished));
   }
   for (const Queue* const q : slots()) {
