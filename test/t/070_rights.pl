@@ -124,6 +124,8 @@ $node->append_conf('postgresql.conf', "shared_preload_libraries = 'durable_work'
 $node->restart;
 
 # The extension takes the rights with it ----------------------------------------------------------------------------------
+# While the housekeeper loads after a start, the two may wait for each other's locks and one of them be told so.
+$node->poll_query_until('postgres', q{SELECT bool_and(unfinished IS NOT NULL) FROM durable_work.queue_stats}) or die 'the queues were not loaded';
 is(state_of($node, 'postgres', 'DROP EXTENSION durable_work'), 'ok', 'DROP EXTENSION needs no CASCADE');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_class WHERE relnamespace = 'durable_work'::regnamespace}), '0', 'and leaves nothing behind');
 is(state_of($node, 'postgres', 'CREATE EXTENSION durable_work'), 'ok', 'it can be made again');
