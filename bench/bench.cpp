@@ -24,6 +24,7 @@ const std::vector<Row>& all_rows() {
       {"ordered", "what the order of keys costs, of a million keys", ordered},
       {"options", "what options of another queue cost a queue without options", options},
       {"limits", "what limits that do not bind cost their queue", limits},
+      {"rights", "what asking for a right costs", rights},
       {"restart", "restart with a million pending", restart},
       {"backlog", "a claim with a thousand and with five million pending", backlog},
       {"spill", "a backlog of ten million with memory for 100,000 jobs", spill},

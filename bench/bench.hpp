@@ -61,6 +61,7 @@ void large_transaction(Bench& bench);
 void redrive(Bench& bench);
 void change_many(Bench& bench);
 void options(Bench& bench);
+void rights(Bench& bench);
 void ordered(Bench& bench);
 void limits(Bench& bench);
 

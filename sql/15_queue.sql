@@ -108,9 +108,10 @@ REVOKE ALL ON FUNCTION durable_work.bucket(text, integer) FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.bucket(text, integer) IS
 'Bucket of a partition key: FNV-1a (32 bits, unsigned) of its UTF-8 bytes, modulo the number of buckets. Null for null. Works without preloading.';
 
--- Seeing queues --------------------------------------------------------------------------------------------------------
+-- The view queues -------------------------------------------------------------------------------------------------------
 
-CREATE VIEW durable_work.queues AS
+-- security_barrier: a function in the query of somebody else must not see the queues that are left out.
+CREATE VIEW durable_work.queues WITH (security_barrier) AS
 SELECT queue.name AS queue,
        queue.lease,
        topic.max_attempts,
@@ -123,7 +124,7 @@ SELECT queue.name AS queue,
        queue.overflow,
        queue.retention,
        topic.dedupe_window,
-       dead_letter_queue.name AS dead_letter_queue,
+       CASE WHEN durable_work.may(dead_letter_queue.id, 'any') THEN dead_letter_queue.name END AS dead_letter_queue,
        queue.durable_claims,
        queue.strict,
        queue.max_runtime,
@@ -136,7 +137,9 @@ SELECT queue.name AS queue,
 FROM durable_work.queue AS queue
 JOIN durable_work.topic AS topic ON topic.id OPERATOR(pg_catalog.=) queue.topic
 LEFT JOIN durable_work.queue AS dead_letter_queue
-    ON dead_letter_queue.id OPERATOR(pg_catalog.=) queue.dead_letter_queue;
+    ON dead_letter_queue.id OPERATOR(pg_catalog.=) queue.dead_letter_queue
+WHERE durable_work.may(queue.id, 'any');
 REVOKE ALL ON durable_work.queues FROM PUBLIC;
-COMMENT ON VIEW durable_work.queues IS 'Queues and their options';
+COMMENT ON VIEW durable_work.queues IS 'Queues that the user has a right on, and their options';
+COMMENT ON COLUMN durable_work.queues.dead_letter_queue IS 'Null also when the user has no right on it';
 COMMENT ON COLUMN durable_work.queues.max_payload IS 'Bytes, of the jsonb before compression';

@@ -13,7 +13,7 @@ COMMENT ON FUNCTION durable_work.set_concurrency_limit(text, integer, text, text
 'Hands out no job while as many as that are in flight, over all connections. In flight is what a worker holds: from the claim until the lease ends or its completion is committed; a job that was cancelled under its holder until the holder is told. It is in force from the commit on; leases that are out stay.
 max_in_flight: 0: none at all; null: the limit is removed.
 scope: queue (the jobs of this queue), or group (those of all queues with the same limit_group together). key, for the jobs of one partition_key, is not supported yet (0A000).
-limit_group: name of the group, up to 63 bytes. The number holds for all of its queues; null for max_in_flight takes this queue out of it.';
+limit_group: name of the group, up to 63 bytes. The number holds for all of its queues, so it takes operate on each of them; null for max_in_flight takes this queue out of it.';
 
 CREATE FUNCTION durable_work.set_rate_limit(
     queue text,
@@ -45,9 +45,9 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 100
 AS 'MODULE_PATHNAME', 'durable_work_limit_figures';
 REVOKE ALL ON FUNCTION durable_work.limit_figures() FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.limit_figures() IS
-'How the limits of each queue stand, by its number, out of shared memory; what the view limits shows.';
+'How the limits of each queue that the user may see stand, by its number, out of shared memory; what the view limits shows.';
 
-CREATE VIEW durable_work.limits AS
+CREATE VIEW durable_work.limits WITH (security_barrier) AS
 SELECT queue.name AS queue,
        setting.kind,
        setting.scope,
@@ -72,10 +72,10 @@ LEFT JOIN durable_work.limit_figures() AS figures
     ON figures.queue OPERATOR(pg_catalog.=) queue.id
     AND figures.kind OPERATOR(pg_catalog.=) setting.kind
     AND figures.scope OPERATOR(pg_catalog.=) setting.scope
-WHERE setting.max_in_flight IS NOT NULL OR setting.jobs IS NOT NULL;
+WHERE (setting.max_in_flight IS NOT NULL OR setting.jobs IS NOT NULL) AND durable_work.may(queue.id, 'see');
 REVOKE ALL ON durable_work.limits FROM PUBLIC;
 COMMENT ON VIEW durable_work.limits IS
-'The limits that are set, one row for each queue, kind and scope, and how they stand. The last columns are null on a standby, and until the server has read its queues after a start.';
+'The limits that are set on queues that the user may see, one row for each queue, kind and scope, and how they stand. The last columns are null on a standby, and until the server has read its queues after a start.';
 COMMENT ON COLUMN durable_work.limits.kind IS 'concurrency or rate';
 COMMENT ON COLUMN durable_work.limits.scope IS 'queue, key or group';
 COMMENT ON COLUMN durable_work.limits.in_flight IS 'Now; of a group: of all its queues';

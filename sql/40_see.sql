@@ -39,7 +39,7 @@ LANGUAGE c STABLE PARALLEL UNSAFE COST 1000
 AS 'MODULE_PATHNAME', 'durable_work_job_state';
 REVOKE ALL ON FUNCTION durable_work.job_state(bigint, integer, integer) FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.job_state(bigint, integer, integer) IS
-'State of a job in a queue, by the numbers of queue and log segment (8: parked). Used by the view inbox; people ask explain_job.';
+'State of a job in a queue, by the numbers of queue and log segment (8: parked). Used by the view inbox; people ask explain_job. Null for a queue that the user may not see; without the right to work or operate result and last_error are null.';
 
 CREATE FUNCTION durable_work.live_leases(
     OUT queue text,
@@ -54,7 +54,7 @@ CREATE FUNCTION durable_work.live_leases(
 LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1000
 AS 'MODULE_PATHNAME', 'durable_work_live_leases';
 REVOKE ALL ON FUNCTION durable_work.live_leases() FROM PUBLIC;
-COMMENT ON FUNCTION durable_work.live_leases() IS 'Leases of all queues, out of shared memory; what the view leases shows.';
+COMMENT ON FUNCTION durable_work.live_leases() IS 'Leases of all queues that the user may see, out of shared memory; what the view leases shows.';
 
 -- One row for each job and queue ---------------------------------------------------------------------------------------
 
@@ -84,15 +84,17 @@ WHERE relnamespace OPERATOR(pg_catalog.=) 'durable_work'::pg_catalog.regnamespac
   AND ((relname OPERATOR(pg_catalog.~) '^job_[0-7]$' AND attname OPERATOR(pg_catalog.=) 'id')
     OR (relname OPERATOR(pg_catalog.=) 'idempotency' AND attname OPERATOR(pg_catalog.=) 'job_id'));
 
-CREATE VIEW durable_work.inbox AS
+-- The view inbox --------------------------------------------------------------------------------------------------------
+
+CREATE VIEW durable_work.inbox WITH (security_barrier) AS
 SELECT job.id,
        queue.name AS queue,
-       job.partition_key,
+       CASE WHEN durable_work.may(queue.id, 'read') THEN job.partition_key END AS partition_key,
        ((job.key_hash::bigint OPERATOR(pg_catalog.&) 4294967295) OPERATOR(pg_catalog.%) 360)::integer AS partition_bucket,
        job.priority::integer AS priority,
-       job.payload,
-       job.headers,
-       idempotency.key AS idempotency_key,
+       CASE WHEN durable_work.may(queue.id, 'read') THEN job.payload END AS payload,
+       CASE WHEN durable_work.may(queue.id, 'read') THEN job.headers END AS headers,
+       CASE WHEN durable_work.may(queue.id, 'read') THEN idempotency.key END AS idempotency_key,
        state.status,
        COALESCE(state.next_due, job.available_at, job.enqueued_at) AS available_at,
        job.enqueued_at AS created_at,
@@ -118,10 +120,10 @@ JOIN durable_work.queue AS queue ON queue.topic OPERATOR(pg_catalog.=) job.topic
 JOIN durable_work.topic AS topic ON topic.id OPERATOR(pg_catalog.=) job.topic
 CROSS JOIN LATERAL durable_work.job_state(job.id, queue.id, job.segment) AS state
 LEFT JOIN durable_work.idempotency AS idempotency ON idempotency.job_id OPERATOR(pg_catalog.=) job.id
-WHERE state.status IS NOT NULL;
+WHERE state.status IS NOT NULL AND durable_work.may(queue.id, 'see');
 REVOKE ALL ON durable_work.inbox FROM PUBLIC;
 COMMENT ON VIEW durable_work.inbox IS
-'Every retained job, one row for each queue that sees it. INSERT INTO durable_work.inbox (partition_key, payload, idempotency_key) works like enqueue, into queue default unless one is named; so does COPY.';
+'Every retained job, one row for each queue that sees it. INSERT INTO durable_work.inbox (partition_key, payload, idempotency_key) works like enqueue, into queue default unless one is named; so does COPY. Jobs of queues that the user may see; partition_key, payload, headers, idempotency_key, result and last_error only with the right to work or operate, else null.';
 COMMENT ON COLUMN durable_work.inbox.partition_bucket IS 'Hash of the partition key modulo 360, see bucket(); without a key the hash of the id';
 COMMENT ON COLUMN durable_work.inbox.idempotency_key IS 'While it is remembered, see dedupe_window of create_queue';
 COMMENT ON COLUMN durable_work.inbox.status IS 'pending, processing, completed, dead_letter or cancelled';
@@ -129,6 +131,8 @@ COMMENT ON COLUMN durable_work.inbox.available_at IS 'When it was or is due, aft
 COMMENT ON COLUMN durable_work.inbox.lease_generation IS 'The last token given for it, by a claim or by a change while it waited; tokens pass 2^53, so JSON tools must keep them as text';
 COMMENT ON COLUMN durable_work.inbox.attempts IS 'Claims so far that were not given back';
 COMMENT ON COLUMN durable_work.inbox.last_error IS 'Error of the last failed attempt, or {"reason": …} when the worker gave none';
+
+-- Inserting into the view inbox ------------------------------------------------------------------------------------------
 
 CREATE TRIGGER inbox_insert INSTEAD OF INSERT ON durable_work.inbox
     FOR EACH ROW EXECUTE FUNCTION durable_work.inbox_insert();
@@ -146,13 +150,13 @@ SELECT lease.queue, lease.job_id, lease.worker, lease.lease_token, lease.attempt
        lease.progress
 FROM durable_work.live_leases() AS lease;
 REVOKE ALL ON durable_work.leases FROM PUBLIC;
-COMMENT ON VIEW durable_work.leases IS 'Jobs that workers hold now, from shared memory; empty on a standby';
-COMMENT ON COLUMN durable_work.leases.progress IS 'What its worker has told by set_progress, as long as it is remembered';
+COMMENT ON VIEW durable_work.leases IS 'Jobs that workers hold now, in queues that the user may see, from shared memory; empty on a standby';
+COMMENT ON COLUMN durable_work.leases.progress IS 'What its worker has told by set_progress, as long as it is remembered; shown with the right to work or operate';
 
 -- A completion does not store the number of its attempt: it is that of the claim, where claims are recorded, else one more
 -- than the highest that failed since the job was last redriven or replaced. What a job that went to parked left behind in
 -- its slot is told there.
-CREATE VIEW durable_work.attempts AS
+CREATE VIEW durable_work.attempts WITH (security_barrier) AS
 SELECT ended.job_id,
        ended.queue,
        ended.attempt,
@@ -166,7 +170,7 @@ SELECT ended.job_id,
            ELSE ended.kind
        END AS outcome,
        ended.at,
-       CASE WHEN ended.kind IN ('attempt_failed', 'dead_lettered') THEN
+       CASE WHEN ended.kind IN ('attempt_failed', 'dead_lettered') AND durable_work.may(ended.queue_id, 'read') THEN
            COALESCE(ended.detail OPERATOR(pg_catalog.->) 'error',
                     CASE WHEN ended.detail OPERATOR(pg_catalog.?) 'reason' THEN
                         pg_catalog.jsonb_build_object('reason', ended.detail OPERATOR(pg_catalog.->) 'reason')
@@ -174,6 +178,7 @@ SELECT ended.job_id,
        END AS error
 FROM (SELECT outcome.job_id,
              queue.name AS queue,
+             queue.id AS queue_id,
              CASE outcome.kind
                  WHEN 'completed' THEN COALESCE(
                      pg_catalog.max(outcome.attempt) FILTER (WHERE outcome.kind OPERATOR(pg_catalog.=) 'claimed') OVER of_lease,
@@ -202,7 +207,7 @@ FROM (SELECT outcome.job_id,
                   UNION ALL SELECT true, * FROM durable_work.parked_outcome) AS stored
             CROSS JOIN LATERAL durable_work.outcome_members(stored.first_id, stored.last_id, stored.body) AS member) AS outcome
       JOIN durable_work.queue AS queue ON queue.id OPERATOR(pg_catalog.=) outcome.queue
-      WHERE outcome.parked OR NOT outcome.moved OR outcome.left_behind
+      WHERE durable_work.may(queue.id, 'see') AND (outcome.parked OR NOT outcome.moved OR outcome.left_behind)
       WINDOW of_lease AS (PARTITION BY outcome.queue, outcome.job_id, outcome.lease_token),
              of_life AS (PARTITION BY outcome.queue, outcome.job_id, outcome.life)) AS ended
 WHERE ended.kind IN ('completed', 'attempt_failed', 'dead_lettered', 'cancelled', 'purged')
@@ -210,7 +215,7 @@ WHERE ended.kind IN ('completed', 'attempt_failed', 'dead_lettered', 'cancelled'
    OR (ended.kind OPERATOR(pg_catalog.=) 'rescheduled' AND ended.detail IS NULL);
 REVOKE ALL ON durable_work.attempts FROM PUBLIC;
 COMMENT ON VIEW durable_work.attempts IS
-'How attempts ended, out of the whole log: completed, failed, expired, dead_letter, cancelled or deferred. It reads every outcome; for one job ask history().';
+'How attempts ended, out of the whole log: completed, failed, expired, dead_letter, cancelled or deferred. It reads every outcome; for one job ask history(). Those in queues that the user may see; error with the right to work or operate only.';
 
 -- One job --------------------------------------------------------------------------------------------------------------
 
@@ -232,7 +237,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1
 AS 'MODULE_PATHNAME', 'durable_work_explain_job';
 REVOKE ALL ON FUNCTION durable_work.explain_job(bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.explain_job(bigint, text) IS
-'Where a job stands and what happens to it next, one row for each queue that sees it, or for the one named. DW002 when there is no such job.';
+'Where a job stands and what happens to it next, one row for each queue that sees it, or for the one named. Without the right to work or operate progress is null, and so is reason of a dead letter. DW002 when there is no such job.';
 
 CREATE FUNCTION durable_work.history(job_id bigint, queue text DEFAULT NULL)
 RETURNS TABLE (
@@ -247,4 +252,4 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 10
 AS 'MODULE_PATHNAME', 'durable_work_history';
 REVOKE ALL ON FUNCTION durable_work.history(bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.history(bigint, text) IS
-'What happened to a job, in order: enqueued, then failed, expired, deferred, completed, dead_letter or cancelled as the log has it, and last the lease it has now. DW002 when there is no such job.';
+'What happened to a job, in order: enqueued, then failed, expired, deferred, completed, dead_letter or cancelled as the log has it, and last the lease it has now. detail shows with the right to work or operate only. DW002 when there is no such job.';

@@ -1,22 +1,27 @@
 -- Dead letters: what is there, and what to do with them.
 
-CREATE VIEW durable_work.dead_letters AS
+-- The view dead_letters -------------------------------------------------------------------------------------------------
+
+CREATE VIEW durable_work.dead_letters WITH (security_barrier) AS
 SELECT dead.job_id,
        queue.name AS queue,
-       dead.partition_key,
-       dead.payload,
-       dead.headers,
+       CASE WHEN durable_work.may(queue.id, 'read') THEN dead.partition_key END AS partition_key,
+       CASE WHEN durable_work.may(queue.id, 'read') THEN dead.payload END AS payload,
+       CASE WHEN durable_work.may(queue.id, 'read') THEN dead.headers END AS headers,
        dead.attempts,
-       dead.reason,
+       CASE WHEN durable_work.may(queue.id, 'read') THEN dead.reason END AS reason,
        dead.enqueued_at,
        dead.dead_at,
-       dead.history
+       CASE WHEN durable_work.may(queue.id, 'read') THEN dead.history END AS history
 FROM durable_work.dead_letter AS dead
-JOIN durable_work.queue AS queue ON queue.id OPERATOR(pg_catalog.=) dead.queue;
+JOIN durable_work.queue AS queue ON queue.id OPERATOR(pg_catalog.=) dead.queue
+WHERE durable_work.may(queue.id, 'see');
 REVOKE ALL ON durable_work.dead_letters FROM PUBLIC;
-COMMENT ON VIEW durable_work.dead_letters IS 'Jobs that will not be tried again, with what happened to them';
+COMMENT ON VIEW durable_work.dead_letters IS 'Jobs that will not be tried again, with what happened to them, of queues that the user may see; partition_key, payload, headers, reason and history with the right to work or operate only';
 COMMENT ON COLUMN durable_work.dead_letters.reason IS 'Why it was given up: attempts exhausted, not retryable, lease expired, what reject() was told, …';
 COMMENT ON COLUMN durable_work.dead_letters.history IS 'What happened to it, in order of time; the last element is the end, with the worker''s error';
+
+-- What to do with them -------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION durable_work.redrive(
     queue text,
@@ -40,7 +45,7 @@ queue: whose dead letters; DW002 if there is none of that name.
 job_ids: only these, at most 100,000.
 error_like: only those whose reason or last error, as text, fits this LIKE pattern.
 since, until: only those that died since then (inclusive), or before then.
-to_queue: the queue that gets the jobs; null is the one they died in. A full or paused queue takes them.
+to_queue: the queue that gets the jobs, which takes the right to enqueue there; null is the one they died in. A full or paused queue takes them.
 rate_per_second: from 0.001 to 100000. The call stores the redrive and returns how many fit now; the housekeeper moves that many a second, goes on after a crash, and shows where it is in the view redrives. Without it all are moved in this transaction.
 max_jobs: at most so many, those first that died first (with job_ids: the lowest ids first).
 dry_run: moves nothing, and returns how many would be.
@@ -53,12 +58,14 @@ REVOKE ALL ON FUNCTION durable_work.discard_dead_letter(bigint, text) FROM PUBLI
 COMMENT ON FUNCTION durable_work.discard_dead_letter(bigint, text) IS
 'Gives a dead letter up for good: its row in dead_letters goes, and the job is cancelled. True: done; false: the job is no dead letter of that queue, or none any more. DW002 when there is no such job or queue.';
 
-CREATE VIEW durable_work.redrives AS
+-- The view redrives -----------------------------------------------------------------------------------------------------
+
+CREATE VIEW durable_work.redrives WITH (security_barrier) AS
 SELECT task.id,
        queue.name AS queue,
-       to_queue.name AS to_queue,
+       CASE WHEN durable_work.may(to_queue.id, 'any') THEN to_queue.name END AS to_queue,
        task.job_ids,
-       task.error_like,
+       CASE WHEN durable_work.may(queue.id, 'read') THEN task.error_like END AS error_like,
        NULLIF(task.since, '-infinity') AS since,
        task.until,
        task.max_jobs,
@@ -71,9 +78,12 @@ SELECT task.id,
        task.ended_at
 FROM durable_work.redrive_task AS task
 JOIN durable_work.queue AS queue ON queue.id OPERATOR(pg_catalog.=) task.queue
-LEFT JOIN durable_work.queue AS to_queue ON to_queue.id OPERATOR(pg_catalog.=) task.to_queue;
+LEFT JOIN durable_work.queue AS to_queue ON to_queue.id OPERATOR(pg_catalog.=) task.to_queue
+WHERE durable_work.may(queue.id, 'see');
 REVOKE ALL ON durable_work.redrives FROM PUBLIC;
-COMMENT ON VIEW durable_work.redrives IS 'Redrives at a rate: those that run, and for a week those that have ended';
+COMMENT ON VIEW durable_work.redrives IS 'Redrives at a rate, of queues that the user may see: those that run, and for a week those that have ended';
+COMMENT ON COLUMN durable_work.redrives.to_queue IS 'Null also when the user has no right on it';
+COMMENT ON COLUMN durable_work.redrives.error_like IS 'Shown with the right to work or operate';
 COMMENT ON COLUMN durable_work.redrives.until IS 'The time of the call, if that was earlier: jobs that die again are not moved again';
 COMMENT ON COLUMN durable_work.redrives.matched IS 'Dead letters that fitted when it was asked for';
 COMMENT ON COLUMN durable_work.redrives.moved IS 'Jobs made so far';

@@ -94,9 +94,9 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 100
 AS 'MODULE_PATHNAME', 'durable_work_queue_figures';
 REVOKE ALL ON FUNCTION durable_work.queue_figures() FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.queue_figures() IS
-'Figures of each queue, by its number, out of shared memory; what the view queue_stats shows.';
+'Figures of each queue that the user may see, by its number, out of shared memory; what the view queue_stats shows.';
 
-CREATE VIEW durable_work.queue_stats AS
+CREATE VIEW durable_work.queue_stats WITH (security_barrier) AS
 SELECT queue.name AS queue,
        figures.ready,
        figures.delayed,
@@ -115,10 +115,11 @@ SELECT queue.name AS queue,
        figures.cancelled,
        figures.unfinished
 FROM durable_work.queue AS queue
-LEFT JOIN durable_work.queue_figures() AS figures ON figures.queue OPERATOR(pg_catalog.=) queue.id;
+LEFT JOIN durable_work.queue_figures() AS figures ON figures.queue OPERATOR(pg_catalog.=) queue.id
+WHERE durable_work.may(queue.id, 'see');
 REVOKE ALL ON durable_work.queue_stats FROM PUBLIC;
 COMMENT ON VIEW durable_work.queue_stats IS
-'How many jobs each queue has and had, from shared memory: it costs the same however many there are, but for dead_letter. ready + delayed + processing + blocked + spilled = unfinished. Null on a standby, and until the server has read its queues after a start.';
+'How many jobs each queue that the user may see has and had, from shared memory: it costs the same however many there are, but for dead_letter. ready + delayed + processing + blocked + spilled = unfinished. Null on a standby, and until the server has read its queues after a start.';
 COMMENT ON COLUMN durable_work.queue_stats.ready IS 'Due and in memory';
 COMMENT ON COLUMN durable_work.queue_stats.delayed IS 'In memory and due later, or waiting while an open transaction cancels or changes it';
 COMMENT ON COLUMN durable_work.queue_stats.processing IS 'Held by workers';

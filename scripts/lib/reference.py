@@ -12,7 +12,7 @@ import sys
 # What to do about each SQLSTATE; what it means stands in errors.h.
 ADVICE = {
     "DW001": "Roll back, forget the job, claim again. Do not retry the call. DETAIL says what happened to the lease.",
-    "DW002": "Check the spelling; make the queue with `create_queue`. Of a job: it was never committed, or its queue was dropped.",
+    "DW002": "Check the spelling; make the queue with `create_queue`. The role may have no right on it: see [rights](guide/rights.md). Of a job: it was never committed, or its queue was dropped.",
     "DW003": "Use `alter_queue`. DETAIL names the options that differ.",
     "DW004": "Two different things carry one key. Choose keys that name the effect.",
     "DW005": "Slow down and try again.",
@@ -35,7 +35,8 @@ STANDARD = [
     ("25006", "read-only transaction, or a standby", "Call it on the primary, in a transaction that may write."),
     ("40001", "an idempotency key, `mark_handled` or `fence` met a newer commit than a REPEATABLE READ snapshot shows",
      "Run the transaction again."),
-    ("42501", "no right to execute the function", "`GRANT EXECUTE`, and `USAGE` on the schema."),
+    ("42501", "no right to execute the function, or not the right on the queue that it takes", "`grant_queue`, see [rights](guide/rights.md)."),
+    ("42704", "there is no role of that name", "Names of roles are taken as `pg_roles` has them."),
     ("53400", "more than 4,096 worker names hold leases at the same time, or too many batches with a `request_id`",
      "Use stable names, not one per job; claim larger batches."),
     ("54001", "a jsonpath nested deeper than the server's stack", "Write it shorter, or raise `max_stack_depth`."),
@@ -49,7 +50,7 @@ INTRODUCTION = {
     "seeing": "Seeing",
     "the extension itself": "The extension itself",
 }
-INTERNAL = {"inbox_insert", "job_state", "live_leases", "wake_figures", "log_slots", "outcome_members", "attach_database", "rows_arrived"}
+INTERNAL = {"inbox_insert", "job_state", "may", "live_leases", "wake_figures", "log_slots", "outcome_members", "attach_database", "rows_arrived"}
 
 
 def functions_in_order(top):
@@ -63,6 +64,20 @@ def functions_in_order(top):
         elif function:
             order.append((section, "durable_work_" + function.group(1)))
     return order
+
+
+NEEDED = {
+    "none": "none gives it: the owner of the extension grants `EXECUTE` by hand",
+    "read": "`work` or `operate`",
+    "see": "`work`, `operate` or `monitor`",
+    "any": "any",
+}
+
+
+def rights(top):
+    """{symbol: which right on a queue it takes}"""
+    text = (top / "include/durable_work/rights.def").read_text()
+    return {"durable_work_" + name: NEEDED.get(right, f"`{right}`") for name, right in re.findall(r"^DW_RIGHT\((\w+), (\w+)\)", text, re.M)}
 
 
 def split_top_level(text):
@@ -94,7 +109,8 @@ def row_type_of(routine, types):
 
 def signature(routine, types):
     arguments = [plain_type(part) for part in split_top_level(routine["arguments"])]
-    inputs = [part.removeprefix("IN ") for part in arguments if not part.startswith("OUT ")]
+    # What the catalog quotes needs no quotes before "=>".
+    inputs = [re.sub(r'^"(\w+)" ', r"\1 ", part.removeprefix("IN ")) for part in arguments if not part.startswith("OUT ")]
     outputs = [part.removeprefix("OUT ") for part in arguments if part.startswith("OUT ")]
     result = plain_type(routine["result"])
     if outputs:
@@ -118,7 +134,7 @@ def signature(routine, types):
 
 def split_comment(routine):
     """(text paragraphs, [(arguments, meaning)], errors)"""
-    names = {part.split(" ")[0] for part in split_top_level(routine["arguments"]) if not part.startswith("OUT ")}
+    names = {part.split(" ")[0].strip('"') for part in split_top_level(routine["arguments"]) if not part.startswith("OUT ")}
     columns = set(routine["argument_names"] or []) - names
     texts, arguments, errors = [], [], []
     for line in (routine["comment"] or "").split("\n"):
@@ -222,6 +238,7 @@ def render_routine(top, routine, types, out):
         out.append("")
     for error in errors:
         out += [f"**Errors.** {error}", ""]
+    out += [f"**Right.** {sentence(rights(top)[routine['symbol']])}", ""]
     render_outcomes(top, routine, out)
 
 
@@ -308,7 +325,7 @@ def main():
         first = (routine["comment"] or "").split("\n")[0]
         out.append(f"| function `{routine['name']}` | {cell(sentence(first))} |")
     for table in catalog["relations"]:
-        if table["kind"] == "r" and not re.search(r"_[1-7]$", table["name"]):
+        if table["kind"] in "rp" and not re.search(r"_[1-7]$", table["name"]):
             table["name"] = re.sub(r"^(\w+)_0$", r"\1_0` to `\1_7", table["name"])
             out.append(f"| table `{table['name']}` | {cell(sentence(table['comment']))} |")
     print("\n".join(out).rstrip())

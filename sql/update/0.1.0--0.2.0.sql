@@ -4,8 +4,15 @@
 
 -- include 05_library.sql
 
+-- include 12_rights.sql
 -- include 46_health.sql
+-- include 40_see.sql: Parts of the views
+-- include 40_see.sql: The view inbox
 -- include 40_see.sql: Leases, attempts
+-- include 40_see.sql: One job
+-- include 42_dead_letters.sql: The view dead_letters
+-- include 42_dead_letters.sql: What to do with them
+-- include 42_dead_letters.sql: The view redrives
 -- include 45_stats.sql: The slots of the log
 -- include 45_stats.sql: Why jobs wait
 -- include 44_hot_keys.sql
@@ -59,7 +66,7 @@ DROP FUNCTION durable_work.create_queue(text, interval, integer, text, interval,
 DROP FUNCTION durable_work.alter_queue(text, interval, integer, text, interval, interval, double precision, text, bigint, text,
     interval, interval, text, boolean, boolean, interval, text);
 -- include 15_queue.sql: Making and changing
--- include 15_queue.sql: Seeing queues
+-- include 15_queue.sql: The view queues
 -- include 17_keys.sql
 DROP VIEW durable_work.queue_stats;
 DROP FUNCTION durable_work.queue_figures();

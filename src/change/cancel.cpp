@@ -34,6 +34,7 @@ bool cancel_job(core::JobId id, core::QueueId queue) {
   store::TakenJob job;
   store::Wanted wanted;
   wanted.leased = true;
+  wanted.right = store::Right::operate;
   const store::Taking taking = store::take_job(id, queue, wanted, &job);
   if (taking == store::Taking::finished &&
       (job.end == core::OutcomeKind::cancelled || job.end == core::OutcomeKind::purged))
@@ -48,7 +49,7 @@ Datum cancel(FunctionCallInfo fcinfo) {
   const core::JobId id = pg::required_bigint(fcinfo, 0, "job_id", 1);
   core::QueueId queue = 0;
   if (const auto name = pg::optional_text(fcinfo, 1, "queue", 1, core::kQueueNameSize - 1))
-    queue = store::require_queue(*name, false).id;
+    queue = store::require_queue(*name, store::Right::operate, false).id;
   return BoolGetDatum(cancel_job(id, queue));
 }
 

@@ -37,8 +37,9 @@ Call read_call(FunctionCallInfo fcinfo, int first, const char* command) {
   call.most = pg::required_int(fcinfo, first + 3, "max_jobs", 1, kMostJobs);
   call.after =
       pg::optional_bigint(fcinfo, first + 4, "after_job_id", 0, PG_INT64_MAX - 1).value_or(0);
-  call.queue = store::require_queue(
-      pg::required_text(fcinfo, 0, "queue", 1, core::kQueueNameSize - 1), false);
+  call.queue =
+      store::require_queue(pg::required_text(fcinfo, 0, "queue", 1, core::kQueueNameSize - 1),
+                           store::Right::operate, false);
   return call;
 }
 

@@ -188,12 +188,12 @@ Datum purge_queue(FunctionCallInfo fcinfo) {
   runtime::require_writable("purge_queue()");
   core::QueueId held = 0;
   for (;;) {
-    const core::QueueId id = store::require_queue(name, false).id;
+    const core::QueueId id = store::require_queue(name, store::Right::operate, false).id;
     if (id == held) break;
     held = id;
     store::hold_queue_for_purge(held);
   }
-  const store::QueueInfo queue = store::require_queue(name, false);
+  const store::QueueInfo queue = store::require_queue(name, store::Right::operate, false);
   const int64 purged = purge(queue);
   if (forget) forget_keys(queue.topic);
   return Int64GetDatum(purged);

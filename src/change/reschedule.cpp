@@ -45,10 +45,11 @@ Datum reschedule(FunctionCallInfo fcinfo) {
   const NewDue due = new_due(pg::required_timestamp(fcinfo, 1, "available_at"));
   core::QueueId queue = 0;
   if (const auto name = pg::optional_text(fcinfo, 2, "queue", 1, core::kQueueNameSize - 1))
-    queue = store::require_queue(*name, false).id;
+    queue = store::require_queue(*name, store::Right::operate, false).id;
   store::TakenJob job;
   store::Wanted wanted;
   wanted.again = true;
+  wanted.right = store::Right::operate;
   const store::Taking taking = store::take_job(id, queue, wanted, &job);
   if (taking != store::Taking::taken) store::raise_not_taken(id, taking, job, "rescheduled");
   require_unexpired(job.decided, due);

@@ -27,6 +27,7 @@ Datum update_payload(FunctionCallInfo fcinfo) {
   store::TakenJob job;
   store::Wanted wanted;
   wanted.again = true;
+  wanted.right = store::Right::operate;
   const store::Taking taking = store::take_job(id, 0, wanted, &job);
   if (taking != store::Taking::taken)
     store::raise_not_taken(id, taking, job, "given another payload");

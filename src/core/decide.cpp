@@ -55,13 +55,18 @@ void Decided::take_row(const JobRow& row) noexcept {
   expires_at = row.expires_at;
 }
 
-Verdict Dispatcher::begin_decision(Index database, JobId id, Token token, Decided* out) noexcept {
+Verdict Dispatcher::begin_decision(Index database, JobId id, Token token, Decided* out,
+                                   QueueId permitted) noexcept {
   Index index = kNone;
   Entry* e = lock_job(database, id, token, 0, &index);
   if (e == nullptr) return Verdict::not_resident;
   const QueueLock hold(*this, index, QueueLock::Adopt{});
-  if (e->token != token || e->lapsed != Lapse::none) return Verdict::stale;
   Queue& q = queue(index);
+  if (permitted != 0 && q.id != permitted) {
+    out->queue_id = q.id;
+    return Verdict::other_queue;
+  }
+  if (e->token != token || e->lapsed != Lapse::none) return Verdict::stale;
   fill_decided(q, *e, out);
   switch (e->state) {
     case EntryState::leased:

@@ -108,6 +108,7 @@ enum class Verdict : std::uint8_t {
   no_room,       /* no entry could be had for a placeholder */
   not_open,      /* the epoch is not raised yet: there are no tokens to decide it under */
   used_up,       /* the lease can be extended no further */
+  other_queue,   /* the job is not in the queue whose jobs the caller may decide */
 };
 
 /* What an accepted decision tells its caller, read under the lock. */
@@ -417,6 +418,10 @@ class Dispatcher {
   /* Leases of a worker, at most n; the number there are. */
   std::uint32_t worker_leases(Index worker, EntryRef* out, std::uint32_t n) noexcept;
   Index find_worker(Index database, std::string_view name, std::int64_t instance) noexcept;
+  /* The queue of a resident job, for whoever has to ask before it does something; 0: it is not
+   * there. With several queues on one topic that of the token, if it is not 0. */
+  QueueId queue_of(Index database, JobId id, Token token) noexcept;
+  QueueId queue_of(EntryRef ref) noexcept;
   /* Extends one lease in a heartbeat; false: it is no longer this worker's. */
   bool heartbeat(EntryRef ref, Index worker, Micros lease, LeaseRow* out,
                  HeartbeatState* state) noexcept;
@@ -436,7 +441,10 @@ class Dispatcher {
   bool see_claimed(LeaseRef lease, ClaimedJob* out) noexcept;
 
   /* --- deciding (decide.cpp) --- */
-  Verdict begin_decision(Index database, JobId id, Token token, Decided* out) noexcept;
+  /* permitted: the queue whose jobs the caller may decide, 0: any. A job of another one is not
+   * touched: other_queue, and out->queue_id says which. */
+  Verdict begin_decision(Index database, JobId id, Token token, Decided* out,
+                         QueueId permitted = 0) noexcept;
   /* cancel: waiting or leased. A waiting job is decided under a new token, which its entry has
    * from here on; a leased one under its lease's. QueueId 0: the first queue that has it. */
   Verdict begin_cancel(Index database, JobId id, QueueId queue, Decided* out) noexcept;

@@ -53,6 +53,22 @@ bool Dispatcher::see_job(Index database, QueueId queue_id, JobId id, ResidentRow
   return e->state != EntryState::busy;
 }
 
+QueueId Dispatcher::queue_of(Index database, JobId id, Token token) noexcept {
+  Index index = kNone;
+  const Entry* const e = lock_job(database, id, token, 0, &index);
+  if (e == nullptr) return 0;
+  const QueueLock hold(*this, index, QueueLock::Adopt{});
+  return queue(index).id;
+}
+
+QueueId Dispatcher::queue_of(EntryRef ref) noexcept {
+  Index index = kNone;
+  const Entry* const e = lock_ref(ref, &index);
+  if (e == nullptr) return 0;
+  const QueueLock hold(*this, index, QueueLock::Adopt{});
+  return queue(index).id;
+}
+
 std::uint32_t Dispatcher::see_leases(Index queue_index, QueueId id, LeaseRow* out,
                                      std::uint32_t n) noexcept {
   const QueueLock hold(*this, queue_index);

@@ -113,9 +113,9 @@ class Transaction {
   /* --- decide --- */
   /* complete, fail, release, defer, reject: fenced by the token. On ok *action is what settle() and
    * note_outcome_row() take; own_duplicate if this very transaction decided it before with this
-   * token. */
+   * token. permitted: see Dispatcher::begin_decision(). */
   Verdict begin_decision(std::int32_t level, JobId id, Token token, Decided* out,
-                         std::size_t* action) noexcept;
+                         std::size_t* action, QueueId permitted = 0) noexcept;
   Verdict begin_cancel(std::int32_t level, JobId id, QueueId queue, Decided* out,
                        std::size_t* action) noexcept;
   /* A job that waits. own_duplicate: this very transaction has decided it before. again: one that

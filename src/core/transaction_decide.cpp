@@ -33,9 +33,9 @@ bool Transaction::find_own(const Decided& decided, std::size_t* action) const no
 }
 
 Verdict Transaction::begin_decision(std::int32_t level, JobId id, Token token, Decided* out,
-                                    std::size_t* action) noexcept {
+                                    std::size_t* action, QueueId permitted) noexcept {
   if (database_ == kNone) return Verdict::not_resident;
-  const Verdict verdict = dispatcher_->begin_decision(database_, id, token, out);
+  const Verdict verdict = dispatcher_->begin_decision(database_, id, token, out, permitted);
   if (verdict == Verdict::in_doubt && find_own(*out, action)) return Verdict::own_duplicate;
   return note_decision(level, *out, verdict, action);
 }

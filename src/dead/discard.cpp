@@ -62,11 +62,15 @@ Datum discard_dead_letter(FunctionCallInfo fcinfo) {
   runtime::require_writable("discard_dead_letter()");
   const core::JobId id = pg::required_bigint(fcinfo, 0, "job_id", 1);
   const std::string_view name = pg::required_text(fcinfo, 1, "queue", 1, core::kQueueNameSize - 1);
-  const core::QueueId queue = store::require_queue(name, false).id;
+  const core::QueueId queue = store::require_queue(name, store::Right::operate, false).id;
   const bool deleted = delete_row(queue, id);
   store::JobTuple job;
   const bool found = store::find_job(id, &job);
-  if (!deleted && !found)
+  /* One that is in a queue of others is not there for the caller. */
+  const store::QueueInfo* const seen_by = found ? store::find_queue_by_topic(job.topic) : nullptr;
+  const bool known = found && (store::is_owner() ||
+                               (seen_by != nullptr && store::may(seen_by->id, store::Right::any)));
+  if (!deleted && !known)
     pg::raise(DW_UNKNOWN_OBJECT, psprintf("job " INT64_FORMAT " does not exist", id),
               "It never existed, or it finished and its retention is over.");
   if (deleted && found) write_discarded(queue, id, job.segment);

@@ -72,12 +72,12 @@ void read_queues(FunctionCallInfo fcinfo, store::Redrive* redrive) {
   const std::string_view from =
       pg::required_text(fcinfo, kQueue, "queue", 1, core::kQueueNameSize - 1);
   const auto to = pg::optional_text(fcinfo, kToQueue, "to_queue", 1, core::kQueueNameSize - 1);
-  const store::QueueInfo& source = store::require_queue(from, false);
+  const store::QueueInfo& source = store::require_queue(from, store::Right::operate, false);
   redrive->from = redrive->to = source.id;
   redrive->to_topic = source.topic;
   memcpy(redrive->from_name, source.name, sizeof(redrive->from_name));
   if (!to) return;
-  const store::QueueInfo& target = store::require_queue(*to, false);
+  const store::QueueInfo& target = store::require_queue(*to, store::Right::enqueue, false);
   redrive->to = target.id;
   redrive->to_topic = target.topic;
 }

@@ -72,7 +72,7 @@ TimestampTz blocked_at(core::QueueId queue, core::JobId job) {
 
 Datum key_status(FunctionCallInfo fcinfo) {
   runtime::require_preloaded();
-  const KeyArgument argument = key_argument(fcinfo);
+  const KeyArgument argument = key_argument(fcinfo, store::Right::read);
   const store::QueueInfo& queue = argument.queue;
   core::KeyFigures figures{0, 0, core::EntryState::free, core::kNever};
   const bool there =
@@ -97,8 +97,9 @@ Datum key_status(FunctionCallInfo fcinfo) {
 
 Datum blocked_keys(FunctionCallInfo fcinfo) {
   runtime::require_preloaded();
-  const store::QueueInfo queue = store::require_queue(
-      pg::required_text(fcinfo, 0, "queue", 1, core::kQueueNameSize - 1), false);
+  const store::QueueInfo queue =
+      store::require_queue(pg::required_text(fcinfo, 0, "queue", 1, core::kQueueNameSize - 1),
+                           store::Right::read, false);
   pg::begin_set(fcinfo);
   const Oid types[] = {INT4OID};
   Datum parameters[] = {Int32GetDatum(queue.id)};
@@ -118,9 +119,9 @@ Datum blocked_keys(FunctionCallInfo fcinfo) {
 
 }  // namespace
 
-KeyArgument key_argument(FunctionCallInfo fcinfo) {
+KeyArgument key_argument(FunctionCallInfo fcinfo, store::Right needed) {
   const std::string_view name = pg::required_text(fcinfo, 0, "queue", 1, core::kQueueNameSize - 1);
-  const store::QueueInfo queue = store::require_queue(name, false);
+  const store::QueueInfo queue = store::require_queue(name, needed, false);
   if (!queue.options.ordered && !queue.options.fair)
     pg::raise_invalid(psprintf("queue \"%s\" does not keep keys apart", queue.name),
                       "It has neither ordering nor fairness by key, so no job waits for another.",

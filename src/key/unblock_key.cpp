@@ -81,7 +81,7 @@ void retry(const store::QueueInfo& queue, core::JobId job) {
 
 Datum unblock_key(FunctionCallInfo fcinfo) {
   runtime::require_preloaded();
-  const KeyArgument argument = key_argument(fcinfo);
+  const KeyArgument argument = key_argument(fcinfo, store::Right::operate);
   const Action action = read_action(fcinfo);
   runtime::require_writable("unblock_key()");
   const core::JobId job = lock_row(argument);

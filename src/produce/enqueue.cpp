@@ -114,7 +114,8 @@ extern "C" Datum dw_enqueue_body(FunctionCallInfo fcinfo) {
   runtime::require_writable("enqueue()");
   const std::string_view queue = pg::text_view(pg::required_datum(fcinfo, kQueue, "queue"));
   const JobArguments arguments = read_arguments(fcinfo);
-  const Submitted job = submit(target_of(store::require_queue(queue)), arguments);
+  const Submitted job =
+      submit(target_of(store::require_queue(queue, store::Right::enqueue)), arguments);
   Datum values[] = {Int64GetDatum(job.job_id), BoolGetDatum(job.inserted)};
   bool nulls[] = {false, false};
   return HeapTupleGetDatum(heap_form_tuple(result_columns(fcinfo->flinfo->fn_oid), values, nulls));

@@ -195,7 +195,7 @@ extern "C" Datum dw_enqueue_many_body(FunctionCallInfo fcinfo) {
   const int n = in.payloads.count;
   auto* const arguments = pg::allocate<JobArguments>(static_cast<Size>(n));
   Element* const elements = read_elements(in, arguments);
-  const Target target = target_of(store::require_queue(queue));
+  const Target target = target_of(store::require_queue(queue, store::Right::enqueue));
   if (n > 0) submit_all(target, in, arguments, elements);
 
   pg::begin_set(fcinfo);

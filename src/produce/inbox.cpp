@@ -200,7 +200,8 @@ extern "C" Datum dw_inbox_insert_body(FunctionCallInfo fcinfo) {
 
   const JobArguments arguments = read_row(row);
   if (!row.has(kQueue)) row.put(kQueue, pg::text_datum("default"));
-  const Target target = target_of(store::require_queue(pg::text_view(row.get(kQueue))));
+  const Target target =
+      target_of(store::require_queue(pg::text_view(row.get(kQueue)), store::Right::enqueue));
   const Submitted done = submit(target, arguments);
   // A trigger says "no row" with a null pointer, not with SQL null.
   if (!done.inserted) return PointerGetDatum(nullptr);

@@ -6,6 +6,20 @@
 
 namespace dw::queue {
 
+namespace {
+
+/* As one of a list; not by its name to somebody who has no right on it. */
+void add_name(StringInfo list, const store::QueueInfo& queue) {
+  if (list->len > 0) appendStringInfoString(list, ", ");
+  if (store::may(queue.id, store::Right::any)) {
+    appendStringInfo(list, "\"%s\"", queue.name);
+  } else {
+    appendStringInfoString(list, "a queue of others");
+  }
+}
+
+}  // namespace
+
 void lock_ties() {
   /* Taken by nobody else but maintenance of this small table; it does not hold up other changes. */
   LockRelationOid(store::tables().queue, ShareUpdateExclusiveLock);
@@ -19,7 +33,7 @@ void check_tie(core::QueueId queue, core::QueueId target) {
   for (uint32 steps = 0; at != 0 && steps < core::kMostQueues; steps++) {
     const store::QueueInfo* const info = store::find_queue_by_id(at);
     if (info == nullptr) return;
-    appendStringInfo(&path, "%s\"%s\"", path.len == 0 ? "" : ", ", info->name);
+    add_name(&path, *info);
     if (at == queue)
       pg::raise_invalid(
           "dead letters would go round in a circle",
@@ -39,7 +53,7 @@ const char* sources_of(core::QueueId queue) {
       [](const store::QueueInfo& info, void* arg) {
         auto* const found = static_cast<Sources*>(arg);
         if (info.dead_letter_queue != found->queue || info.id == found->queue) return;
-        appendStringInfo(&found->names, "%s\"%s\"", found->names.len == 0 ? "" : ", ", info.name);
+        add_name(&found->names, info);
       },
       &sources);
   return sources.names.len == 0 ? nullptr : sources.names.data;

@@ -69,10 +69,10 @@ extern "C" Datum dw_drop_queue_body(FunctionCallInfo fcinfo) {
   /* A queue that is not there is not made first. A redrive into it is waited for. */
   core::QueueId id = 0;
   do {
-    id = store::require_queue(name, false).id;
+    id = store::require_queue(name, store::Right::operate, false).id;
     store::hold_queue_for_drop(id);
   } while (!store::lock_queue(id));
-  const store::QueueInfo queue = store::require_queue(name, false);
+  const store::QueueInfo queue = store::require_queue(name, store::Right::operate, false);
   if (!force) {
     require_untied(queue);
     require_finished(queue);

@@ -127,8 +127,8 @@ struct Members {
   int count;
 };
 
-/* The other queues of the group get the same limit. */
-void apply_to_group(core::QueueId first, const Wish& wish) {
+/* The queues of the group, whose limit is no more one queue's affair. */
+Members members_of_group(const Wish& wish) {
   Members members{&wish, pg::allocate<core::QueueId>(core::kMostQueues), 0};
   store::for_each_queue(
       [](const store::QueueInfo& info, void* arg) {
@@ -138,13 +138,29 @@ void apply_to_group(core::QueueId first, const Wish& wish) {
           found->ids[found->count++] = info.id;
       },
       &members);
+  return members;
+}
+
+/* Whoever joins a group uses up what the others may do. */
+void require_group(const Members& members) {
+  for (int i = 0; i < members.count; i++)
+    if (!store::may(members.ids[i], store::Right::operate))
+      pg::raise(DW_INSUFFICIENT_PRIVILEGE,
+                psprintf("permission denied for limit_group \"%s\"", pg::copy(members.wish->group)),
+                "Queues that you may not operate share it.",
+                "Name another group, or ask for operate on all of its queues: "
+                "durable_work.grant_queue.");
+}
+
+/* The other queues of the group get the same limit. */
+void apply_to_group(core::QueueId first, const Members& members) {
   for (int i = 0; i < members.count; i++) {
     if (members.ids[i] == first || !store::lock_queue(members.ids[i])) continue;
     /* A copy: writing the row forgets what was read. */
     const store::QueueInfo* const known = store::find_queue_by_id(members.ids[i]);
     if (known == nullptr) continue;
     const store::QueueInfo queue = *known;
-    apply_to_queue(queue, wish);
+    apply_to_queue(queue, *members.wish);
   }
 }
 
@@ -156,8 +172,14 @@ Datum set_limit(FunctionCallInfo fcinfo, Wish (*read)(FunctionCallInfo), const c
   if (wish.scope == Scope::group) queue::lock_ties();
   const store::QueueInfo queue = store::lock_newest(name);
   if (wish.removes) require_member(queue, wish);
+  if (wish.scope != Scope::group || wish.removes) {
+    apply_to_queue(queue, wish);
+    return pg::void_result();
+  }
+  const Members members = members_of_group(wish);
+  require_group(members);
   apply_to_queue(queue, wish);
-  if (wish.scope == Scope::group && !wish.removes) apply_to_group(queue.id, wish);
+  apply_to_group(queue.id, members);
   return pg::void_result();
 }
 

@@ -103,7 +103,8 @@ core::QueueId read_dead_letter_queue(FunctionCallInfo fcinfo) {
     pg::raise_invalid(
         "a queue cannot be its own dead_letter_queue", nullptr,
         "Name another queue, or none: the dead letters stay in the view dead_letters.");
-  return store::require_queue(*name).id;
+  /* It gets jobs from this one. */
+  return store::require_queue(*name, store::Right::enqueue).id;
 }
 
 void read_limits(FunctionCallInfo fcinfo, bool keep_null, store::QueueSettings* settings) {
@@ -148,7 +149,8 @@ void read_keys(FunctionCallInfo fcinfo, bool keep_null, store::QueueSettings* se
 const char* queue_name(core::QueueId id) {
   if (id == 0) return "none";
   const store::QueueInfo* const queue = store::find_queue_by_id(id);
-  return queue != nullptr ? pstrdup(queue->name) : psprintf("%d", id);
+  const bool shown = queue != nullptr && store::may(id, store::Right::any);
+  return shown ? pstrdup(queue->name) : psprintf("%d", id);
 }
 
 const char* number_text(int64 value) { return value == 0 ? "none" : psprintf(INT64_FORMAT, value); }

@@ -139,7 +139,8 @@ void wake_for_prepared() {
 bool is_of_the_log(const RangeVar* name) {
   if (name == nullptr) return false;
   const Oid relation = RangeVarGetRelid(name, NoLock, true);
-  return OidIsValid(relation) &&
+  /* queue_right has no rows, and gets its partitions by ALTER TABLE. */
+  return OidIsValid(relation) && get_rel_relkind(relation) != RELKIND_PARTITIONED_TABLE &&
          get_rel_namespace(relation) == get_namespace_oid("durable_work", true);
 }
 

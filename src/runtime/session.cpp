@@ -207,6 +207,9 @@ bool preloaded() { return control() != nullptr; }
 void require_preloaded() {
   PreventCommandIfParallelMode("functions of durable_work");
   if (likely(preloaded())) {
+    /* What others have revoked or dropped counts from this call on, also in a transaction that has
+     * taken no lock since. */
+    AcceptInvalidationMessages();
     (void)store::tables();
     return;
   }

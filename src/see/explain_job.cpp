@@ -66,12 +66,13 @@ void heed_expiry(const store::JobTuple& job, TimestampTz due, see::JobState* sta
   }
 }
 
-const char* reason_of(const see::JobState& state, uint8 segment, Snapshot snapshot) {
+/* Of a dead letter it may be what its worker said. */
+const char* reason_of(const see::JobState& state, uint8 segment, Snapshot snapshot, bool reads) {
+  if (state.status != see::Status::dead_letter) return state.reason;
   Datum detail = 0;
-  if (state.status == see::Status::dead_letter &&
-      see::read_failure(state.failure, segment, snapshot, &detail))
-    return see::json_text(detail, "reason");
-  return state.reason;
+  if (!reads) return nullptr;
+  if (!see::read_failure(state.failure, segment, snapshot, &detail)) return state.reason;
+  return see::json_text(detail, "reason");
 }
 
 void put(FunctionCallInfo fcinfo, const store::JobTuple& job, const store::QueueInfo& queue,
@@ -88,12 +89,13 @@ void put(FunctionCallInfo fcinfo, const store::JobTuple& job, const store::Queue
     const char* const prepared = see::prepared_decider(queue.id, job.id);
     if (prepared != nullptr) state.reason = prepared;
   }
-  const char* const reason = reason_of(state, job.segment, snapshot);
+  const bool reads = store::may(queue.id, store::Right::read);
+  const char* const reason = reason_of(state, job.segment, snapshot, reads);
   const int32 most =
       core::most_attempts(queue.options, static_cast<std::uint16_t>(job.max_attempts));
   Datum progress = 0;
   const bool has_progress =
-      state.status == see::Status::processing && state.resident.found &&
+      reads && state.status == see::Status::processing && state.resident.found &&
       see::read_progress(state.resident.row.holder, state.resident.row.token, &progress);
   const auto text = [](const char* value) {
     return value != nullptr ? CStringGetTextDatum(value) : Datum{0};

@@ -255,7 +255,7 @@ void tell_all(Report* report) {
 extern "C" Datum dw_explain_waiting_body(FunctionCallInfo fcinfo) {
   runtime::require_preloaded();
   const store::QueueInfo queue = store::require_queue(
-      pg::required_text(fcinfo, 0, "queue", 1, core::kQueueNameSize - 1), false);
+      pg::required_text(fcinfo, 0, "queue", 1, core::kQueueNameSize - 1), store::Right::see, false);
   pg::begin_set(fcinfo);
   core::QueueWaits waits{};
   Report report{fcinfo, &queue, &waits, 0};

@@ -57,7 +57,12 @@ struct Event {
   bool has_detail;
 };
 
-void put(FunctionCallInfo fcinfo, const Event& event) {
+struct Output {
+  FunctionCallInfo fcinfo;
+  bool details; /* errors, reasons and replaced payloads are not for everybody */
+};
+
+void put(const Output& output, const Event& event) {
   const Datum values[] = {TimestampTzGetDatum(event.at),
                           CStringGetTextDatum(event.name),
                           Int32GetDatum(event.attempt),
@@ -69,8 +74,8 @@ void put(FunctionCallInfo fcinfo, const Event& event) {
                         event.attempt < 0,
                         event.worker == nullptr,
                         event.token == 0,
-                        !event.has_detail};
-  pg::put_row(fcinfo, values, nulls);
+                        !event.has_detail || !output.details};
+  pg::put_row(output.fcinfo, values, nulls);
 }
 
 /* As event_name() would have called it. */
@@ -87,8 +92,8 @@ const char* carried_name(Datum element) {
 }
 
 /* What happened before the job was redriven out of its slot, without the tokens. */
-void put_carried(FunctionCallInfo fcinfo, Datum history) {
-  store::for_each_element(history, [fcinfo](Datum element) {
+void put_carried(const Output& output, Datum history) {
+  store::for_each_element(history, [&output](Datum element) {
     Event event{0, carried_name(element), -1, nullptr, 0, element, true};
     const char* const at = see::json_text(element, "at");
     if (at != nullptr)
@@ -103,11 +108,11 @@ void put_carried(FunctionCallInfo fcinfo, Datum history) {
     for (const char* const member : {"at", "event", "attempt"})
       event.detail = DirectFunctionCall2(jsonb_delete, event.detail, CStringGetTextDatum(member));
     event.has_detail = JB_ROOT_COUNT(DatumGetJsonbP(event.detail)) > 0;
-    put(fcinfo, event);
+    put(output, event);
   });
 }
 
-void put_outcomes(FunctionCallInfo fcinfo, const Outcomes& all) {
+void put_outcomes(const Output& output, const Outcomes& all) {
   int32 attempts = 0;      /* that ended */
   core::Token claimed = 0; /* the claim recorded last, and its attempt */
   int32 claimed_attempt = 0;
@@ -121,7 +126,7 @@ void put_outcomes(FunctionCallInfo fcinfo, const Outcomes& all) {
       /* No event of the job's own, but what happened before it may be told only here. */
       Datum before = 0;
       attempts = outcome.attempt;
-      if (store::carried_history(outcome, &before)) put_carried(fcinfo, before);
+      if (store::carried_history(outcome, &before)) put_carried(output, before);
       continue;
     }
     const char* const name = see::event_name(outcome.kind, outcome.detail, outcome.has_detail);
@@ -138,24 +143,24 @@ void put_outcomes(FunctionCallInfo fcinfo, const Outcomes& all) {
       Datum carried = 0;
       event.attempt = -1;
       if (store::carried_history(outcome, &carried)) {
-        put_carried(fcinfo, carried);
+        put_carried(output, carried);
         event.detail = store::without_history(outcome.detail);
       }
     }
     const bool is_failure = outcome.kind == core::OutcomeKind::attempt_failed ||
                             outcome.kind == core::OutcomeKind::dead_lettered;
     if (is_failure && outcome.has_detail) event.worker = see::json_text(outcome.detail, "worker");
-    put(fcinfo, event);
+    put(output, event);
   }
 }
 
-void put_lease(FunctionCallInfo fcinfo, const see::JobState& state) {
+void put_lease(const Output& output, const see::JobState& state) {
   if (state.status != see::Status::processing || state.worker == nullptr) return;
   store::JsonBuilder json;
   json.begin_object();
   json.time("lease_expires_at", state.lease_expires_at);
   json.end_object();
-  put(fcinfo, Event{state.resident.row.leased_at, "leased", state.attempts, state.worker,
+  put(output, Event{state.resident.row.leased_at, "leased", state.attempts, state.worker,
                     state.token, json.datum(), true});
 }
 
@@ -165,6 +170,7 @@ extern "C" Datum dw_history_body(FunctionCallInfo fcinfo) {
   runtime::require_preloaded();
   store::JobTuple job;
   const store::QueueInfo queue = see::require_job(fcinfo, &job);
+  const Output output{fcinfo, store::may(queue.id, store::Right::read)};
   pg::begin_set(fcinfo);
 
   Snapshot const snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -177,8 +183,8 @@ extern "C" Datum dw_history_body(FunctionCallInfo fcinfo) {
   UnregisterSnapshot(snapshot);
 
   std::sort(all.rows, all.rows + all.count, earlier);
-  put(fcinfo, Event{job.enqueued_at, "enqueued", -1, nullptr, 0, 0, false});
-  put_outcomes(fcinfo, all);
-  put_lease(fcinfo, state);
+  put(output, Event{job.enqueued_at, "enqueued", -1, nullptr, 0, 0, false});
+  put_outcomes(output, all);
+  put_lease(output, state);
   return pg::end_set(fcinfo);
 }

@@ -97,8 +97,8 @@ void put_keys(FunctionCallInfo fcinfo, core::Index queue, core::KeyCounter* coun
 extern "C" Datum dw_hot_keys_body(FunctionCallInfo fcinfo) {
   runtime::require_preloaded();
   PreventCommandDuringRecovery("hot_keys");
-  const store::QueueInfo queue =
-      store::require_queue(pg::required_text(fcinfo, 0, "queue", 1, core::kQueueNameSize - 1));
+  const store::QueueInfo queue = store::require_queue(
+      pg::required_text(fcinfo, 0, "queue", 1, core::kQueueNameSize - 1), store::Right::read);
   const int32 max_rows = pg::required_int(fcinfo, 1, "max_rows", 1, kMostRows);
   pg::begin_set(fcinfo);
   if (queue.slot.queue == core::kNone) return pg::end_set(fcinfo);

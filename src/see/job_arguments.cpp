@@ -26,9 +26,9 @@ store::QueueInfo require_job(FunctionCallInfo fcinfo, store::JobTuple* job) {
   const auto name = pg::optional_text(fcinfo, 1, "queue", 1, core::kQueueNameSize - 1);
   const bool named = name.has_value();
   store::QueueInfo wanted{};
-  if (named) wanted = store::require_queue(*name, false);
+  if (named) wanted = store::require_queue(*name, store::Right::see, false);
 
-  const store::QueueInfo queue = require_job(id, job);
+  const store::QueueInfo queue = require_job(id, store::Right::see, job);
   if (named && queue.id != wanted.id)
     pg::raise(DW_UNKNOWN_OBJECT,
               psprintf("job " INT64_FORMAT " is not in queue \"%s\"", id, wanted.name),
@@ -36,11 +36,15 @@ store::QueueInfo require_job(FunctionCallInfo fcinfo, store::JobTuple* job) {
   return queue;
 }
 
-store::QueueInfo require_job(core::JobId id, store::JobTuple* job) {
+store::QueueInfo require_job(core::JobId id, store::Right needed, store::JobTuple* job) {
   if (!store::find_job(id, job)) raise_unknown_job(id);
-  const store::QueueInfo* const queue = store::find_queue_by_topic(job->topic);
-  if (queue == nullptr) raise_unknown_job(id); /* its queue was dropped */
-  return *queue;
+  const store::QueueInfo* const found = store::find_queue_by_topic(job->topic);
+  if (found == nullptr) raise_unknown_job(id); /* its queue was dropped */
+  const store::QueueInfo queue = *found;
+  const store::Right rights = store::rights_on(queue.id);
+  if (rights == store::Right::none) raise_unknown_job(id);
+  if (!store::has(rights, needed)) store::raise_no_right(queue.name, needed);
+  return queue;
 }
 
 }  // namespace dw::see

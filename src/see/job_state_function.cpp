@@ -4,8 +4,9 @@
  * The first look-ups of a statement in a segment's outcomes go through the index, so that a query
  * for one job costs one look-up. From a number on that grows with the size of the table, the whole
  * table is read once and the rest is found in memory, so that a query for all jobs stays linear.
- * The copy holds for one snapshot: a caller that keeps its call state over statements (PL/pgSQL
- * does) begins anew.
+ * Of a queue that the user may not see nothing is told, and results and errors only to those who
+ * may read them. The copy holds for one snapshot: a caller that keeps its call state over
+ * statements (PL/pgSQL does) begins anew.
  */
 #include "core/dispatcher.hpp"
 
@@ -154,7 +155,7 @@ struct Row {
   }
 };
 
-void fill(const see::JobState& state, uint8 segment, Snapshot snapshot, Row* row) {
+void fill(const see::JobState& state, uint8 segment, Snapshot snapshot, bool reads, Row* row) {
   row->set_text(column_status, see::status_name(state.status));
   row->set_text(column_claimed_by, state.worker);
   row->set_time(column_lease_expires_at, state.lease_expires_at);
@@ -165,12 +166,12 @@ void fill(const see::JobState& state, uint8 segment, Snapshot snapshot, Row* row
                 state.status == see::Status::completed ? state.final_at : TimestampTz{0});
 
   Datum value = 0;
-  const bool has_result = see::read_detail(state.result, segment, snapshot, &value);
+  const bool has_result = reads && see::read_detail(state.result, segment, snapshot, &value);
   row->set(column_result, has_result, value);
   Datum error = 0;
   const char* reason = state.reason;
   bool failed = false;
-  if (see::read_failure(state.failure, segment, snapshot, &value)) {
+  if (reads && see::read_failure(state.failure, segment, snapshot, &value)) {
     failed = see::error_of(value, &error);
     if (state.status == see::Status::dead_letter) reason = see::json_text(value, "reason");
   }
@@ -186,6 +187,7 @@ extern "C" Datum dw_job_state_body(FunctionCallInfo fcinfo) {
   const core::QueueId queue = pg::required_int(fcinfo, 1, "queue", 1, PG_INT32_MAX);
   const auto segment =
       static_cast<uint8>(pg::required_int(fcinfo, 2, "segment", 0, core::kParkedSegment));
+  if (!store::may(queue, store::Right::see)) return pg::null_result(fcinfo);
   Snapshot const snapshot = GetActiveSnapshot();
 
   const see::Resident resident = see::ask_dispatcher(id, queue);
@@ -197,6 +199,6 @@ extern "C" Datum dw_job_state_body(FunctionCallInfo fcinfo) {
   see::judge(resident, outcomes, segment, &state);
   if (state.status == see::Status::moved) return pg::null_result(fcinfo);
   Row row{};
-  fill(state, segment, snapshot, &row);
+  fill(state, segment, snapshot, store::may(queue, store::Right::read), &row);
   return HeapTupleGetDatum(heap_form_tuple(calls->description, row.values, row.nulls));
 }

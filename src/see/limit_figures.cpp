@@ -1,6 +1,6 @@
 /*
- * durable_work.limit_figures(): how the limits of each queue stand, out of shared memory; the view
- * limits shows it.
+ * durable_work.limit_figures(): how the limits of each queue that the user may see stand, out of
+ * shared memory; the view limits shows it.
  */
 #include "core/dispatcher.hpp"
 
@@ -34,10 +34,9 @@ void put_limit(FunctionCallInfo fcinfo, core::QueueId queue, std::size_t kind, c
 
 void put_queue(const store::QueueInfo& queue, void* arg) {
   auto* const fcinfo = static_cast<FunctionCallInfo>(arg);
+  if (queue.slot.queue == core::kNone || !store::may(queue.id, store::Right::see)) return;
   core::QueueLimitFigures figures;
-  if (queue.slot.queue == core::kNone ||
-      !runtime::dispatcher().see_limits(queue.slot.queue, queue.id, &figures))
-    return;
+  if (!runtime::dispatcher().see_limits(queue.slot.queue, queue.id, &figures)) return;
   for (std::size_t kind = 0; kind < core::kLimitKinds; kind++) {
     put_limit(fcinfo, queue.id, kind, "queue", figures.own[kind]);
     put_limit(fcinfo, queue.id, kind, "group", figures.group[kind]);

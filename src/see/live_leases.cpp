@@ -1,6 +1,6 @@
 /*
- * durable_work.live_leases(): the leases of all queues, from the dispatcher. A job whose completion
- * is not committed yet is still leased.
+ * durable_work.live_leases(): the leases of all queues that the user may see, from the dispatcher.
+ * A job whose completion is not committed yet is still leased.
  */
 #include "core/dispatcher.hpp"
 
@@ -19,9 +19,9 @@ using namespace dw;
 
 constexpr uint32 kRoomAtFirst = 256;
 
-void put_lease(FunctionCallInfo fcinfo, Datum queue, const core::LeaseRow& lease) {
+void put_lease(FunctionCallInfo fcinfo, Datum queue, const core::LeaseRow& lease, bool reads) {
   Datum progress = 0;
-  const bool has_progress = see::read_progress(lease.holder, lease.token, &progress);
+  const bool has_progress = reads && see::read_progress(lease.holder, lease.token, &progress);
   const Datum values[] = {queue,
                           Int64GetDatum(lease.id),
                           CStringGetTextDatum(lease.worker),
@@ -36,7 +36,7 @@ void put_lease(FunctionCallInfo fcinfo, Datum queue, const core::LeaseRow& lease
 
 void put_queue(const store::QueueInfo& queue, void* arg) {
   auto* const fcinfo = static_cast<FunctionCallInfo>(arg);
-  if (queue.slot.queue == core::kNone) return;
+  if (queue.slot.queue == core::kNone || !store::may(queue.id, store::Right::see)) return;
   CHECK_FOR_INTERRUPTS();
   MemoryContext const context = pg::new_context(CurrentMemoryContext, "durable_work leases");
   pg::in_context(context, [&] {
@@ -51,7 +51,8 @@ void put_queue(const store::QueueInfo& queue, void* arg) {
       count = runtime::dispatcher().see_leases(queue.slot.queue, queue.id, leases, room);
     }
     const Datum name = CStringGetTextDatum(queue.name);
-    for (uint32 i = 0; i < count; i++) put_lease(fcinfo, name, leases[i]);
+    const bool reads = store::may(queue.id, store::Right::read);
+    for (uint32 i = 0; i < count; i++) put_lease(fcinfo, name, leases[i], reads);
   });
   MemoryContextDelete(context);
 }

@@ -1,6 +1,6 @@
 /*
- * durable_work.queue_figures(): what shared memory says of each queue; the view queue_stats shows
- * it.
+ * durable_work.queue_figures(): what shared memory says of each queue that the user may see; the
+ * view queue_stats shows it.
  */
 #include <algorithm>
 
@@ -35,7 +35,7 @@ struct Row {
 
 void put_queue(const store::QueueInfo& queue, void* arg) {
   auto* const fcinfo = static_cast<FunctionCallInfo>(arg);
-  if (queue.slot.queue == core::kNone) return;
+  if (queue.slot.queue == core::kNone || !store::may(queue.id, store::Right::see)) return;
   core::QueueFigures figures;
   runtime::dispatcher().queue_figures(queue.slot.queue, &figures);
   if (figures.id != queue.id) return;

@@ -43,11 +43,11 @@ Answer look(core::JobId id, MemoryContext context) {
   AcceptInvalidationMessages();
   Snapshot const snapshot = RegisterSnapshot(GetLatestSnapshot());
   store::JobTuple job;
-  const store::QueueInfo queue = see::require_job(id, &job);
+  const store::QueueInfo queue = see::require_job(id, store::Right::any, &job);
   see::JobState state;
   see::job_state(id, queue.id, job.segment, snapshot, &state);
   Answer answer{state.status, false, 0, queue.slot.queue != core::kNone};
-  if (state.status == see::Status::completed) {
+  if (state.status == see::Status::completed && store::may(queue.id, store::Right::read)) {
     Datum stored = 0;
     answer.has_result = see::read_detail(state.result, job.segment, snapshot, &stored);
     if (answer.has_result)

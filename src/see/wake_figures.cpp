@@ -1,6 +1,6 @@
 /*
- * durable_work.wake_figures(): workers that sleep and were woken, of each queue; the view wakeups
- * shows it.
+ * durable_work.wake_figures(): workers that sleep and were woken, of each queue that the user may
+ * see; the view wakeups shows it.
  */
 #include "core/dispatcher.hpp"
 
@@ -17,7 +17,7 @@ using namespace dw;
 
 void put_queue(const store::QueueInfo& queue, void* arg) {
   auto* const fcinfo = static_cast<FunctionCallInfo>(arg);
-  if (queue.slot.queue == core::kNone) return;
+  if (queue.slot.queue == core::kNone || !store::may(queue.id, store::Right::see)) return;
   core::QueueFigures figures;
   runtime::dispatcher().queue_figures(queue.slot.queue, &figures);
   if (figures.id != queue.id) return;

@@ -73,6 +73,7 @@ bool look_up(Tables* found, Oid* first, Oid* last) {
   found->job_id_sequence = relation_named(*found, "job_id_seq");
   found->topic = relation_named(*found, "topic");
   found->queue = relation_named(*found, "queue");
+  found->queue_right = relation_named(*found, "queue_right");
   found->epoch = relation_named(*found, "epoch");
   found->segment = relation_named(*found, "segment");
   found->blocked_key = relation_named(*found, "blocked_key");
@@ -91,9 +92,9 @@ bool look_up(Tables* found, Oid* first, Oid* last) {
   for (const Oid relation : found->job) note(relation);
   for (const Oid relation : found->outcome) note(relation);
   for (const Oid relation :
-       {found->job_id_sequence, found->topic, found->queue, found->epoch, found->segment,
-        found->blocked_key, found->idempotency, found->dead_letter, found->redrive_task,
-        found->handled, found->fence_token})
+       {found->job_id_sequence, found->topic, found->queue, found->queue_right, found->epoch,
+        found->segment, found->blocked_key, found->idempotency, found->dead_letter,
+        found->redrive_task, found->handled, found->fence_token})
     note(relation);
   if (!OidIsValid(least)) return false; /* one is missing: the script has not got that far */
   *first = least;

@@ -6,6 +6,7 @@
 
 #include "core/dispatcher.hpp"
 #include "pg/headers.hpp"
+#include "store/rights.hpp"
 
 #include <string_view>
 
@@ -20,6 +21,7 @@ struct Tables {
   Oid job_id_sequence;
   Oid topic;
   Oid queue;
+  Oid queue_right;
   Oid epoch;
   Oid segment;
   Oid blocked_key;
@@ -64,10 +66,12 @@ const QueueInfo* find_queue_by_id(core::QueueId id);
 const QueueInfo* find_queue_by_topic(int32 topic);
 
 /*
- * Raises DW002 for an unknown name, 22023 for an empty or too long one. `default` is made when it
- * is first named and make_default allows it.
+ * The door of everything that names a queue: the queue, if the current user has one of the rights
+ * needed (rights.hpp). Raises DW002 for an unknown name, and for a queue that the user has no right
+ * on; 42501 when it has another one; 22023 for an empty or too long name. `default` is made when
+ * somebody first names it who has the right on every queue, and make_default allows it.
  */
-const QueueInfo& require_queue(std::string_view name, bool make_default = true);
+const QueueInfo& require_queue(std::string_view name, Right needed, bool make_default = true);
 
 /* Calls each for every queue of the database, in order of id. */
 void for_each_queue(void (*each)(const QueueInfo& queue, void* arg), void* arg);

@@ -359,18 +359,20 @@ const QueueInfo* find_queue_by_topic(int32 topic) {
                                   [topic](const QueueInfo& row) { return row.topic == topic; }));
 }
 
-const QueueInfo& require_queue(std::string_view name, bool make_default) {
+const QueueInfo& require_queue(std::string_view name, Right needed, bool make_default) {
   const QueueInfo* queue = find_queue(name);
-  if (likely(queue != nullptr)) return *queue;
+  if (likely(queue != nullptr)) {
+    require_right(*queue, needed);
+    return *queue;
+  }
 
   pg::check_length(name, "queue", 1, core::kQueueNameSize - 1);
-  while (make_default && name == kDefaultQueue) {
+  while (make_default && name == kDefaultQueue && may(kEveryQueue, needed)) {
     insert_queue(name, QueueSettings{});
     queue = find_queue(name);
     if (queue != nullptr) return *queue;
   }
-  pg::raise(DW_UNKNOWN_OBJECT, psprintf("queue \"%s\" does not exist", pg::copy(name)), nullptr,
-            "Make it with durable_work.create_queue.");
+  raise_unknown_queue(name);
 }
 
 void for_each_queue(void (*each)(const QueueInfo& queue, void* arg), void* arg) {

@@ -11,6 +11,7 @@
 #include "pg/datum.hpp"
 #include "pg/error.hpp"
 #include "runtime/session.hpp"
+#include "store/grants.hpp"
 #include "store/queue_table.hpp"
 #include "store/redrive_task.hpp"
 
@@ -228,9 +229,9 @@ bool lock_queue(core::QueueId id) {
 }
 
 const QueueInfo& lock_newest(std::string_view name) {
-  while (!lock_queue(require_queue(name).id)) {
+  while (!lock_queue(require_queue(name, Right::operate).id)) {
   }
-  return require_queue(name);
+  return require_queue(name, Right::operate);
 }
 
 void update_queue(const QueueInfo& queue, const QueueSettings& settings) {
@@ -294,6 +295,7 @@ void delete_queue(const QueueInfo& queue) {
              SPI_OK_DELETE);
   execute<1>("DELETE FROM durable_work.topic WHERE id = $1", {INT4OID}, {topic}, SPI_OK_DELETE);
   close_spi(&scope);
+  drop_rights(id);
   queues_changed();
   note(core::ActionKind::queue_dropped, id, slot, nullptr);
 }

@@ -33,8 +33,8 @@ bool insert_queue(std::string_view name, const QueueSettings& settings);
 /* Locks the queue's row; false when it is gone. The catalog then shows its newest version. */
 bool lock_queue(core::QueueId id);
 
-/* The queue of that name as its locked row says. Two changes at a time wait for each other, so none
- * is lost. */
+/* The queue of that name as its locked row says, if the current user may operate it. Two changes at
+ * a time wait for each other, so none is lost. */
 const QueueInfo& lock_newest(std::string_view name);
 
 /* The next look-up of a queue reads the tables. */

@@ -41,6 +41,28 @@ core::JobRow row_of(const JobTuple& job, core::QueueId queue, const core::Outcom
   return row;
 }
 
+// False: for this user there is no such job.
+bool is_visible(const Wanted& wanted, const QueueInfo& queue) {
+  if (wanted.right == Right::none) return true;
+  const Right rights = rights_on(queue.id);
+  if (has(rights, wanted.right)) return true;
+  if (rights != Right::none) raise_no_right(queue.name, wanted.right);
+  return false;
+}
+
+// In whatever queue the job is that the dispatcher has it in: in this one from here on. False: it
+// is one that the user has no right on.
+bool choose_queue(core::JobId id, const Wanted& wanted, core::QueueId* queue) {
+  if (*queue != 0 || wanted.right == Right::none || is_owner()) return true;
+  const core::Index database = runtime::database();
+  const core::QueueId found =
+      database != core::kNone ? runtime::dispatcher().queue_of(database, id, 0) : 0;
+  const QueueInfo* const info = found != 0 ? find_queue_by_id(found) : nullptr;
+  if (info == nullptr) return true; /* the log knows */
+  *queue = info->id;
+  return is_visible(wanted, *info);
+}
+
 // What the log says; `taken` if the job is as wanted.
 Taking judge(const core::OutcomeSum& sum, const Wanted& wanted, TakenJob* job) {
   if (wanted.dead) {
@@ -61,6 +83,7 @@ std::optional<Taking> take_logged(core::JobId id, core::QueueId wanted_queue, co
   if (!find_job(id, &tuple)) return Taking::unknown;
   const QueueInfo* const queue = find_queue_by_topic(tuple.topic);
   if (queue == nullptr || (wanted_queue != 0 && queue->id != wanted_queue)) return Taking::unknown;
+  if (!is_visible(wanted, *queue)) return Taking::unknown;
   const core::QueueId queue_id = queue->id;
   const core::QueueOptions options = queue->options;
 
@@ -155,6 +178,7 @@ core::Verdict add_placeholder(core::QueueId queue, core::JobId id, bool wait_for
 }
 
 Taking take_job(core::JobId id, core::QueueId queue, const Wanted& wanted, TakenJob* job) {
+  if (!choose_queue(id, wanted, &queue)) return Taking::unknown;
   for (int tries = 0; tries < kTries; tries++) {
     CHECK_FOR_INTERRUPTS();
     if (!wanted.dead) {

@@ -11,6 +11,7 @@
 
 #include "durable_work/errors.h"
 #include "pg/error.hpp"
+#include "store/rights.hpp"
 
 namespace dw::store {
 
@@ -19,6 +20,7 @@ struct Wanted {
   bool dead = false;          // only a dead letter
   bool again = false;         // also one that this transaction has changed, and that still waits
   bool wait_for_room = true;  // a few milliseconds, when memory for its entry is not to be had
+  Right right = Right::none;  // that the current user must have on the job's queue; none: any user
 };
 
 enum class Taking : uint8 {
@@ -40,7 +42,8 @@ struct TakenJob {
 };
 
 // queue 0: the one that sees the job. Room for the actions is the caller's to reserve before:
-// kActionsOfOneJob for each.
+// kActionsOfOneJob for each. A job of a queue that the user has no right on is unknown; 42501 if it
+// has another right on it.
 constexpr std::size_t kActionsOfOneJob = 32;
 Taking take_job(core::JobId id, core::QueueId queue, const Wanted& wanted, TakenJob* job);
 

@@ -54,7 +54,7 @@ int64 wait_argument(FunctionCallInfo fcinfo) {
 runtime::WaitedQueues queues_to_wait_for(const ClaimSources& sources) {
   runtime::WaitedQueues queues{};
   for (int i = 0; i < sources.count; i++)
-    runtime::add_waited(&queues, store::require_queue(sources.names[i]).id);
+    runtime::add_waited(&queues, store::require_queue(sources.names[i], store::Right::work).id);
   return queues;
 }
 

@@ -132,7 +132,7 @@ uint32 claim_from(const Source& source, const ClaimWish& wish, uint32 most, Reme
 }
 
 Source source_of(std::string_view name) {
-  const store::QueueInfo& queue = store::require_queue(name);
+  const store::QueueInfo& queue = store::require_queue(name, store::Right::work);
   const bool recorded = queue.options.at_most_once || queue.options.durable_claims;
   return {queue.id, queue.slot, queue.options.strict, recorded, name};
 }

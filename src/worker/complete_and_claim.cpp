@@ -36,7 +36,7 @@ ClaimWish wish_arguments(FunctionCallInfo fcinfo) {
 // Such a queue insists on a claim that is a transaction of its own, which this one never is.
 void require_plain_queues(const ClaimSources& sources) {
   for (int i = 0; i < sources.count; i++) {
-    const store::QueueInfo& queue = store::require_queue(sources.names[i]);
+    const store::QueueInfo& queue = store::require_queue(sources.names[i], store::Right::work);
     if (!queue.options.at_most_once && !queue.options.durable_claims) continue;
     pg::raise(DW_FEATURE_NOT_SUPPORTED,
               psprintf("complete_and_claim cannot claim from queue \"%s\"", queue.name),

@@ -29,6 +29,7 @@ Datum extend_lease(FunctionCallInfo fcinfo) {
   runtime::require_writable("extend_lease");
   const Lease lease = lease_arguments(fcinfo);
   const int64 span = span_argument(fcinfo, 2);
+  require_own_queue(lease);
   const core::Index database = runtime::database();
   core::Verdict verdict = core::Verdict::not_resident;
   core::Micros deadline = 0;
@@ -63,6 +64,11 @@ int by_job(const void* a, const void* b) {
   const core::LeaseRow& right = static_cast<const Beat*>(b)->lease;
   if (left.id != right.id) return left.id < right.id ? -1 : 1;
   return left.queue < right.queue ? -1 : (left.queue > right.queue ? 1 : 0);
+}
+
+// Other roles may use the same name of a worker, for queues that this one knows nothing of.
+bool may_extend(core::EntryRef ref) {
+  return store::is_owner() || store::may(runtime::dispatcher().queue_of(ref), store::Right::work);
 }
 
 // The worker's leases at one moment. Memory is had before the lock is taken, so it may take a few
@@ -105,7 +111,9 @@ Datum heartbeat(FunctionCallInfo fcinfo) {
   uint32 held = 0;
   for (uint32 i = 0; i < count; i++) {
     Beat* const beat = &beats[held];
-    if (dispatcher.heartbeat(refs[i], worker, span, &beat->lease, &beat->state)) held++;
+    if (may_extend(refs[i]) &&
+        dispatcher.heartbeat(refs[i], worker, span, &beat->lease, &beat->state))
+      held++;
   }
   qsort(beats, held, sizeof(Beat), by_job);
 

@@ -16,6 +16,61 @@ namespace dw::worker {
 
 namespace {
 
+// Process-local: of the job that was decided last. Most workers decide those of one queue.
+constinit core::QueueId last_queue = 0;
+
+constexpr char kNoSuchJob[] = "There is no job with this id.";
+constexpr core::QueueId kAnyQueue = 0;
+constexpr core::QueueId kNoQueue = -1;
+
+// Raises 42501 if the user has another right on the queue; false: for this user it is not there.
+bool may_work_on(core::QueueId id) {
+  const store::Right rights = store::rights_on(id);
+  if (store::has(rights, store::Right::work)) return true;
+  const store::QueueInfo* const queue =
+      rights != store::Right::none ? store::find_queue_by_id(id) : nullptr;
+  if (queue != nullptr) store::raise_no_right(queue->name, store::Right::work);
+  return false;
+}
+
+// 0: nobody knows the job.
+core::QueueId queue_of(const Lease& lease) {
+  const core::Index database = runtime::database();
+  if (database != core::kNone) {
+    const core::QueueId id = runtime::dispatcher().queue_of(database, lease.id, lease.token);
+    if (id != 0) return id;
+  }
+  store::JobTuple job;
+  if (!store::find_job(lease.id, &job)) return 0;
+  const store::QueueInfo* const queue = store::find_queue_by_topic(job.topic);
+  return queue != nullptr ? queue->id : 0;
+}
+
+// Nothing about it is told.
+bool is_hidden(const Lease& lease) {
+  if (store::is_owner()) return false;
+  const core::QueueId queue = queue_of(lease);
+  return queue == 0 || !may_work_on(queue);
+}
+
+// The right is looked up outside of the queue's lock, and the queue is known only under it. So the
+// dispatcher is told which queue will do, and leaves the job alone if it is in another one.
+core::Verdict begin_permitted(const Lease& lease, core::Decided* decided, std::size_t* action) {
+  core::Transaction& transaction = runtime::transaction();
+  core::QueueId permitted = kNoQueue;
+  if (store::is_owner()) {
+    permitted = kAnyQueue;
+  } else if (last_queue != 0 && store::may(last_queue, store::Right::work)) {
+    permitted = last_queue;
+  }
+  for (;;) {
+    const core::Verdict verdict = transaction.begin_decision(
+        runtime::level(), lease.id, lease.token, decided, action, permitted);
+    if (verdict != core::Verdict::other_queue || !may_work_on(decided->queue_id)) return verdict;
+    permitted = last_queue = decided->queue_id;
+  }
+}
+
 constexpr char kHint[] =
     "Stop working on the job, roll back what was done for it, and claim again.";
 
@@ -65,10 +120,11 @@ const char* reason_in_dispatcher(const Lease& lease) {
 }
 
 const char* stale_reason(const Lease& lease) {
+  if (is_hidden(lease)) return kNoSuchJob;
   if (const char* const reason = reason_in_dispatcher(lease)) return reason;
   if (const char* const reason = reason_in_log(lease.id)) return reason;
   store::JobTuple job;
-  if (!store::find_job(lease.id, &job)) return "There is no job with this id.";
+  if (!store::find_job(lease.id, &job)) return kNoSuchJob;
   if (store::find_queue_by_topic(job.topic) == nullptr) return "The queue of the job was dropped.";
   return "The lease ran out or was given back, and the job is not in memory.";
 }
@@ -120,8 +176,7 @@ void begin_deciding(const char* command, std::size_t n) {
 }
 
 Standing take_decision(const Lease& lease, core::Decided* decided, std::size_t* action) {
-  switch (runtime::transaction().begin_decision(runtime::level(), lease.id, lease.token, decided,
-                                                action)) {
+  switch (begin_permitted(lease, decided, action)) {
     case core::Verdict::ok:
       return Standing::held;
     case core::Verdict::own_duplicate:
@@ -132,6 +187,7 @@ Standing take_decision(const Lease& lease, core::Decided* decided, std::size_t* 
     case core::Verdict::in_doubt:
       return Standing::in_doubt;
     case core::Verdict::cancelled:
+    case core::Verdict::other_queue:
       return Standing::stale;
     case core::Verdict::stale:
     case core::Verdict::leased:
@@ -141,7 +197,7 @@ Standing take_decision(const Lease& lease, core::Decided* decided, std::size_t* 
     case core::Verdict::not_open:
       break;
   }
-  return completed_by(lease) ? Standing::already_completed : Standing::stale;
+  return !is_hidden(lease) && completed_by(lease) ? Standing::already_completed : Standing::stale;
 }
 
 void require_decision(const Lease& lease, core::Decided* decided, std::size_t* action,
@@ -160,6 +216,14 @@ void require_decision(const Lease& lease, core::Decided* decided, std::size_t* a
       break;
   }
   raise_stale(lease);
+}
+
+void require_own_queue(const Lease& lease) {
+  if (store::is_owner()) return;
+  const core::Index database = runtime::database();
+  if (database == core::kNone) return;
+  const core::QueueId queue = runtime::dispatcher().queue_of(database, lease.id, lease.token);
+  if (queue != 0 && !may_work_on(queue)) raise_stale(lease);
 }
 
 void raise_stale(const Lease& lease) {

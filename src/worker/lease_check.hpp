@@ -42,7 +42,12 @@ Standing take_decision(const Lease& lease, core::Decided* decided, std::size_t* 
 void require_decision(const Lease& lease, core::Decided* decided, std::size_t* action,
                       bool* completed = nullptr);
 
-// Raises DW001 with the reason, as far as it is known.
+// What the two above see to by themselves, for calls that use a lease without deciding the job:
+// raises 42501, or DW001 as for an unknown job, if it is in a queue that the current user may not
+// work on. A job that is not in memory passes; nobody holds it.
+void require_own_queue(const Lease& lease);
+
+// Raises DW001 with the reason, as far as it is known to the current user.
 [[noreturn]] void raise_stale(const Lease& lease);
 
 }  // namespace dw::worker

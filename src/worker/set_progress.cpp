@@ -26,6 +26,7 @@ Datum set_progress(FunctionCallInfo fcinfo) {
                                core::kMostProgressBytes, length),
                       "It is measured as jsonb is stored.",
                       "Say how far the job is; data belongs into tables.");
+  require_own_queue(lease);
   const core::Index database = runtime::database();
   core::Verdict verdict = core::Verdict::not_resident;
   if (database != core::kNone)

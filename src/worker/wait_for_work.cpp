@@ -22,8 +22,9 @@ runtime::WaitedQueues read_queues(FunctionCallInfo fcinfo) {
   if (names.count == 0) pg::raise_invalid("queues must not be empty");
   runtime::WaitedQueues queues{};
   for (int i = 0; i < names.count; i++)
-    runtime::add_waited(&queues,
-                        store::require_queue(pg::text_view(names.required(i, "queues"))).id);
+    runtime::add_waited(
+        &queues,
+        store::require_queue(pg::text_view(names.required(i, "queues")), store::Right::work).id);
   return queues;
 }
 

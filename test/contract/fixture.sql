@@ -5,6 +5,8 @@ CREATE SCHEMA contract;
 -- Far from the small numbers that a call may return as a count.
 SELECT setval('durable_work.job_id_seq', 1000001);
 
+CREATE ROLE contract_role;
+
 CREATE FUNCTION contract.add(queue text, name text, key text DEFAULT NULL, after interval DEFAULT NULL) RETURNS bigint
 LANGUAGE sql AS $$
     SELECT added.job_id

@@ -78,6 +78,8 @@ GOOD = {
     "retry_in": "'1 min'",
     "retryable": "true",
     "scope": "'group'",
+    "right": "'work'",
+    "role": "'contract_role'",
     "segment": "0",
     "shards": "8",
     "since": "'2000-01-01 00:00:00+00'",
@@ -103,6 +105,8 @@ GOOD_FOR = {
     ("job_state", "queue"): "@queue_number@",
     ("key_status", "partition_key"): "'a'",
     ("key_status", "queue"): "'contract_keys'",
+    ("may", "queue"): "@queue_number@",
+    ("may", "right"): "'see'",
     ("redrive", "job_ids"): "'{@dead@}'",
     ("reschedule", "job_id"): "@waiting@",
     ("reschedule_many", "available_at"): "'2100-01-01 00:00:00+00'",
@@ -132,6 +136,7 @@ CLOSED = {
     "ordering": ["none", "key"],
     "overflow": ["reject", "drop_oldest"],
     "scope": ["queue", "key", "group"],
+    "right": ["enqueue", "work", "operate", "monitor"],
     "unique_while": ["window", "pending", "active"],
 }
 

@@ -8,8 +8,8 @@ SELECT is((SELECT nspname::text FROM pg_extension JOIN pg_namespace n ON n.oid =
 SELECT is((SELECT extrelocatable FROM pg_extension WHERE extname = 'durable_work'), false, 'the extension cannot be moved');
 SELECT is((SELECT superuser FROM pg_available_extension_versions WHERE name = 'durable_work' AND installed), true, 'and only a superuser creates it');
 
-SELECT views_are('durable_work', ARRAY['queues', 'inbox', 'leases', 'dead_letters', 'attempts', 'segments', 'queue_stats', 'redrives', 'limits', 'wakeups']);
-SELECT tables_are('durable_work', ARRAY['topic', 'queue', 'epoch', 'parked', 'parked_outcome', 'idempotency', 'dead_letter', 'redrive_task', 'segment', 'blocked_key', 'handled', 'fence_token']
+SELECT views_are('durable_work', ARRAY['queues', 'queue_grants', 'inbox', 'leases', 'dead_letters', 'attempts', 'segments', 'queue_stats', 'redrives', 'limits', 'wakeups']);
+SELECT tables_are('durable_work', ARRAY['topic', 'queue', 'queue_right', 'epoch', 'parked', 'parked_outcome', 'idempotency', 'dead_letter', 'redrive_task', 'segment', 'blocked_key', 'handled', 'fence_token']
     || ARRAY(SELECT 'job_' || n FROM generate_series(0, 7) n) || ARRAY(SELECT 'outcome_' || n FROM generate_series(0, 7) n));
 SELECT has_sequence('durable_work', 'job_id_seq', 'job ids have a sequence');
 SELECT is((SELECT seqcache FROM pg_sequence WHERE seqrelid = 'durable_work.job_id_seq'::regclass), 1::bigint, 'which keeps no numbers back');
@@ -23,6 +23,7 @@ SELECT results_eq($$SELECT pg_temp.columns_of('queues')$$, ARRAY['queue text', '
     'backoff_cap interval', 'jitter double precision', 'delivery text', 'max_length bigint', 'overflow text', 'retention interval', 'dedupe_window interval',
     'dead_letter_queue text', 'durable_claims boolean', 'strict boolean', 'max_runtime interval', 'max_payload bigint', 'paused boolean',
     'created_at timestamp with time zone', 'ordering text', 'on_exhausted text', 'fairness text'], 'columns of queues');
+SELECT results_eq($$SELECT pg_temp.columns_of('queue_grants')$$, ARRAY['queue text', 'role text', 'rights text[]'], 'columns of queue_grants');
 SELECT results_eq($$SELECT pg_temp.columns_of('inbox')$$, ARRAY['id bigint', 'queue text', 'partition_key text', 'partition_bucket integer', 'priority integer',
     'payload jsonb', 'headers jsonb', 'idempotency_key text', 'status text', 'available_at timestamp with time zone', 'created_at timestamp with time zone',
     'expires_at timestamp with time zone', 'completed_at timestamp with time zone', 'result jsonb', 'claimed_by text', 'lease_expires_at timestamp with time zone',
@@ -60,6 +61,8 @@ INSERT INTO wanted VALUES
 ('resume_queue', 'queue text', 'void'),
 ('set_concurrency_limit', 'queue text, max_in_flight integer, scope text DEFAULT ''queue''::text, limit_group text DEFAULT NULL::text', 'void'),
 ('set_rate_limit', 'queue text, jobs integer, per_interval interval DEFAULT ''00:00:01''::interval, burst integer DEFAULT NULL::integer, scope text DEFAULT ''queue''::text, limit_group text DEFAULT NULL::text', 'void'),
+('grant_queue', 'queue text, role text, "right" text', 'void'),
+('revoke_queue', 'queue text, role text, "right" text DEFAULT NULL::text', 'void'),
 ('enqueue', 'queue text, payload jsonb, partition_key text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text, priority integer DEFAULT 4, available_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, headers jsonb DEFAULT NULL::jsonb, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, unique_while text DEFAULT ''window''::text, on_duplicate text DEFAULT ''return''::text', NULL),
 ('enqueue_many', 'queue text, payloads jsonb[], partition_keys text[] DEFAULT NULL::text[], idempotency_keys text[] DEFAULT NULL::text[], priorities integer[] DEFAULT NULL::integer[], available_ats timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], headers jsonb[] DEFAULT NULL::jsonb[]', NULL),
 ('cancel', 'job_id bigint, queue text DEFAULT NULL::text', 'boolean'),
@@ -109,7 +112,7 @@ SELECT set_eq('SELECT name, arguments FROM found WHERE name IN (SELECT name FROM
 SELECT is_empty($$SELECT name, f.result, w.result FROM found f JOIN wanted w USING (name, arguments) WHERE w.result IS NOT NULL AND f.result IS DISTINCT FROM w.result$$,
     'what they return');
 SELECT set_eq('SELECT DISTINCT name FROM found', $$SELECT name FROM wanted
-    UNION VALUES ('inbox_insert'), ('job_state'), ('live_leases'), ('queue_figures'), ('limit_figures'), ('wake_figures'), ('log_slots'), ('outcome_members'), ('attach_database'), ('library_version'), ('rows_arrived')$$,
+    UNION VALUES ('inbox_insert'), ('job_state'), ('may'), ('live_leases'), ('queue_figures'), ('limit_figures'), ('wake_figures'), ('log_slots'), ('outcome_members'), ('attach_database'), ('library_version'), ('rows_arrived')$$,
     'there is no other function');
 -- Columns of what comes back, whether they are OUT arguments or those of a row type.
 CREATE FUNCTION pg_temp.result_of(wanted text) RETURNS SETOF text LANGUAGE sql AS $$

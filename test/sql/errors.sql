@@ -601,6 +601,29 @@ DW001 'file', 4
 22023 'file', 0
 22023 'file', -1
 $$);
+SELECT * FROM pg_temp.refuse('grant_queue', $$
+22004 'errors', NULL, 'work'
+22004 'errors', 'nobody', NULL
+22023 '', 'nobody', 'work'
+22023 'errors', '', 'work'
+22023 'errors', 'public', 'work'
+22023 'errors', current_user, 'read'
+22023 'errors', current_user, ''
+42704 'errors', 'nobody of that name', 'work'
+DW002 'nowhere', current_user, 'work'
+$$);
+SELECT * FROM pg_temp.refuse('revoke_queue', $$
+22004 'errors', NULL
+22023 '', current_user
+22023 'errors', 'public'
+22023 'errors', current_user, 'read'
+42704 'errors', 'nobody of that name'
+DW002 'nowhere', current_user
+$$);
+SELECT * FROM pg_temp.refuse('may', $$
+22023 0, 'see'
+22023 1, 'nothing'
+$$);
 SELECT * FROM pg_temp.refuse('bucket', $$
 22023 'k', 0
 22023 'k', -1

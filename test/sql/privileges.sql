@@ -23,12 +23,10 @@ CALL durable_work.wait_for_work('{default}', '0');
 CREATE EXTENSION durable_work;
 RESET ROLE;
 
--- With what a worker needs and no more.
-GRANT USAGE ON SCHEMA durable_work TO durable_work_stranger;
-GRANT EXECUTE ON FUNCTION durable_work.claim(text, text, int, interval, interval, text, bigint), durable_work.complete(bigint, bigint, jsonb),
-    durable_work.enqueue(text, jsonb, text, text, int, timestamptz, interval, int, jsonb, timestamptz, text, text), durable_work.fail(bigint, bigint, jsonb, interval, boolean)
-    TO durable_work_stranger;
+-- With what a producer and worker of one queue needs and no more.
 SELECT durable_work.create_queue('private', lease => '1 h', max_attempts => 1);
+SELECT durable_work.grant_queue('private', 'durable_work_stranger', 'enqueue');
+SELECT durable_work.grant_queue('private', 'durable_work_stranger', 'work');
 SET ROLE durable_work_stranger;
 SELECT inserted FROM durable_work.enqueue('private', '{"n": 1}', idempotency_key => 'k');
 SELECT inserted FROM durable_work.enqueue('private', '{"n": 1}', idempotency_key => 'k');

@@ -221,10 +221,8 @@ SET ROLE produce_nobody;
 SELECT durable_work.enqueue('produce', '1');
 INSERT INTO durable_work.inbox (payload) VALUES ('1');
 RESET ROLE;
--- rights on the function alone are enough: its caller needs none on the tables
-GRANT USAGE ON SCHEMA durable_work TO produce_nobody;
-GRANT EXECUTE ON FUNCTION durable_work.enqueue TO produce_nobody;
-GRANT INSERT ON durable_work.inbox TO produce_nobody;
+-- the right on the queue is enough: its holder needs none on the tables
+SELECT durable_work.grant_queue('produce', 'produce_nobody', 'enqueue');
 SET ROLE produce_nobody;
 SELECT inserted FROM durable_work.enqueue('produce', '1', idempotency_key => 'nobody');
 INSERT INTO durable_work.inbox (queue, payload, idempotency_key) VALUES ('produce', '1', 'nobody too');

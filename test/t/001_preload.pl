@@ -23,6 +23,10 @@ my %calls = (
     drop_queue => q{SELECT durable_work.drop_queue('q')},
     pause_queue => q{SELECT durable_work.pause_queue('q')},
     resume_queue => q{SELECT durable_work.resume_queue('q')},
+    set_concurrency_limit => q{SELECT durable_work.set_concurrency_limit('q', 1)},
+    set_rate_limit => q{SELECT durable_work.set_rate_limit('q', 1)},
+    grant_queue => q{SELECT durable_work.grant_queue('q', current_user, 'work')},
+    revoke_queue => q{SELECT durable_work.revoke_queue('q', current_user)},
     key_status => q{SELECT durable_work.key_status('q', 'k')},
     blocked_keys => q{SELECT durable_work.blocked_keys('q')},
     unblock_key => q{SELECT durable_work.unblock_key('q', 'k')},
@@ -70,7 +74,7 @@ is(state_of($node, 'postgres', q{INSERT INTO durable_work.inbox (queue, payload)
     'DW007', 'an insert into the inbox raises DW007 too');
 
 # bucket() computes from its arguments alone; the rest serves the views.
-my $others = join ', ', map { "'$_'" } qw(bucket shard_key inbox_insert job_state live_leases outcome_members attach_database library_version rows_arrived log_slots queue_figures wake_figures health);
+my $others = join ', ', map { "'$_'" } qw(bucket shard_key may inbox_insert job_state live_leases outcome_members attach_database library_version rows_arrived log_slots queue_figures limit_figures wake_figures health);
 is($node->safe_psql('postgres', <<"SQL"), join(',', sort keys %calls), 'no public function was forgotten above');
 SELECT string_agg(name, ',' ORDER BY name COLLATE "C")
 FROM (SELECT DISTINCT proname::text AS name FROM pg_proc WHERE pronamespace = 'durable_work'::regnamespace) AS function

@@ -30,6 +30,7 @@ SELECT durable_work.fail(job_id, token, '{"why": "now"}', retry_in => '0') FROM 
 SELECT durable_work.reject(job_id, token, 'poison') FROM helper.held WHERE n::int = 102;
 SELECT durable_work.cancel(job_id) FROM helper.held WHERE n::int = 103;
 CREATE ROLE producer;
+SELECT durable_work.grant_queue('q', 'producer', 'enqueue');
 GRANT USAGE ON SCHEMA durable_work TO producer;
 GRANT INSERT ON durable_work.inbox TO producer;
 SQL
@@ -42,7 +43,7 @@ my $members = q{SELECT count(*) || ' ' || md5(string_agg(o, ',' ORDER BY o)) FRO
     WHERE deptype = 'e' AND classid IN ('pg_class'::regclass, 'pg_proc'::regclass) AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'durable_work')) m};
 # What others than the owner may do.
 my $privileges = q{SELECT string_agg(format('%s %s %s', name, grantee, privilege_type), ', ' ORDER BY name, grantee, privilege_type) FROM
-    (SELECT relname::text AS name, (aclexplode(relacl)).*, relowner AS owner FROM pg_class WHERE relnamespace = 'durable_work'::regnamespace AND relkind IN ('r', 'v', 'S')
+    (SELECT relname::text AS name, (aclexplode(relacl)).*, relowner AS owner FROM pg_class WHERE relnamespace = 'durable_work'::regnamespace AND relkind IN ('r', 'p', 'v', 'S')
      UNION ALL SELECT proname, (aclexplode(coalesce(proacl, acldefault('f', proowner)))).*, proowner FROM pg_proc WHERE pronamespace = 'durable_work'::regnamespace
      UNION ALL SELECT nspname, (aclexplode(nspacl)).*, nspowner FROM pg_namespace WHERE nspname = 'durable_work') p WHERE grantee <> owner};
 my %was = map { $_ => $old->safe_psql('postgres', $_) } $jobs, $catalog, $dumped, $members, $privileges;
@@ -78,5 +79,7 @@ cmp_ok($new->safe_psql('postgres', q{SELECT job_id FROM durable_work.enqueue('q'
 is($new->safe_psql('postgres', q{SET session_replication_role = replica; INSERT INTO durable_work.inbox (queue, payload) VALUES ('q', '{"n": "replica"}'); SELECT count(*) FROM durable_work.inbox WHERE payload->>'n' = 'replica'}), '1',
     'the view takes jobs in replica role too');
 is($new->safe_psql('postgres', q{SELECT unfinished FROM durable_work.queue_stats WHERE queue = 'q'}), '3', 'and the counters are right');
+is($new->safe_psql('postgres', q{SET ROLE producer; SELECT inserted FROM durable_work.enqueue('q', '{"n": "of its producer"}')}), 't', 'rights on queues count');
+is(state_of($new, 'postgres', q{SET ROLE producer; SELECT durable_work.enqueue('default', '1')}), 'DW002', 'on those queues only');
 $new->stop;
 done_testing();

@@ -13,7 +13,9 @@ my $node = new_server('publisher', init => { allows_streaming => 'logical' }, co
 $node->safe_psql('postgres', <<'SQL');
 SELECT durable_work.create_queue('q', lease => '1 h', max_attempts => 3, backoff => 'fixed', backoff_base => '0', jitter => 0);
 SELECT count(*) FROM durable_work.enqueue_many('q', (SELECT array_agg(jsonb_build_object('n', i)) FROM generate_series(1, 100) i));
-CREATE PUBLICATION everything FOR ALL TABLES;
+CREATE ROLE watcher;
+SELECT durable_work.grant_queue('q', 'watcher', 'monitor');
+CREATE PUBLICATION everything FOR ALL TABLES WITH (publish_via_partition_root = true);
 SQL
 my $other = new_server('subscriber', bare => 1, conf => ['durable_work.start_paused = on']);
 $other->safe_psql('postgres', q{CREATE EXTENSION durable_work});
@@ -109,8 +111,7 @@ is($node->safe_psql($drop, q{SELECT count(*) FROM durable_work.claim('q', 'w', 1
 # A role that was granted something and owns a queue's producer goes.
 $node->safe_psql($owned, <<'SQL');
 CREATE ROLE producer;
-GRANT USAGE ON SCHEMA durable_work TO producer;
-GRANT INSERT, SELECT ON durable_work.inbox TO producer;
+SELECT durable_work.grant_queue('q', 'producer', 'enqueue');
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA durable_work TO producer;
 SET ROLE producer;
 INSERT INTO durable_work.inbox (queue, payload) VALUES ('q', '{}');

@@ -73,6 +73,31 @@ TEST_F(Decide, ASecondTimeWhileTheFirstIsOpenIsInDoubt) {
   abort();
 }
 
+TEST_F(Decide, OfAQueueThatIsNotPermittedIsLeftAlone) {
+  add_queue(2);
+  for (const Token token : {job_.token, job_.token + 1, Token{0}}) {
+    decided_ = Decided{};
+    EXPECT_EQ(d().begin_decision(database_, 1, token, &decided_, 2), Verdict::other_queue);
+    EXPECT_EQ(decided_.queue_id, 1);
+    EXPECT_EQ(d().begin_decision(database_, 1, token, &decided_, -1), Verdict::other_queue);
+  }
+  EXPECT_EQ(state_of(1), EntryState::leased);
+  EXPECT_EQ(d().begin_decision(database_, 1, job_.token + 1, &decided_, 1), Verdict::stale);
+  EXPECT_EQ(d().begin_decision(database_, 1, job_.token, &decided_, 1), Verdict::ok);
+  abort();
+}
+
+TEST_F(Decide, TheQueueOfAJobIsToldAsLongAsItIsResident) {
+  EXPECT_EQ(d().queue_of(database_, 1, job_.token), 1);
+  EXPECT_EQ(d().queue_of(database_, 1, 0), 1);
+  EXPECT_EQ(d().queue_of(job_.ref), 1);
+  EXPECT_EQ(d().queue_of(database_, 99, 0), 0);
+  begin(job_.token);
+  commit(Decision::finish);
+  EXPECT_EQ(d().queue_of(database_, 1, job_.token), 0);
+  EXPECT_EQ(d().queue_of(job_.ref), 0);
+}
+
 TEST_F(Decide, OfAJobThatIsNotResidentAsksTheLog) {
   EXPECT_EQ(d().begin_decision(database_, 99, job_.token, &decided_), Verdict::not_resident);
 }
