@@ -12,6 +12,7 @@
 #pragma once
 
 #include "core/layout.hpp"
+#include "core/member.hpp"
 #include "core/platform.hpp"
 
 #include <string_view>
@@ -359,7 +360,8 @@ class Dispatcher {
   /* Hands out up to n due jobs. lease 0: the queue's. kWorkerGone: the slot went to another name,
    * find it anew. request: what the batch is remembered under, if it is not empty. */
   std::uint32_t claim(QueueRef queue, WorkerRef worker, Micros lease, ClaimedJob* out,
-                      std::uint32_t n, const RequestRef* request = nullptr) noexcept;
+                      std::uint32_t n, const RequestRef* request = nullptr,
+                      const Claimant* claimant = nullptr) noexcept;
   /* The claiming statement failed before its rows were out: attempt refunded, after a pause. */
   void refund_claim(EntryRef ref, Token token) noexcept;
   /* The transaction of a finished claim rolled back: attempt charged, backoff. */
@@ -378,6 +380,8 @@ class Dispatcher {
   /* Leases of a worker, at most n; the number there are. */
   std::uint32_t worker_leases(Index worker, EntryRef* out, std::uint32_t n) noexcept;
   Index find_worker(Index database, std::string_view name, std::int64_t instance) noexcept;
+  /* A lease that the worker holds, and that nobody is deciding; false: it is none. */
+  bool see_lease(EntryRef ref, Index worker, LeaseRow* out) noexcept;
   /* Extends one lease in a heartbeat; false: it is no longer this worker's. */
   bool heartbeat(EntryRef ref, Index worker, Micros lease, LeaseRow* out,
                  HeartbeatState* state) noexcept;
@@ -439,9 +443,13 @@ class Dispatcher {
   bool keeps_all(QueueRef queue, std::uint64_t* given_up) const noexcept;
 
   /* --- waiting (wait.cpp) --- */
-  /* False: one of the queues has work now; nothing is registered. */
-  bool wait_begin(Index waiter, const QueueRef* queues, std::uint32_t n) noexcept;
+  /* False: one of the queues has work now, or the member may not claim; nothing is registered.
+   * member: only jobs of its buckets count. */
+  bool wait_begin(Index waiter, const QueueRef* queues, std::uint32_t n,
+                  const MemberRef* member = nullptr) noexcept;
   [[nodiscard]] bool woken(Index waiter) const noexcept;
+  /* From here the waiter's latch is set when the registered worker changes; nullptr: no longer. */
+  void sleep_as(Index waiter, const MemberRef* member) noexcept;
   /* Takes the waiter off every list. One that was woken still owes a claim: see settle_wake. */
   void wait_end(Index waiter) noexcept;
   /* Whoever was woken and leaves without claiming passes the wake on. Also on process exit. */
@@ -449,6 +457,36 @@ class Dispatcher {
   void settle_wake(Index waiter) noexcept;
   /* Wakes one waiter of each queue of the database that has due work; true if it did. */
   bool wake_idle(Index database) noexcept;
+
+  /* --- registered workers (members.cpp) --- */
+  /* kNone: the name is not registered. */
+  MemberRef find_member(Index database, std::string_view name, MemberFacts* out) noexcept;
+  [[nodiscard]] bool is_current(MemberRef ref) const noexcept;
+  [[nodiscard]] bool may_claim(MemberRef ref) const noexcept;
+  [[nodiscard]] bool serves(MemberRef ref, QueueId queue) const noexcept;
+  bool has_room_for_member(Index database, std::string_view name) noexcept;
+  /* COMMIT, or as the table has it: a registration, or that a worker drains. */
+  MemberChange add_member(Index database, const MemberRow& row) noexcept;
+  bool remove_member(Index database, std::string_view name, std::int64_t instance) noexcept;
+  void forget_members(Index database) noexcept;
+  /* It is alive; false: there is another registration, or none. */
+  bool note_seen(MemberRef ref) noexcept;
+  /* Takes those that were not seen for so long out of their rings; monotonic time of the next look.
+   */
+  Micros check_members(Index database, Micros dead_after) noexcept;
+  bool see_member(Index member, Index database, MemberFigures* out) noexcept;
+  std::uint32_t leases_held(Index database, std::string_view name, std::int64_t instance) noexcept;
+  void note_workers_changed(DatabaseOid oid) noexcept;
+  bool take_workers_changed(Index database) noexcept;
+
+  /* --- who owns which bucket (owners.cpp) --- */
+  /* Before a worker is registered for the queue; false: no room for another table. */
+  bool make_owner_table(QueueRef ref) noexcept;
+  /* Of the bucket of that hash; writes its name, kWorkerNameSize bytes. kNone: nobody. */
+  Index owner_of_bucket(Index queue, QueueId id, std::uint32_t key_hash, char* name) noexcept;
+  /* At most kMostBuckets; the number. */
+  std::uint32_t owned_buckets(Index queue, QueueId id, MemberRef member,
+                              std::uint16_t* out) noexcept;
 
   /* --- progress (progress.cpp) --- */
   /* Remembers at most kMostProgressBytes for as long as the lease is held and the place is not
@@ -544,8 +582,8 @@ class Dispatcher {
   [[nodiscard]] std::uint32_t room(const Queue& q) const noexcept;
 
   /* The order of what is ready (ready.cpp), under the queue lock. */
-  static void ready_add(Queue& q, Entry& e) noexcept;
-  static void ready_remove(Queue& q, Entry& e) noexcept;
+  void ready_add(Queue& q, Entry& e) noexcept;
+  void ready_remove(Queue& q, Entry& e) noexcept;
   /* Next to be handed out, of at least one. */
   static Entry* ready_first(Queue& q) noexcept;
   /* With the lowest id, of those that come first of their priority; nullptr: nothing is ready. */
@@ -556,6 +594,65 @@ class Dispatcher {
   static std::uint8_t ready_worst(const Queue& q) noexcept;
   /* Since when the one has been due that waits longest, wall; kNever: nothing is ready. */
   static Micros ready_oldest_due(const Queue& q) noexcept;
+
+  /* Ready jobs by bucket (ready_groups.cpp), under the queue lock. */
+  struct Picked {
+    Index first; /* chained by next_of_worker */
+    std::uint32_t count;
+    bool more; /* not everything was looked at: go on under another hold */
+  };
+  /* How far a claim has looked through the shelf in vain. */
+  struct ShelfPlace {
+    bool begun;
+    std::uint8_t priority;
+    JobId id;
+  };
+  Index take_group() noexcept;
+  void free_group(Group& group) noexcept;
+  static void hang_group(Queue& q, Group& group) noexcept;
+  static void unhang_group(Queue& q, Group& group) noexcept;
+  void leave_group(Queue& q, Entry& e) noexcept;
+  bool enter_group(Queue& q, Entry& e) noexcept;
+  static Group* first_group_of(Queue& q, OwnerNumber owner) noexcept;
+  static void change_owner(Queue& q, Group& group, OwnerNumber owner) noexcept;
+  Picked pick_owned(Queue& q, OwnerNumber member, Micros now, std::uint32_t n,
+                    ShelfPlace* place) noexcept;
+  void put_back(Queue& q, Index first) noexcept;
+  Entry* pop_ready(Queue& q, Index* picked) noexcept;
+  static void make_groups_stale(Queue& q) noexcept;
+  bool dissolve_some(Queue& q) noexcept;
+
+  /* Owner tables (owners.cpp), under the queue lock unless it says otherwise. */
+  [[nodiscard]] OwnerTable& table_of(const Queue& q) const noexcept;
+  static std::uint32_t bucket_of_entry(const Queue& q, const Entry& e) noexcept;
+  void count_ready(Queue& q, const Entry& e, int change) noexcept;
+  static void begin_counting(OwnerTable& table) noexcept;
+  bool count_some(Queue& q) noexcept;
+  void settle_buckets(Index queue) noexcept; /* under no lock */
+  void free_owner_table(Queue& q) noexcept;
+  std::uint64_t compute_owners(Index database, QueueId id, std::uint32_t buckets,
+                               OwnerNumber* owner) const noexcept; /* under no lock */
+  void find_members_of(Index queue) noexcept;                      /* under no lock */
+  void install_owners(Queue& q, const OwnerNumber* owner) noexcept;
+  void find_owners(Index queue) noexcept; /* under no lock */
+  void buckets_changed(Queue& q) noexcept;
+  [[nodiscard]] std::uint32_t ready_unowned(const Queue& q) const noexcept;
+
+  /* Queues that a change of a member concerns: those before and after it. */
+  struct QueueNumbers {
+    std::uint32_t count;
+    QueueId ids[2 * kMostWaitedQueues];
+  };
+  [[nodiscard]] Index member_named(Index database, std::string_view name) const noexcept;
+  static void note_queues(const Member& member, QueueNumbers* queues) noexcept;
+  void fill_member(Member& member, Index database, const MemberRow& row) noexcept;
+  bool take_member_row(Member& member, Index database, const MemberRow& row,
+                       QueueNumbers* queues) noexcept;
+  void ring_changed(Index database, Index member, const QueueNumbers& queues) noexcept;
+  void wake_sleepers(Index member) noexcept;
+  void watch_last_lease(Index database, const MemberRow& row) noexcept;
+  void free_member(Member& member, QueueNumbers* queues) noexcept;
+  static bool make_dead(Member& member, Micros before) noexcept;
 
   /* Under the queue lock. */
   Entry* allocate(Index queue) noexcept;
@@ -595,6 +692,16 @@ class Dispatcher {
   void leave_request(Index worker, Token token) noexcept;
   /* Takes waiters off the queue's list, to be woken after the lock is let go. */
   std::uint32_t take_waiters(Index queue, Index* out, std::uint32_t n) noexcept;
+  std::uint32_t take_all_waiters(Index queue, Index* out, std::uint32_t n) noexcept;
+  std::uint32_t take_from(Index queue, WaitList& list, Index* out, std::uint32_t n) noexcept;
+  std::uint32_t take_owners_waiters(Index queue, Index* out, std::uint32_t n) noexcept;
+  /* All that sleep for jobs of that member; under no lock. */
+  void wake_member(Index queue, OwnerNumber member) noexcept;
+  /* Somebody sleeps who could take a job that is ready. */
+  [[nodiscard]] bool has_waiter_for_ready(const Queue& q) const noexcept;
+  [[nodiscard]] bool has_work_for(Queue& q, OwnerNumber member) const noexcept;
+  WaitList& list_of(Queue& q, OwnerNumber member) noexcept;
+  void link_wait(Queue& q, Index waiter, std::uint32_t k) noexcept;
   void unlink_wait(Index waiter, std::uint32_t k) noexcept;
   static bool is_held(const Entry& e, Token token) noexcept;
   [[nodiscard]] Index* progress_bucket(Token token) const noexcept;
@@ -622,8 +729,16 @@ class Dispatcher {
   Verdict begin_waiting(QueueLock& hold, Queue& q, Entry& e, Decided* out) noexcept;
   void change_row(QueueLock& hold, Queue& q, Entry& e, const JobRow& row) noexcept;
   void fill_decided(const Queue& q, const Entry& e, Decided* out) const noexcept;
+  bool is_over(Queue& q, Entry& e, Micros now) noexcept;
+  struct Handing {
+    Index* picked;          /* nullptr: those that come first */
+    std::uint32_t capacity; /* jobs that the worker may hold; 0: any number */
+  };
   std::uint32_t hand_out(Queue& q, WorkerRef worker, Micros now, Micros span, Token first,
-                         ClaimedJob* out, std::uint32_t n) noexcept;
+                         ClaimedJob* out, std::uint32_t n, const Handing& handing) noexcept;
+  std::uint32_t claim_some(QueueRef queue, WorkerRef worker, Micros lease, ClaimedJob* out,
+                           std::uint32_t n, const RequestRef* request, const Claimant* claimant,
+                           ShelfPlace* place, bool* more) noexcept;
   void fill_lease(const Queue& q, const Entry& e, Micros wall, Micros monotonic,
                   LeaseRow* out) const noexcept;
   template <typename Visit>

@@ -60,6 +60,7 @@ WorkerRef Dispatcher::worker_slot(Index database, std::string_view name,
   Worker& worker = arena_->workers[idle];
   worker.database = database;
   worker.instance = instance;
+  worker.drains = false;
   worker.incarnation++;
   worker.last_used = ++arena_->worker_clock;
   const std::size_t length = std::min(name.size(), kWorkerNameSize - 1);
@@ -68,28 +69,38 @@ WorkerRef Dispatcher::worker_slot(Index database, std::string_view name,
   return WorkerRef{idle, worker.incarnation};
 }
 
+/* An entry that is in no tree: it must not be handed out, and the sweep ends it. */
+bool Dispatcher::is_over(Queue& q, Entry& e, Micros now) noexcept {
+  if (has_expired(e.expires_at, now)) {
+    make_overdue(q, e, Lapse::expired);
+    return true;
+  }
+  if (q.options.at_most_once && e.attempts > 0) {
+    /* Handed out before, when the queue was of another kind. */
+    make_overdue(q, e, Lapse::attempts_exhausted);
+    return true;
+  }
+  return false;
+}
+
 /* Under the queue lock; up to n due jobs, past those that have expired. kWorkerGone: the slot went
- * to another name. */
+ * to another name. What it holds is counted under the lock of the workers, so that two claims of
+ * one worker do not exceed its capacity together. */
 std::uint32_t Dispatcher::hand_out(Queue& q, WorkerRef worker, Micros now, Micros span, Token first,
-                                   ClaimedJob* out, std::uint32_t n) noexcept {
+                                   ClaimedJob* out, std::uint32_t n,
+                                   const Handing& handing) noexcept {
   const Micros monotonic = platform_->monotonic_now();
   const LeafLock leaf(*platform_, kWorkersLock);
   Worker& holder = arena_->workers[worker.worker];
   if (holder.incarnation != worker.incarnation) return kWorkerGone;
+  if (handing.capacity != 0)
+    n = std::min(n, handing.capacity - std::min(handing.capacity, holder.lease_count));
   std::uint32_t given = 0;
-  for (std::uint32_t popped = 0; given < n && popped < n + kEntriesPerHold && q.ready_count > 0;
-       popped++) {
-    Entry& e = *ready_first(q);
-    ready_remove(q, e);
-    if (has_expired(e.expires_at, now)) {
-      make_overdue(q, e, Lapse::expired);
-      continue;
-    }
-    if (q.options.at_most_once && e.attempts > 0) {
-      /* Handed out before, when the queue was of another kind. */
-      make_overdue(q, e, Lapse::attempts_exhausted);
-      continue;
-    }
+  for (std::uint32_t popped = 0; given < n && popped < n + kEntriesPerHold; popped++) {
+    Entry* const next = pop_ready(q, handing.picked);
+    if (next == nullptr) break;
+    Entry& e = *next;
+    if (is_over(q, e, now)) continue;
     e.state = EntryState::leased;
     e.token = first + given;
     e.leased_at = monotonic;
@@ -152,8 +163,28 @@ Token Dispatcher::take_tokens(Index index, std::uint32_t n) noexcept {
   return first;
 }
 
+/*
+ * A claim of owned jobs may have to look at many of others before it meets one. It goes on under
+ * another hold of the lock, unless it has some already: tokens of one batch are drawn under one
+ * hold.
+ */
 std::uint32_t Dispatcher::claim(QueueRef ref, WorkerRef worker, Micros lease, ClaimedJob* out,
-                                std::uint32_t n, const RequestRef* request) noexcept {
+                                std::uint32_t n, const RequestRef* request,
+                                const Claimant* claimant) noexcept {
+  ShelfPlace place{};
+  bool more = true;
+  std::uint32_t taken = 0;
+  while (taken == 0 && more) {
+    more = false;
+    taken = claim_some(ref, worker, lease, out, n, request, claimant, &place, &more);
+  }
+  return taken;
+}
+
+std::uint32_t Dispatcher::claim_some(QueueRef ref, WorkerRef worker, Micros lease, ClaimedJob* out,
+                                     std::uint32_t n, const RequestRef* request,
+                                     const Claimant* claimant, ShelfPlace* place,
+                                     bool* more) noexcept {
   QueueLock hold(*this, ref.queue);
   Queue& q = queue(ref.queue);
   if (q.incarnation != ref.incarnation || q.id == 0 || q.database == kNone) return 0;
@@ -163,12 +194,27 @@ std::uint32_t Dispatcher::claim(QueueRef ref, WorkerRef worker, Micros lease, Cl
   q.last_claim = now;
   promote_due(q, now);
   std::uint32_t taken = std::min(n, q.ready_count);
+  Picked picked{kNone, 0, false};
+  const bool owned_only = claimant != nullptr && claimant->owned_only;
+  if (claimant != nullptr && !may_claim(claimant->member)) taken = 0;
+  if (owned_only) {
+    if (taken > 0 && q.owners != kNone)
+      picked = pick_owned(q, static_cast<OwnerNumber>(claimant->member.member), now, taken, place);
+    taken = picked.count;
+    *more = picked.more;
+  }
   if (taken > 0) {
     const Token first = draw_tokens(hold, q.database, taken);
-    if (first == 0) return 0;
+    if (first == 0) {
+      put_back(q, picked.first);
+      return 0;
+    }
     Micros span = lease > 0 ? lease : q.options.lease;
     if (q.options.max_runtime > 0) span = std::min(span, q.options.max_runtime);
-    taken = hand_out(q, worker, now, span, first, out, taken);
+    const Handing handing{owned_only ? &picked.first : nullptr,
+                          claimant != nullptr ? claimant->capacity : 0};
+    taken = hand_out(q, worker, now, span, first, out, taken, handing);
+    put_back(q, picked.first);
     if (taken == kWorkerGone) return kWorkerGone;
     const Micros deadline = later(platform_->monotonic_now(), span);
     if (request != nullptr && taken > 0)

@@ -175,7 +175,7 @@ Micros Sweeper::next_due() const {
     const QueueLock hold(*dispatcher_, i);
     const Queue& q = dispatcher_->queue(i);
     if (dispatcher_->is_paused(q)) continue;
-    if (q.ready_count > 0) next = std::min(next, now + kIdleCheck);
+    if (dispatcher_->has_waiter_for_ready(q)) next = std::min(next, now + kIdleCheck);
     if (!q.delayed.empty()) next = std::min(next, q.delayed.begin()->at);
   }
   return next;

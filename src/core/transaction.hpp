@@ -36,6 +36,8 @@ enum class ActionKind : std::uint8_t {
   withheld,         /* a queue all of whose jobs are ended */
   purged,           /* jobs that had no entry */
   segment_emptied,  /* the tables of a segment were truncated */
+  worker_changed,   /* a worker was registered, or is to end */
+  worker_left,
 };
 
 /* Whether a transaction can be prepared, or why not. */
@@ -45,6 +47,7 @@ enum class Preparation : std::uint8_t {
   has_purge,
   has_queues,    /* it makes, changes or drops a queue */
   has_extension, /* or the extension */
+  has_workers,   /* it registers or ends a worker */
   holds_back,    /* it keeps a job from others without having written anything about it */
   queue_gone,    /* was dropped since the transaction enqueued to it */
   not_attached,  /* there is no slot of the database yet */
@@ -166,6 +169,10 @@ class Transaction {
   void set_options(QueueId id, const QueueOptions& options);
   void note_queue(std::int32_t level, ActionKind kind, QueueRef queue, QueueId id) noexcept;
   void note_database(std::int32_t level, ActionKind kind, DatabaseOid oid) noexcept;
+  /* The row of a worker that a worker_changed or worker_left noted next is about. May throw
+   * std::bad_alloc. */
+  void set_worker(const MemberRow& row);
+  void note_worker(std::int32_t level, ActionKind kind) noexcept;
   void note_attach(std::int32_t level, DatabaseOid oid, std::int64_t epoch, bool paused) noexcept;
 
   /* --- the log --- */
@@ -212,7 +219,7 @@ class Transaction {
     /* redriven, purged: jobs; withheld: 1 if it was before; attach: 1 for paused */
     std::uint32_t count;
     std::size_t options; /* queue_*: its options are the one before this; 0: none */
-    std::size_t row;     /* decide: likewise in rows_ */
+    std::size_t row;     /* decide: likewise in rows_; worker_*: in workers_ */
     std::size_t earlier; /* decide, before `completing`: what this one is decided over */
     DatabaseOid oid;
   };
@@ -253,6 +260,7 @@ class Transaction {
   void release_room(std::size_t first) noexcept;
   void apply(const Action& action) noexcept;
   void apply_options(const Action& action) noexcept;
+  void apply_worker(const Action& action) noexcept;
   template <typename Each>
   void for_each_run(std::size_t first, Each each) noexcept;
   void clear() noexcept;
@@ -268,6 +276,7 @@ class Transaction {
   std::vector<OutcomePage> pages_;
   std::vector<JobRow> rows_; /* see set_row() */
   std::vector<ReplacedRow> replaced_;
+  std::vector<MemberRow> workers_; /* see set_worker() */
 };
 
 }  // namespace dw::core

@@ -84,6 +84,7 @@ bool Dispatcher::queue_waits(Index index, QueueId id, QueueWaits* out) noexcept 
     out->paused = q.options.paused;
     out->open = q.database != kNone && arena_->databases[q.database].state == DatabaseState::open;
     out->ready = q.ready_count;
+    out->unowned = ready_unowned(q);
     out->retrying = q.retrying;
     out->later = q.delayed_count - q.retrying;
     /* Entries that hang in no tree: a transaction is deciding or enqueuing them. */

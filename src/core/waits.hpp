@@ -13,6 +13,7 @@ struct QueueWaits {
   bool open;    /* the epoch is raised: claims return jobs */
   bool counted; /* on_disk is known */
   std::uint32_t ready;
+  std::uint32_t unowned;  /* of them: in buckets that no registered worker owns */
   std::uint32_t later;    /* due later, not tried yet */
   std::uint32_t retrying; /* due later, after an attempt */
   std::uint32_t held;     /* by workers */

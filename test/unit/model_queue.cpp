@@ -19,6 +19,7 @@ QueueOptions World::options_of(const ModelQueue& queue) const {
   options.jitter = 0;
   options.max_attempts = settings_.most_attempts;
   options.paused = queue.paused;
+  options.buckets = queue.buckets;
   options.max_length = settings_.max_length;
   options.drop_oldest = settings_.drop_oldest;
   return options;

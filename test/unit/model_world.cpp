@@ -37,6 +37,7 @@ World::World(std::uint64_t seed, bool traced) : engine_(seed * 7919 + 1), traced
   settings_.purges = chance(50);
   /* A drop would wait for them. */
   settings_.prepares = !settings_.queues_come_and_go && chance(70);
+  settings_.workers = chance(50);
   platform().reset(seed);
   log_ = FakeLog(settings_.rows_a_page);
   memory_ = std::make_unique<ArenaMemory>(settings_.entries, 8);
@@ -75,12 +76,12 @@ std::string World::description() const {
       "{} entries, {} rows a page, {} sessions, {} queues, {} attempts, lease {} s, backoff {} s, "
       "horizon {} s, "
       "backlog {}, at most {}, drop oldest {}, errors {}, restarts {}, queues come and go {}, "
-      "purges {}, prepares {}",
+      "purges {}, prepares {}, workers {}",
       settings_.entries, settings_.rows_a_page, settings_.sessions, settings_.queues,
       settings_.most_attempts, settings_.lease / kSecond, settings_.backoff / kSecond,
       settings_.horizon / kSecond, settings_.backlog, settings_.max_length, settings_.drop_oldest,
       settings_.errors, settings_.restarts, settings_.queues_come_and_go, settings_.purges,
-      settings_.prepares);
+      settings_.prepares, settings_.workers);
 }
 
 void World::start_server() {
@@ -154,8 +155,13 @@ void World::step() {
   const std::uint64_t what = draw(1000);
   if (what < 800) {
     act(static_cast<int>(draw_index(sessions_.size())));
-  } else if (what < 940) {
+  } else if (what < 930) {
     housekeeper();
+  } else if (what < 940) {
+    if (settings_.workers)
+      change_ring();
+    else
+      housekeeper();
   } else if (what < 998 || !settings_.restarts) {
     move_clock(chance(10));
   } else {
@@ -434,6 +440,8 @@ void World::check_residents() {
         throw Violation(fmt::format("job {} waits but somebody has it", e.id));
     };
     for (const Entry& e : q.ready) check_waiting(e);
+    for (const Group& group : q.groups)
+      for (const Entry& e : group.jobs) check_waiting(e);
     for (const Entry& e : q.delayed) check_waiting(e);
     for (const Entry& e : q.leased) {
       const ModelJob& job = reference_.job({queue, e.id});
