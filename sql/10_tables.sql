@@ -39,7 +39,8 @@ CREATE TABLE durable_work.queue (
     max_runtime interval,
     max_payload bigint NOT NULL,
     paused boolean NOT NULL DEFAULT false,
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    buckets integer NOT NULL DEFAULT 360
 );
 
 CREATE TABLE durable_work.epoch (
@@ -154,6 +155,20 @@ CREATE TABLE durable_work.handled (
     handled_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     expires_at timestamptz NOT NULL,
     PRIMARY KEY (handler, key)
+);
+
+-- Registered workers. Not dumped: those of a copy are none of the original's, and whether one is alive is known in memory
+-- only. Their numbers are drawn from a range of their own, so that they are told from numbers that a client makes up.
+CREATE SEQUENCE durable_work.worker_instance_seq AS bigint MINVALUE 4294967296 MAXVALUE 8589934591;
+CREATE TABLE durable_work.worker (
+    name text PRIMARY KEY,
+    instance bigint NOT NULL,
+    queues integer[] NOT NULL,
+    capacity integer,
+    vnodes integer NOT NULL,
+    labels jsonb,
+    registered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    drain_deadline timestamptz
 );
 
 CREATE TABLE durable_work.fence_token (

@@ -84,11 +84,13 @@ WHERE relnamespace OPERATOR(pg_catalog.=) 'durable_work'::pg_catalog.regnamespac
   AND ((relname OPERATOR(pg_catalog.~) '^job_[0-7]$' AND attname OPERATOR(pg_catalog.=) 'id')
     OR (relname OPERATOR(pg_catalog.=) 'idempotency' AND attname OPERATOR(pg_catalog.=) 'job_id'));
 
+-- The inbox ------------------------------------------------------------------------------------------------------------
+
 CREATE VIEW durable_work.inbox AS
 SELECT job.id,
        queue.name AS queue,
        job.partition_key,
-       ((job.key_hash::bigint OPERATOR(pg_catalog.&) 4294967295) OPERATOR(pg_catalog.%) 360)::integer AS partition_bucket,
+       ((job.key_hash::bigint OPERATOR(pg_catalog.&) 4294967295) OPERATOR(pg_catalog.%) queue.buckets)::integer AS partition_bucket,
        job.priority::integer AS priority,
        job.payload,
        job.headers,
@@ -122,7 +124,7 @@ WHERE state.status IS NOT NULL;
 REVOKE ALL ON durable_work.inbox FROM PUBLIC;
 COMMENT ON VIEW durable_work.inbox IS
 'Every retained job, one row for each queue that sees it. INSERT INTO durable_work.inbox (partition_key, payload, idempotency_key) works like enqueue, into queue default unless one is named; so does COPY.';
-COMMENT ON COLUMN durable_work.inbox.partition_bucket IS 'Hash of the partition key modulo 360, see bucket(); without a key the hash of the id';
+COMMENT ON COLUMN durable_work.inbox.partition_bucket IS 'Hash of the partition key modulo the buckets of the queue, see bucket(); without a key the hash of the id';
 COMMENT ON COLUMN durable_work.inbox.idempotency_key IS 'While it is remembered, see dedupe_window of create_queue';
 COMMENT ON COLUMN durable_work.inbox.status IS 'pending, processing, completed, dead_letter or cancelled';
 COMMENT ON COLUMN durable_work.inbox.available_at IS 'When it was or is due, after a failed attempt the time of the retry';

@@ -33,3 +33,40 @@ BEGIN
     ALTER TABLE durable_work.parked_outcome REPLICA IDENTITY FULL;
 END
 $identities$;
+
+-- Many workers.
+CREATE SEQUENCE durable_work.worker_instance_seq AS bigint MINVALUE 4294967296 MAXVALUE 8589934591;
+CREATE TABLE durable_work.worker (
+    name text PRIMARY KEY,
+    instance bigint NOT NULL,
+    queues integer[] NOT NULL,
+    capacity integer,
+    vnodes integer NOT NULL,
+    labels jsonb,
+    registered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    drain_deadline timestamptz
+);
+REVOKE ALL ON SEQUENCE durable_work.worker_instance_seq FROM PUBLIC;
+REVOKE ALL ON durable_work.worker FROM PUBLIC;
+COMMENT ON SEQUENCE durable_work.worker_instance_seq IS 'Numbers of registrations of workers';
+COMMENT ON TABLE durable_work.worker IS 'Registered workers, see register_worker and the view workers; not in a dump';
+SELECT pg_catalog.pg_extension_config_dump('durable_work.worker_instance_seq', '');
+ALTER TABLE durable_work.queue ADD COLUMN buckets integer;
+UPDATE durable_work.queue SET buckets = 360;
+ALTER TABLE durable_work.queue ALTER COLUMN buckets SET DEFAULT 360, ALTER COLUMN buckets SET NOT NULL;
+
+DROP FUNCTION durable_work.create_queue(text, interval, integer, text, interval, interval, double precision,
+    text, bigint, text, interval, interval, text, boolean, boolean, interval, text);
+DROP FUNCTION durable_work.alter_queue(text, interval, integer, text, interval, interval, double precision,
+    text, bigint, text, interval, interval, text, boolean, boolean, interval, text);
+DROP FUNCTION durable_work.claim(text, text, integer, interval, interval, text, bigint);
+DROP FUNCTION durable_work.claim(text[], text, integer, interval, interval, text, bigint);
+DROP FUNCTION durable_work.complete_and_claim(bigint[], bigint[], text, text, integer, interval, bigint, jsonb[]);
+DROP FUNCTION durable_work.complete_and_claim(bigint[], bigint[], text[], text, integer, interval, bigint, jsonb[]);
+DROP PROCEDURE durable_work.wait_for_work(text[], interval);
+-- include 15_queue.sql
+-- include 30_work.sql: Claiming
+-- include 30_work.sql: Completing and claiming
+-- include 30_work.sql: Failing, giving back, extending, waiting
+-- include 32_workers.sql
+-- include 40_see.sql: The inbox

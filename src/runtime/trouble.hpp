@@ -26,9 +26,10 @@ enum class Duty : uint8 {
   redrive,
   rotate,
   prune,
-  summary
+  summary,
+  workers
 };
-constexpr uint32 kDuties = 10;
+constexpr uint32 kDuties = 11;
 
 /* What it is for, as people are told. */
 constexpr const char* words_of(Duty duty) {
@@ -53,6 +54,8 @@ constexpr const char* words_of(Duty duty) {
       return "removing what is past its time";
     case Duty::summary:
       return "summarising indexes";
+    case Duty::workers:
+      return "following registered workers";
   }
   return "";
 }

@@ -51,6 +51,8 @@ enum QueueColumn {
   queue_max_runtime,
   queue_max_payload,
   queue_paused,
+  queue_created_at,
+  queue_buckets,
   queue_columns
 };
 
@@ -194,6 +196,8 @@ void fill_row(const Datum* values, const bool* nulls, const Topic& topic, QueueI
   row->options.durable_claims = DatumGetBool(values[queue_durable_claims]);
   row->options.strict = DatumGetBool(values[queue_strict]);
   row->options.paused = DatumGetBool(values[queue_paused]);
+  row->options.buckets =
+      std::clamp(DatumGetInt32(values[queue_buckets]), 1, static_cast<int32>(core::kMostBuckets));
   row->retention = span_of(values[queue_retention]);
   row->dedupe_window = topic.dedupe_window;
   fill_limits(values, nulls, row);

@@ -73,11 +73,12 @@ Datum backoff_datum(core::Backoff backoff) {
 
 /* The columns of durable_work.queue that create_queue and alter_queue set, as parameters 3 and up;
  * 1 and 2 are the caller's. */
-#define SETTING_COLUMNS                                                                 \
-  "lease, backoff, backoff_base, backoff_cap, jitter, delivery, max_length, overflow, " \
-  "retention, dead_letter_queue, durable_claims, strict, max_runtime, max_payload, paused"
-#define SETTING_PARAMETERS "$3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17"
-constexpr int kParameters = 17;
+#define SETTING_COLUMNS                                                                      \
+  "lease, backoff, backoff_base, backoff_cap, jitter, delivery, max_length, overflow, "      \
+  "retention, dead_letter_queue, durable_claims, strict, max_runtime, max_payload, paused, " \
+  "buckets"
+#define SETTING_PARAMETERS "$3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18"
+constexpr int kParameters = 18;
 
 struct Parameters {
   Oid types[kParameters];
@@ -87,20 +88,20 @@ struct Parameters {
 
 Parameters parameters_of(Oid first_type, Datum first, Datum second, const QueueSettings& settings) {
   const core::QueueOptions& options = settings.options;
-  Parameters all = {
-      {first_type, INT4OID, INTERVALOID, TEXTOID, INTERVALOID, INTERVALOID, FLOAT8OID, TEXTOID,
-       INT8OID, TEXTOID, INTERVALOID, INT4OID, BOOLOID, BOOLOID, INTERVALOID, INT8OID, BOOLOID},
-      {first, second, interval_datum(options.lease), backoff_datum(options.backoff),
-       interval_datum(options.backoff_base), interval_datum(options.backoff_cap),
-       Float8GetDatum(options.jitter),
-       CStringGetTextDatum(options.at_most_once ? "at_most_once" : "at_least_once"),
-       Int64GetDatum(options.max_length),
-       CStringGetTextDatum(options.drop_oldest ? "drop_oldest" : "reject"),
-       interval_datum(settings.retention), Int32GetDatum(settings.dead_letter_queue),
-       BoolGetDatum(options.durable_claims), BoolGetDatum(options.strict),
-       interval_datum(options.max_runtime), Int64GetDatum(settings.max_payload),
-       BoolGetDatum(options.paused)},
-      "                 "};
+  Parameters all = {{first_type, INT4OID, INTERVALOID, TEXTOID, INTERVALOID, INTERVALOID, FLOAT8OID,
+                     TEXTOID, INT8OID, TEXTOID, INTERVALOID, INT4OID, BOOLOID, BOOLOID, INTERVALOID,
+                     INT8OID, BOOLOID, INT4OID},
+                    {first, second, interval_datum(options.lease), backoff_datum(options.backoff),
+                     interval_datum(options.backoff_base), interval_datum(options.backoff_cap),
+                     Float8GetDatum(options.jitter),
+                     CStringGetTextDatum(options.at_most_once ? "at_most_once" : "at_least_once"),
+                     Int64GetDatum(options.max_length),
+                     CStringGetTextDatum(options.drop_oldest ? "drop_oldest" : "reject"),
+                     interval_datum(settings.retention), Int32GetDatum(settings.dead_letter_queue),
+                     BoolGetDatum(options.durable_claims), BoolGetDatum(options.strict),
+                     interval_datum(options.max_runtime), Int64GetDatum(settings.max_payload),
+                     BoolGetDatum(options.paused), Int32GetDatum(options.buckets)},
+                    "                  "};
   if (options.max_length == 0) all.nulls[8] = 'n';
   if (settings.dead_letter_queue == 0) all.nulls[11] = 'n';
   if (options.max_runtime == 0) all.nulls[14] = 'n';

@@ -1,7 +1,7 @@
 -- The public objects are exactly those of the reference, with their columns, arguments and defaults; each is
 -- commented, and nobody but the owner may use any of them.
 BEGIN;
-SELECT plan(48);
+SELECT plan(49);
 
 SELECT has_schema('durable_work');
 SELECT is((SELECT nspname::text FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace WHERE extname = 'durable_work'), 'durable_work', 'the extension lives there');
@@ -22,7 +22,7 @@ $$;
 SELECT results_eq($$SELECT pg_temp.columns_of('queues')$$, ARRAY['queue text', 'lease interval', 'max_attempts integer', 'backoff text', 'backoff_base interval',
     'backoff_cap interval', 'jitter double precision', 'delivery text', 'max_length bigint', 'overflow text', 'retention interval', 'dedupe_window interval',
     'dead_letter_queue text', 'durable_claims boolean', 'strict boolean', 'max_runtime interval', 'max_payload bigint', 'paused boolean',
-    'created_at timestamp with time zone'], 'columns of queues');
+    'created_at timestamp with time zone', 'buckets integer'], 'columns of queues');
 SELECT results_eq($$SELECT pg_temp.columns_of('inbox')$$, ARRAY['id bigint', 'queue text', 'partition_key text', 'partition_bucket integer', 'priority integer',
     'payload jsonb', 'headers jsonb', 'idempotency_key text', 'status text', 'available_at timestamp with time zone', 'created_at timestamp with time zone',
     'expires_at timestamp with time zone', 'completed_at timestamp with time zone', 'result jsonb', 'claimed_by text', 'lease_expires_at timestamp with time zone',
@@ -40,6 +40,9 @@ SELECT results_eq($$SELECT pg_temp.columns_of('redrives')$$, ARRAY['id bigint', 
     'state text', 'error text', 'started_at timestamp with time zone', 'ended_at timestamp with time zone'], 'columns of redrives');
 SELECT results_eq($$SELECT pg_temp.columns_of('attempts')$$, ARRAY['job_id bigint', 'queue text', 'attempt integer', 'worker text', 'outcome text',
     'at timestamp with time zone', 'error jsonb'], 'columns of attempts');
+SELECT results_eq($$SELECT pg_temp.columns_of('workers')$$, ARRAY['worker text', 'instance bigint', 'state text', 'queues text[]',
+    'last_seen_at timestamp with time zone', 'drain_deadline timestamp with time zone', 'in_flight integer', 'buckets_owned integer', 'capacity integer',
+    'vnodes integer', 'labels jsonb', 'registered_at timestamp with time zone'], 'columns of workers');
 SELECT results_eq($$SELECT pg_temp.columns_of('segments')$$, ARRAY['segment text', 'state text', 'first_id bigint', 'job_pages bigint',
     'job_bytes bigint', 'outcome_pages bigint', 'outcome_bytes bigint', 'oldest_enqueued_at timestamp with time zone',
     'newest_enqueued_at timestamp with time zone'], 'columns of segments');
@@ -47,8 +50,8 @@ SELECT results_eq($$SELECT pg_temp.columns_of('segments')$$, ARRAY['segment text
 -- Functions: name, arguments with names and defaults, result.
 CREATE TEMP TABLE wanted (name text, arguments text, result text);
 INSERT INTO wanted VALUES
-('create_queue', 'queue text, lease interval DEFAULT ''00:01:30''::interval, max_attempts integer DEFAULT 20, backoff text DEFAULT ''exponential''::text, backoff_base interval DEFAULT ''00:00:05''::interval, backoff_cap interval DEFAULT ''01:00:00''::interval, jitter double precision DEFAULT 1.0, delivery text DEFAULT ''at_least_once''::text, max_length bigint DEFAULT NULL::bigint, overflow text DEFAULT ''reject''::text, retention interval DEFAULT ''24:00:00''::interval, dedupe_window interval DEFAULT ''7 days''::interval, dead_letter_queue text DEFAULT NULL::text, durable_claims boolean DEFAULT false, strict boolean DEFAULT false, max_runtime interval DEFAULT NULL::interval, max_payload text DEFAULT ''1 MB''::text', 'void'),
-('alter_queue', 'queue text, lease interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff text DEFAULT NULL::text, backoff_base interval DEFAULT NULL::interval, backoff_cap interval DEFAULT NULL::interval, jitter double precision DEFAULT NULL::double precision, delivery text DEFAULT NULL::text, max_length bigint DEFAULT NULL::bigint, overflow text DEFAULT NULL::text, retention interval DEFAULT NULL::interval, dedupe_window interval DEFAULT NULL::interval, dead_letter_queue text DEFAULT NULL::text, durable_claims boolean DEFAULT NULL::boolean, strict boolean DEFAULT NULL::boolean, max_runtime interval DEFAULT NULL::interval, max_payload text DEFAULT NULL::text', 'void'),
+('create_queue', 'queue text, lease interval DEFAULT ''00:01:30''::interval, max_attempts integer DEFAULT 20, backoff text DEFAULT ''exponential''::text, backoff_base interval DEFAULT ''00:00:05''::interval, backoff_cap interval DEFAULT ''01:00:00''::interval, jitter double precision DEFAULT 1.0, delivery text DEFAULT ''at_least_once''::text, max_length bigint DEFAULT NULL::bigint, overflow text DEFAULT ''reject''::text, retention interval DEFAULT ''24:00:00''::interval, dedupe_window interval DEFAULT ''7 days''::interval, dead_letter_queue text DEFAULT NULL::text, durable_claims boolean DEFAULT false, strict boolean DEFAULT false, buckets integer DEFAULT 360, max_runtime interval DEFAULT NULL::interval, max_payload text DEFAULT ''1 MB''::text', 'void'),
+('alter_queue', 'queue text, lease interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff text DEFAULT NULL::text, backoff_base interval DEFAULT NULL::interval, backoff_cap interval DEFAULT NULL::interval, jitter double precision DEFAULT NULL::double precision, delivery text DEFAULT NULL::text, max_length bigint DEFAULT NULL::bigint, overflow text DEFAULT NULL::text, retention interval DEFAULT NULL::interval, dedupe_window interval DEFAULT NULL::interval, dead_letter_queue text DEFAULT NULL::text, durable_claims boolean DEFAULT NULL::boolean, strict boolean DEFAULT NULL::boolean, buckets integer DEFAULT NULL::integer, max_runtime interval DEFAULT NULL::interval, max_payload text DEFAULT NULL::text', 'void'),
 ('drop_queue', 'queue text, force boolean DEFAULT false', 'void'),
 ('pause_queue', 'queue text', 'void'),
 ('resume_queue', 'queue text', 'void'),
@@ -63,13 +66,13 @@ INSERT INTO wanted VALUES
 ('purge_queue', 'queue text, forget_keys boolean DEFAULT false', 'bigint'),
 ('redrive', 'queue text, job_ids bigint[] DEFAULT NULL::bigint[], error_like text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, to_queue text DEFAULT NULL::text, rate_per_second double precision DEFAULT NULL::double precision, max_jobs bigint DEFAULT NULL::bigint, dry_run boolean DEFAULT false', 'bigint'),
 ('discard_dead_letter', 'job_id bigint, queue text', 'boolean'),
-('claim', 'queue text, worker text, max_jobs integer DEFAULT 25, lease interval DEFAULT NULL::interval, wait interval DEFAULT ''00:00:00''::interval, request_id text DEFAULT NULL::text, instance bigint DEFAULT NULL::bigint', NULL),
-('claim', 'queues text[], worker text, max_jobs integer DEFAULT 25, lease interval DEFAULT NULL::interval, wait interval DEFAULT ''00:00:00''::interval, request_id text DEFAULT NULL::text, instance bigint DEFAULT NULL::bigint', NULL),
+('claim', 'queue text, worker text, max_jobs integer DEFAULT 25, lease interval DEFAULT NULL::interval, wait interval DEFAULT ''00:00:00''::interval, owned_only boolean DEFAULT false, request_id text DEFAULT NULL::text, instance bigint DEFAULT NULL::bigint', NULL),
+('claim', 'queues text[], worker text, max_jobs integer DEFAULT 25, lease interval DEFAULT NULL::interval, wait interval DEFAULT ''00:00:00''::interval, owned_only boolean DEFAULT false, request_id text DEFAULT NULL::text, instance bigint DEFAULT NULL::bigint', NULL),
 ('complete', 'job_id bigint, lease_token bigint, result jsonb DEFAULT NULL::jsonb', 'boolean'),
 ('try_complete', 'job_id bigint, lease_token bigint, result jsonb DEFAULT NULL::jsonb', 'text'),
 ('complete_many', 'job_ids bigint[], lease_tokens bigint[], results jsonb[] DEFAULT NULL::jsonb[]', NULL),
-('complete_and_claim', 'job_ids bigint[], lease_tokens bigint[], queue text, worker text, max_jobs integer DEFAULT 25, lease interval DEFAULT NULL::interval, instance bigint DEFAULT NULL::bigint, results jsonb[] DEFAULT NULL::jsonb[]', NULL),
-('complete_and_claim', 'job_ids bigint[], lease_tokens bigint[], queues text[], worker text, max_jobs integer DEFAULT 25, lease interval DEFAULT NULL::interval, instance bigint DEFAULT NULL::bigint, results jsonb[] DEFAULT NULL::jsonb[]', NULL),
+('complete_and_claim', 'job_ids bigint[], lease_tokens bigint[], queue text, worker text, max_jobs integer DEFAULT 25, lease interval DEFAULT NULL::interval, owned_only boolean DEFAULT false, instance bigint DEFAULT NULL::bigint, results jsonb[] DEFAULT NULL::jsonb[]', NULL),
+('complete_and_claim', 'job_ids bigint[], lease_tokens bigint[], queues text[], worker text, max_jobs integer DEFAULT 25, lease interval DEFAULT NULL::interval, owned_only boolean DEFAULT false, instance bigint DEFAULT NULL::bigint, results jsonb[] DEFAULT NULL::jsonb[]', NULL),
 ('fail', 'job_id bigint, lease_token bigint, error jsonb DEFAULT NULL::jsonb, retry_in interval DEFAULT NULL::interval, retryable boolean DEFAULT true', 'text'),
 ('fail_many', 'job_ids bigint[], lease_tokens bigint[], errors jsonb[] DEFAULT NULL::jsonb[], retry_in interval DEFAULT NULL::interval, retryable boolean DEFAULT true', NULL),
 ('release', 'job_id bigint, lease_token bigint', 'void'),
@@ -79,7 +82,7 @@ INSERT INTO wanted VALUES
 ('explain_waiting', 'queue text', 'TABLE(reason text, jobs bigint, detail text)'),
 ('heartbeat', 'worker text, lease interval DEFAULT NULL::interval, instance bigint DEFAULT NULL::bigint', 'TABLE(job_id bigint, queue text, lease_expires_at timestamp with time zone, state text)'),
 ('set_progress', 'job_id bigint, lease_token bigint, progress jsonb', 'void'),
-('wait_for_work', 'IN queues text[], IN timeout interval', NULL),
+('wait_for_work', 'IN queues text[], IN timeout interval, IN worker text DEFAULT NULL::text, IN instance bigint DEFAULT NULL::bigint', NULL),
 ('wait_for_job', 'IN job_id bigint, IN timeout interval, INOUT status text DEFAULT NULL::text, INOUT result jsonb DEFAULT NULL::jsonb', NULL),
 ('mark_handled', 'handler text, key text, dedupe_window interval DEFAULT ''7 days''::interval', 'boolean'),
 ('fence', 'resource text, lease_token bigint', 'void'),
@@ -87,6 +90,14 @@ INSERT INTO wanted VALUES
 ('history', 'job_id bigint, queue text DEFAULT NULL::text', 'TABLE(at timestamp with time zone, event text, attempt integer, worker text, lease_token bigint, detail jsonb)'),
 ('health', '', 'TABLE("check" text, severity text, seen text, advice text)'),
 ('reload', '', 'void'),
+('resize_buckets', 'queue text, buckets integer', 'void'),
+('register_worker', 'worker text, queues text[], capacity integer DEFAULT NULL::integer, vnodes integer DEFAULT 150, labels jsonb DEFAULT NULL::jsonb', 'bigint'),
+('deregister_worker', 'worker text, instance bigint DEFAULT NULL::bigint', 'boolean'),
+('drain_worker', 'worker text, deadline interval DEFAULT ''00:00:30''::interval, instance bigint DEFAULT NULL::bigint', 'integer'),
+('ring_owner', 'queue text, partition_key text', 'text'),
+('owned_buckets', 'queue text, worker text', 'integer[]'),
+('ring_simulate', 'workers text[], vnodes integer DEFAULT 150, buckets integer DEFAULT 360', NULL),
+('ring_moved', 'before text[], after text[], vnodes integer DEFAULT 150, buckets integer DEFAULT 360', NULL),
 ('bucket', 'partition_key text, buckets integer DEFAULT 360', 'integer');
 -- Only the arguments that go in, as a caller writes them.
 CREATE TEMP TABLE found AS
@@ -99,7 +110,7 @@ SELECT set_eq('SELECT name, arguments FROM found WHERE name IN (SELECT name FROM
 SELECT is_empty($$SELECT name, f.result, w.result FROM found f JOIN wanted w USING (name, arguments) WHERE w.result IS NOT NULL AND f.result IS DISTINCT FROM w.result$$,
     'what they return');
 SELECT set_eq('SELECT DISTINCT name FROM found', $$SELECT name FROM wanted
-    UNION VALUES ('inbox_insert'), ('job_state'), ('live_leases'), ('queue_figures'), ('log_slots'), ('outcome_members'), ('attach_database'), ('library_version'), ('rows_arrived')$$,
+    UNION VALUES ('inbox_insert'), ('job_state'), ('live_leases'), ('queue_figures'), ('worker_figures'), ('log_slots'), ('outcome_members'), ('attach_database'), ('library_version'), ('rows_arrived')$$,
     'there is no other function');
 -- Columns of what comes back, whether they are OUT arguments or those of a row type.
 CREATE FUNCTION pg_temp.result_of(wanted text) RETURNS SETOF text LANGUAGE sql AS $$
@@ -122,9 +133,9 @@ SELECT results_eq($$SELECT pg_temp.result_of('claim')$$, ARRAY['job_id bigint, l
     'columns of both claims');
 SELECT is((SELECT prokind FROM found WHERE name = 'wait_for_work'), 'p', 'wait_for_work is a procedure');
 SELECT is((SELECT provolatile::text || proparallel::text FROM found WHERE name = 'bucket'), 'is', 'bucket is immutable and parallel safe');
-SELECT is_empty($$SELECT name FROM found JOIN wanted USING (name) WHERE name <> 'bucket' AND prokind = 'f' AND proparallel <> 'u'$$,
+SELECT is_empty($$SELECT name FROM found JOIN wanted USING (name) WHERE name NOT IN ('bucket', 'ring_simulate', 'ring_moved') AND prokind = 'f' AND proparallel <> 'u'$$,
     'everything that meets the dispatcher is parallel unsafe');
-SELECT is_empty($$SELECT name FROM found JOIN wanted USING (name) WHERE name NOT IN ('bucket', 'explain_job', 'history') AND prokind = 'f' AND provolatile <> 'v'$$,
+SELECT is_empty($$SELECT name FROM found JOIN wanted USING (name) WHERE name NOT IN ('bucket', 'ring_simulate', 'ring_moved', 'explain_job', 'history') AND prokind = 'f' AND provolatile <> 'v'$$,
     'and volatile, where it acts');
 SELECT is_empty('SELECT name FROM found WHERE prosecdef', 'none is SECURITY DEFINER');
 

@@ -25,7 +25,7 @@ RESET ROLE;
 
 -- With what a worker needs and no more.
 GRANT USAGE ON SCHEMA durable_work TO durable_work_stranger;
-GRANT EXECUTE ON FUNCTION durable_work.claim(text, text, int, interval, interval, text, bigint), durable_work.complete(bigint, bigint, jsonb),
+GRANT EXECUTE ON FUNCTION durable_work.claim(text, text, int, interval, interval, boolean, text, bigint), durable_work.complete(bigint, bigint, jsonb),
     durable_work.enqueue(text, jsonb, text, text, int, timestamptz, interval, int, jsonb, timestamptz, text, text), durable_work.fail(bigint, bigint, jsonb, interval, boolean)
     TO durable_work_stranger;
 SELECT durable_work.create_queue('private', lease => '1 h', max_attempts => 1);

@@ -1,0 +1,128 @@
+#include "store/worker_table.hpp"
+
+#include <algorithm>
+
+#include "pg/datum.hpp"
+#include "pg/memory.hpp"
+#include "runtime/session.hpp"
+#include "store/key_hash.hpp"
+#include "store/statement.hpp"
+
+namespace dw::store {
+
+namespace {
+
+#define WORKER_COLUMNS "name, instance, queues, capacity, vnodes, drain_deadline"
+
+// The number is drawn once the row is held, so that it is above those of earlier registrations.
+constexpr char kRegister[] =
+    "INSERT INTO durable_work.worker AS worker (name, instance, queues, capacity, vnodes, labels) "
+    "VALUES ($1, pg_catalog.nextval('durable_work.worker_instance_seq'), $2, $3, $4, $5) "
+    "ON CONFLICT (name) DO UPDATE SET "
+    "instance = pg_catalog.nextval('durable_work.worker_instance_seq'), "
+    "queues = excluded.queues, capacity = excluded.capacity, vnodes = excluded.vnodes, "
+    "labels = excluded.labels, registered_at = pg_catalog.clock_timestamp(), "
+    "drain_deadline = NULL RETURNING " WORKER_COLUMNS;
+constexpr char kLock[] =
+    "SELECT " WORKER_COLUMNS " FROM durable_work.worker WHERE name = $1 FOR UPDATE";
+constexpr char kDrain[] =
+    "UPDATE durable_work.worker SET drain_deadline = $3 WHERE name = $1 AND instance = $2";
+constexpr char kDelete[] = "DELETE FROM durable_work.worker WHERE name = $1 AND instance = $2";
+constexpr char kList[] =
+    "SELECT " WORKER_COLUMNS " FROM durable_work.worker WHERE instance > $1 ORDER BY instance";
+
+template <std::size_t room>
+void copy_text(char (&to)[room], std::string_view from) {
+  const std::size_t length = std::min(from.size(), room - 1);
+  std::memcpy(to, from.data(), length);
+  to[length] = '\0';
+}
+
+void read_queues(Datum array, core::MemberRow* out) {
+  const auto queues = pg::read_array(array, INT4OID, "queues", PG_INT16_MAX);
+  const int count = std::min(queues.count, static_cast<int>(core::kMostWaitedQueues));
+  for (int i = 0; i < count; i++) {
+    if (!queues.nulls[i]) out->queues[out->queue_count++] = DatumGetInt32(queues.values[i]);
+  }
+}
+
+// Rows that somebody edited by hand must not break anything.
+void read_row(uint64 row, core::MemberRow* out) {
+  *out = core::MemberRow{};
+  const std::string_view name = pg::text_view(number(row, 1));
+  copy_text(out->name, name);
+  copy_text(out->utf8_name, utf8_text(out->name));
+  out->instance = DatumGetInt64(number(row, 2));
+  read_queues(number(row, 3), out);
+  bool null = false;
+  const Datum capacity = column(row, 4, &null);
+  out->capacity = null ? 0 : static_cast<uint32>(std::max(DatumGetInt32(capacity), 0));
+  out->vnodes = static_cast<uint32>(
+      std::clamp(DatumGetInt32(number(row, 5)), 1, static_cast<int32>(core::kMostVnodes)));
+  const Datum deadline = column(row, 6, &null);
+  out->drain_deadline = null ? core::kNever : DatumGetTimestampTz(deadline);
+}
+
+void note(core::ActionKind kind, const core::MemberRow& row) {
+  core::Transaction& transaction = runtime::transaction();
+  transaction.reserve(1);
+  transaction.set_worker(row);
+  transaction.note_worker(runtime::level(), kind);
+}
+
+Datum queue_array(const WorkerWish& wish) {
+  auto* const values = pg::allocate<Datum>(static_cast<Size>(wish.queue_count) + 1);
+  for (int i = 0; i < wish.queue_count; i++) values[i] = Int32GetDatum(wish.queues[i]);
+  return PointerGetDatum(
+      construct_array(values, wish.queue_count, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+}
+
+}  // namespace
+
+int64 register_worker(const WorkerWish& wish) {
+  const Oid types[] = {TEXTOID, INT4ARRAYOID, INT4OID, INT4OID, JSONBOID};
+  Datum values[] = {pg::text_datum(wish.name), queue_array(wish), Int32GetDatum(wish.capacity),
+                    Int32GetDatum(wish.vnodes), wish.labels};
+  char nulls[] = "     ";
+  if (wish.capacity == 0) nulls[2] = 'n';
+  if (wish.labels == 0) nulls[4] = 'n';
+  core::MemberRow written{};
+  execute(kRegister, types, values, nulls, [&written](uint64 row) { read_row(row, &written); });
+  note(core::ActionKind::worker_changed, written);
+  return written.instance;
+}
+
+bool lock_worker(std::string_view name, core::MemberRow* row) {
+  const Oid types[] = {TEXTOID};
+  Datum values[] = {pg::text_datum(name)};
+  return execute(kLock, types, values, " ", [row](uint64 at) { read_row(at, row); }) == 1;
+}
+
+void drain_worker(const core::MemberRow& row, int64 deadline) {
+  const Oid types[] = {TEXTOID, INT8OID, TIMESTAMPTZOID};
+  Datum values[] = {CStringGetTextDatum(row.name), Int64GetDatum(row.instance),
+                    TimestampTzGetDatum(deadline)};
+  execute(kDrain, types, values, "   ", ignore);
+  core::MemberRow changed = row;
+  changed.drain_deadline = deadline;
+  note(core::ActionKind::worker_changed, changed);
+}
+
+void delete_worker(const core::MemberRow& row) {
+  const Oid types[] = {TEXTOID, INT8OID};
+  Datum values[] = {CStringGetTextDatum(row.name), Int64GetDatum(row.instance)};
+  execute(kDelete, types, values, "  ", ignore);
+  note(core::ActionKind::worker_left, row);
+}
+
+void for_each_worker(void (*each)(const core::MemberRow& row, void* arg), void* arg) {
+  const Oid types[] = {INT8OID};
+  Datum values[] = {Int64GetDatum(0)};
+  execute(kList, types, values, " ", [each, arg](uint64 at) {
+    core::MemberRow row;
+    read_row(at, &row);
+    each(row, arg);
+  });
+}
+
+}  // namespace dw::store
