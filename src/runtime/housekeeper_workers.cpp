@@ -129,9 +129,10 @@ void release(const core::LeaseRow& lease) {
   open.settle(written.action, core::Decision::put_back, core::OutcomeKind::rescheduled, now);
 }
 
+/* Somebody who registers, drains or deregisters it at the moment is not waited for. */
 void deregister(const core::MemberFigures& member) {
   core::MemberRow row;
-  if (store::lock_worker(member.name, &row) && row.instance == member.instance)
+  if (store::try_lock_worker(member.name, &row) && row.instance == member.instance)
     store::delete_worker(row);
 }
 
@@ -166,10 +167,10 @@ bool follow_member(const Housekeeper& self, const core::MemberFigures& member) {
     return transaction_step(self, [&member] { deregister(member); });
   }
   if (member.state != core::MemberState::draining) return true;
+  next_deadline = std::min(next_deadline, platform().wall_now() + kLookAgain);
   if (member.in_flight == 0) return transaction_step(self, [&member] { deregister(member); });
   if (platform().wall_now() >= member.drain_deadline) return end_worker(self, member);
-  next_deadline =
-      std::min({next_deadline, member.drain_deadline, platform().wall_now() + kLookAgain});
+  next_deadline = std::min(next_deadline, member.drain_deadline);
   return true;
 }
 

@@ -25,6 +25,8 @@ constexpr char kRegister[] =
     "drain_deadline = NULL RETURNING " WORKER_COLUMNS;
 constexpr char kLock[] =
     "SELECT " WORKER_COLUMNS " FROM durable_work.worker WHERE name = $1 FOR UPDATE";
+constexpr char kTryLock[] =
+    "SELECT " WORKER_COLUMNS " FROM durable_work.worker WHERE name = $1 FOR UPDATE SKIP LOCKED";
 constexpr char kDrain[] =
     "UPDATE durable_work.worker SET drain_deadline = $3 WHERE name = $1 AND instance = $2";
 constexpr char kDelete[] = "DELETE FROM durable_work.worker WHERE name = $1 AND instance = $2";
@@ -70,6 +72,12 @@ void note(core::ActionKind kind, const core::MemberRow& row) {
   transaction.note_worker(runtime::level(), kind);
 }
 
+bool select_worker(const char* statement, std::string_view name, core::MemberRow* row) {
+  const Oid types[] = {TEXTOID};
+  Datum values[] = {pg::text_datum(name)};
+  return execute(statement, types, values, " ", [row](uint64 at) { read_row(at, row); }) == 1;
+}
+
 Datum queue_array(const WorkerWish& wish) {
   auto* const values = pg::allocate<Datum>(static_cast<Size>(wish.queue_count) + 1);
   for (int i = 0; i < wish.queue_count; i++) values[i] = Int32GetDatum(wish.queues[i]);
@@ -93,9 +101,11 @@ int64 register_worker(const WorkerWish& wish) {
 }
 
 bool lock_worker(std::string_view name, core::MemberRow* row) {
-  const Oid types[] = {TEXTOID};
-  Datum values[] = {pg::text_datum(name)};
-  return execute(kLock, types, values, " ", [row](uint64 at) { read_row(at, row); }) == 1;
+  return select_worker(kLock, name, row);
+}
+
+bool try_lock_worker(std::string_view name, core::MemberRow* row) {
+  return select_worker(kTryLock, name, row);
 }
 
 void drain_worker(const core::MemberRow& row, int64 deadline) {

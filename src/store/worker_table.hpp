@@ -22,8 +22,10 @@ struct WorkerWish {
 // Returns the new instance.
 int64 register_worker(const WorkerWish& wish);
 
-// The worker's row, locked until the end of the transaction; false: there is none.
+// The worker's row, locked until the end of the transaction; false: there is none. try_lock_worker
+// waits for nobody: false also while another transaction has it.
 bool lock_worker(std::string_view name, core::MemberRow* row);
+bool try_lock_worker(std::string_view name, core::MemberRow* row);
 
 // Of a row that lock_worker() gave.
 void drain_worker(const core::MemberRow& row, int64 deadline);
