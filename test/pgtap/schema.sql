@@ -1,15 +1,15 @@
 -- The public objects are exactly those of the reference, with their columns, arguments and defaults; each is
 -- commented, and nobody but the owner may use any of them.
 BEGIN;
-SELECT plan(49);
+SELECT plan(50);
 
 SELECT has_schema('durable_work');
 SELECT is((SELECT nspname::text FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace WHERE extname = 'durable_work'), 'durable_work', 'the extension lives there');
 SELECT is((SELECT extrelocatable FROM pg_extension WHERE extname = 'durable_work'), false, 'the extension cannot be moved');
 SELECT is((SELECT superuser FROM pg_available_extension_versions WHERE name = 'durable_work' AND installed), true, 'and only a superuser creates it');
 
-SELECT views_are('durable_work', ARRAY['queues', 'inbox', 'leases', 'dead_letters', 'attempts', 'segments', 'queue_stats', 'redrives']);
-SELECT tables_are('durable_work', ARRAY['topic', 'queue', 'epoch', 'parked', 'parked_outcome', 'idempotency', 'dead_letter', 'redrive_task', 'segment', 'handled', 'fence_token']
+SELECT views_are('durable_work', ARRAY['queues', 'inbox', 'leases', 'dead_letters', 'attempts', 'segments', 'queue_stats', 'redrives', 'workers']);
+SELECT tables_are('durable_work', ARRAY['topic', 'queue', 'epoch', 'parked', 'parked_outcome', 'idempotency', 'dead_letter', 'redrive_task', 'segment', 'handled', 'fence_token', 'worker']
     || ARRAY(SELECT 'job_' || n FROM generate_series(0, 7) n) || ARRAY(SELECT 'outcome_' || n FROM generate_series(0, 7) n));
 SELECT has_sequence('durable_work', 'job_id_seq', 'job ids have a sequence');
 SELECT is((SELECT seqcache FROM pg_sequence WHERE seqrelid = 'durable_work.job_id_seq'::regclass), 1::bigint, 'which keeps no numbers back');
@@ -158,9 +158,9 @@ SELECT is_empty($$SELECT i.indexrelid::regclass FROM pg_index i JOIN pg_class c 
     WHERE c.relnamespace = 'durable_work'::regnamespace AND c.relname ~ '^(job|outcome)_[0-7]$' AND amname <> 'brin'$$, 'log tables have no btree');
 SELECT is((SELECT count(*) FROM pg_class WHERE relnamespace = 'durable_work'::regnamespace AND relname ~ '^(job|outcome)_[0-7]$'
     AND reloptions @> '{fillfactor=100,autovacuum_enabled=false}'), 16::bigint, 'they are filled, and left alone by autovacuum');
-SELECT has_pk('durable_work', name, name || ' has a primary key') FROM unnest('{topic,queue,idempotency,dead_letter,handled,fence_token}'::text[]) name;
-SELECT is_empty($$SELECT c.relname FROM pg_class c WHERE relnamespace = 'durable_work'::regnamespace AND relkind IN ('r', 'S')
-    AND c.oid <> ALL ((SELECT extconfig FROM pg_extension WHERE extname = 'durable_work')::oid[])$$, 'every table and sequence is part of a dump');
+SELECT has_pk('durable_work', name, name || ' has a primary key') FROM unnest('{topic,queue,idempotency,dead_letter,handled,fence_token,worker}'::text[]) name;
+SELECT is_empty($$SELECT c.relname FROM pg_class c WHERE relnamespace = 'durable_work'::regnamespace AND relkind IN ('r', 'S') AND relname <> 'worker'
+    AND c.oid <> ALL ((SELECT extconfig FROM pg_extension WHERE extname = 'durable_work')::oid[])$$, 'every table and sequence is part of a dump, but for registered workers');
 SELECT is((SELECT tgenabled FROM pg_trigger WHERE tgrelid = 'durable_work.inbox'::regclass), 'A', 'inserts into inbox work under every replication role');
 SELECT is_empty($$SELECT c.oid::regclass FROM pg_class c WHERE relnamespace = 'durable_work'::regnamespace AND relkind IN ('r', 'v', 'S')
     AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')$$, 'everything belongs to the extension');
