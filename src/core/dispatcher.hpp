@@ -604,8 +604,7 @@ class Dispatcher {
   /* How far a claim has looked through the shelf in vain. */
   struct ShelfPlace {
     bool begun;
-    std::uint8_t priority;
-    JobId id;
+    ReadyPlace place;
   };
   Index take_group() noexcept;
   void free_group(Group& group) noexcept;

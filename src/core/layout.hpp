@@ -161,6 +161,25 @@ using GroupsByOwner = boost::intrusive::set<Group, boost::intrusive::base_hook<B
                                             boost::intrusive::compare<GroupByOwner>,
                                             boost::intrusive::constant_time_size<false>>;
 
+/* A place in the order of what is ready, made of what that order looks at. */
+struct ReadyPlace {
+  Micros leased_at;
+  JobId id;
+  std::uint8_t priority;
+
+  static ReadyPlace of(const Entry& e) noexcept {
+    return ReadyPlace{e.leased_at, e.id, e.priority};
+  }
+  [[nodiscard]] bool is_before(const Entry& e) const noexcept {
+    Entry here{};
+    here.leased_at = leased_at;
+    here.id = id;
+    here.priority = priority;
+    return ReadyOrder{}(here, e);
+  }
+};
+constexpr ReadyPlace kBeforeAllReady{kAlways, kAlways, 0};
+
 struct WaitList {
   Index first; /* wait link, see Waiter */
   Index last;
@@ -172,9 +191,9 @@ struct WaitList {
  */
 struct OwnerTable {
   std::uint32_t queue; /* + 1; 0: free */
-  /* Ready jobs up to this place in the order are counted; with kAllCounted all are. */
-  std::uint8_t counted_priority;
-  JobId counted_id;
+  /* Ready jobs up to this place in the order are counted, or all of them. */
+  ReadyPlace counted_to;
+  std::uint8_t all_counted;
   std::uint32_t unowned; /* ready jobs in buckets that nobody owns */
   OwnerNumber owner[kMostBuckets];
   std::uint16_t group[kMostBuckets]; /* group + 1; 0: none */
@@ -185,7 +204,6 @@ struct OwnerTable {
   WaitList waiters[kMostMembers];
   std::uint64_t waited_for[kMostMembers / 64];
 };
-constexpr std::uint8_t kAllCounted = 0xFF;
 constexpr std::uint32_t kMostGroups = 0xFFFE;
 
 /*

@@ -13,8 +13,8 @@
  * nothing.
  *
  * Counts. ready[b], and owned[m] and unowned as its sums, count jobs up to a place in the order, up
- * to which the jobs that were there before the table have been counted, a chunk to a hold; with
- * kAllCounted all of them. What comes and goes in front of the place is counted as it does.
+ * to which the jobs that were there before the table have been counted, a chunk to a hold, in the
+ * end all of them. What comes and goes in front of the place is counted as it does.
  *
  * Another number of buckets makes the groups stale and counts from the start again. The same
  * process moves their jobs back and counts, a chunk to a hold, and then computes the owners.
@@ -38,9 +38,7 @@ std::uint32_t Dispatcher::bucket_of_entry(const Queue& q, const Entry& e) noexce
 /* A ready entry came or goes. */
 void Dispatcher::count_ready(Queue& q, const Entry& e, int change) noexcept {
   OwnerTable& table = table_of(q);
-  const bool counted = e.priority != table.counted_priority ? e.priority < table.counted_priority
-                                                            : e.id <= table.counted_id;
-  if (!counted) return;
+  if (table.all_counted == 0 && table.counted_to.is_before(e)) return;
   if (e.next_of_worker != kNone && arena_->groups[e.next_of_worker].owner == kStaleGroup) return;
   const std::uint32_t bucket = bucket_of_entry(q, e);
   const auto by = static_cast<std::uint32_t>(change);
@@ -50,8 +48,8 @@ void Dispatcher::count_ready(Queue& q, const Entry& e, int change) noexcept {
 }
 
 void Dispatcher::begin_counting(OwnerTable& table) noexcept {
-  table.counted_priority = 0;
-  table.counted_id = kAlways;
+  table.counted_to = kBeforeAllReady;
+  table.all_counted = 0;
   table.unowned = 0;
   std::memset(table.ready, 0, sizeof(table.ready));
   std::memset(table.owned, 0, sizeof(table.owned));
@@ -62,21 +60,19 @@ void Dispatcher::begin_counting(OwnerTable& table) noexcept {
 /* Counts on, as many as one lock hold may; false: all are counted. */
 bool Dispatcher::count_some(Queue& q) noexcept {
   OwnerTable& table = table_of(q);
-  if (table.counted_priority == kAllCounted) return false;
+  if (table.all_counted != 0) return false;
   struct AfterPlace {
     bool operator()(const OwnerTable& a, const Entry& e) const noexcept {
-      return a.counted_priority != e.priority ? a.counted_priority < e.priority
-                                              : a.counted_id < e.id;
+      return a.counted_to.is_before(e);
     }
   };
   auto at = q.ready.upper_bound(table, AfterPlace{});
   for (std::uint32_t i = 0; i < kEntriesPerHold; i++, ++at) {
     if (at == q.ready.end()) {
-      table.counted_priority = kAllCounted;
+      table.all_counted = 1;
       return false;
     }
-    table.counted_priority = at->priority;
-    table.counted_id = at->id;
+    table.counted_to = ReadyPlace::of(*at);
     count_ready(q, *at, 1);
   }
   return true;

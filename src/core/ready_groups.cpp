@@ -140,7 +140,7 @@ Dispatcher::Picked Dispatcher::pick_owned(Queue& q, OwnerNumber member, Micros n
   Index* link = &picked.first;
   std::uint32_t passed = 0;
   const auto is_before = [](const ShelfPlace& a, const Entry& e) noexcept {
-    return a.priority != e.priority ? a.priority < e.priority : a.id < e.id;
+    return a.place.is_before(e);
   };
   auto at = place->begun ? q.ready.upper_bound(*place, is_before) : q.ready.begin();
   while (picked.count < n && table.owned[member] > 0) {
@@ -158,7 +158,7 @@ Dispatcher::Picked Dispatcher::pick_owned(Queue& q, OwnerNumber member, Micros n
         break;
       }
       passed++;
-      if (!enter_group(q, e)) *place = ShelfPlace{true, e.priority, e.id};
+      if (!enter_group(q, e)) *place = ShelfPlace{true, ReadyPlace::of(e)};
     }
     if (next == nullptr) break;
     ready_remove(q, *next);

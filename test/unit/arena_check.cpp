@@ -218,7 +218,7 @@ class Check {
   /* Counts of what is ready, of everything once all is counted. */
   void check_owner_table(const OwnerTable& table) {
     const Queue& q = arena_.queues[table.queue - 1];
-    if (table.counted_priority != kAllCounted) return;
+    if (table.all_counted == 0) return;
     std::vector<std::uint32_t> ready(kMostBuckets);
     std::vector<std::uint32_t> owned(kMostMembers);
     std::uint32_t unowned = 0;

@@ -261,7 +261,7 @@ TEST_F(OwnedClaim, AnotherNumberOfBucketsWhileJobsComeAndGo) {
   EXPECT_GT(acted, 3);
   EXPECT_EQ(arena_faults(d().arena()), "");
   const OwnerTable& table = d().arena().owner_tables[slot(queue_).owners];
-  EXPECT_EQ(table.counted_priority, kAllCounted);
+  EXPECT_EQ(table.all_counted, 1);
   std::size_t left = figures(1).ready;
   for (std::size_t n = 1; n > 0;) {
     n = claim_owned("a", 100).size() + claim_owned("b", 100).size();
