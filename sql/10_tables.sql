@@ -57,7 +57,8 @@ CREATE TABLE durable_work.queue (
     rate_group text,
     group_rate_jobs integer,
     group_rate_interval interval,
-    group_rate_burst integer
+    group_rate_burst integer,
+    buckets integer NOT NULL DEFAULT 360
 );
 
 -- Keys of ordered queues whose next job is a dead letter. takes_along: jobs of the key with lower numbers die with it; then the
@@ -184,6 +185,20 @@ CREATE TABLE durable_work.handled (
     handled_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     expires_at timestamptz NOT NULL,
     PRIMARY KEY (handler, key)
+);
+
+-- Registered workers. Not dumped: those of a copy are none of the original's, and whether one is alive is known in memory
+-- only. Their numbers are drawn from a range of their own, so that they are told from numbers that a client makes up.
+CREATE SEQUENCE durable_work.worker_instance_seq AS bigint MINVALUE 4294967296 MAXVALUE 8589934591;
+CREATE TABLE durable_work.worker (
+    name text PRIMARY KEY,
+    instance bigint NOT NULL,
+    queues integer[] NOT NULL,
+    capacity integer,
+    vnodes integer NOT NULL,
+    labels jsonb,
+    registered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    drain_deadline timestamptz
 );
 
 CREATE TABLE durable_work.fence_token (

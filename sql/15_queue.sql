@@ -18,6 +18,7 @@ CREATE FUNCTION durable_work.create_queue(
     dead_letter_queue text DEFAULT NULL,
     durable_claims boolean DEFAULT false,
     strict boolean DEFAULT false,
+    buckets integer DEFAULT 360,
     max_runtime interval DEFAULT NULL,
     max_payload text DEFAULT '1 MB',
     ordering text DEFAULT 'none',
@@ -27,9 +28,9 @@ CREATE FUNCTION durable_work.create_queue(
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_create_queue';
 REVOKE ALL ON FUNCTION durable_work.create_queue(text, interval, integer, text, interval, interval, double precision,
-    text, bigint, text, interval, interval, text, boolean, boolean, interval, text, text, text, text) FROM PUBLIC;
+    text, bigint, text, interval, interval, text, boolean, boolean, integer, interval, text, text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.create_queue(text, interval, integer, text, interval, interval, double precision,
-    text, bigint, text, interval, interval, text, boolean, boolean, interval, text, text, text, text) IS
+    text, bigint, text, interval, interval, text, boolean, boolean, integer, interval, text, text, text, text) IS
 'Makes a queue, with a topic of the same name that its producers write to. The same call again does nothing; with other settings it raises DW003.
 lease: how long a claimed job belongs to its worker unless extended (up to 365 days).
 max_attempts: claims before a job goes to the dead letters (1 to 32767).
@@ -42,6 +43,7 @@ dedupe_window: how long an idempotency key is remembered.
 dead_letter_queue: another queue that gets a new job for each dead letter of this one, beside the dead letter itself, with the same payload, partition_key and priority, and a member dead_letter in its headers (null or empty: none). It takes them also when it is full or paused.
 durable_claims: each claim is recorded in the log, so that attempts are counted over a crash of the server too.
 strict: a job is handed out only once its enqueue is on disk, and its completion is flushed, also under synchronous_commit = off.
+buckets: into how many the partition keys are divided among registered workers (1 to 1024), see resize_buckets and the view workers.
 max_runtime: how long one attempt may take, whatever its lease is extended to (null or 0: any time).
 max_payload: largest payload, as a size with unit (1 byte to 255 MB): of the jsonb before compression, as pg_column_size tells it.
 ordering: none, or key: of the jobs of one partition_key one at a time is handed out, in the order of their enqueues, over retries, delays, expired leases and restarts. Jobs without a key wait for nobody.
@@ -64,6 +66,7 @@ CREATE FUNCTION durable_work.alter_queue(
     dead_letter_queue text DEFAULT NULL,
     durable_claims boolean DEFAULT NULL,
     strict boolean DEFAULT NULL,
+    buckets integer DEFAULT NULL,
     max_runtime interval DEFAULT NULL,
     max_payload text DEFAULT NULL,
     ordering text DEFAULT NULL,
@@ -73,9 +76,9 @@ CREATE FUNCTION durable_work.alter_queue(
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_alter_queue';
 REVOKE ALL ON FUNCTION durable_work.alter_queue(text, interval, integer, text, interval, interval, double precision,
-    text, bigint, text, interval, interval, text, boolean, boolean, interval, text, text, text, text) FROM PUBLIC;
+    text, bigint, text, interval, interval, text, boolean, boolean, integer, interval, text, text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.alter_queue(text, interval, integer, text, interval, interval, double precision,
-    text, bigint, text, interval, interval, text, boolean, boolean, interval, text, text, text, text) IS
+    text, bigint, text, interval, interval, text, boolean, boolean, integer, interval, text, text, text, text) IS
 'Changes the options that are given (see create_queue) and keeps those that are null; 22023 when all are. max_length => 0, max_runtime => ''0'' and dead_letter_queue => '''' take the option away. ordering and fairness cannot be changed (0A000). It takes effect when the transaction commits. Leases that are out keep their deadline.';
 
 -- Dropping and pausing -------------------------------------------------------------------------------------------------
@@ -100,6 +103,13 @@ AS 'MODULE_PATHNAME', 'durable_work_resume_queue';
 REVOKE ALL ON FUNCTION durable_work.resume_queue(text) FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.resume_queue(text) IS
 'Hands out jobs of a paused queue again when the transaction commits.';
+
+CREATE FUNCTION durable_work.resize_buckets(queue text, buckets integer) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'durable_work_resize_buckets';
+REVOKE ALL ON FUNCTION durable_work.resize_buckets(text, integer) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.resize_buckets(text, integer) IS
+'Divides the keys of the queue into another number of buckets (1 to 1024) when the transaction commits; the same as alter_queue(queue, buckets => ...). Work goes on: jobs that workers hold stay theirs, the order stays, and most keys get another bucket and so perhaps another owner. Raises DW002 for an unknown queue.';
 
 CREATE FUNCTION durable_work.bucket(partition_key text, buckets integer DEFAULT 360) RETURNS integer
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
@@ -133,7 +143,8 @@ SELECT queue.name AS queue,
        queue.created_at,
        queue.ordering,
        queue.on_exhausted,
-       queue.fairness
+       queue.fairness,
+       queue.buckets
 FROM durable_work.queue AS queue
 JOIN durable_work.topic AS topic ON topic.id OPERATOR(pg_catalog.=) queue.topic
 LEFT JOIN durable_work.queue AS dead_letter_queue

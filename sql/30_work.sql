@@ -18,23 +18,27 @@ COMMENT ON TYPE durable_work.claimed_job IS
 'A job as claim hands it out. lease_token is what complete, fail and the like take; it passes 2^53, so keep it as a 64-bit integer or as text. attempt: how often the job was claimed, this time included. lease_expires_at: until when nobody else gets it.';
 REVOKE ALL ON TYPE durable_work.claimed_job FROM PUBLIC;
 
+-- Claiming ------------------------------------------------------------------------------------------------------------
+
 CREATE FUNCTION durable_work.claim(
     queue text,
     worker text,
     max_jobs integer DEFAULT 25,
     lease interval DEFAULT NULL,
     wait interval DEFAULT '0',
+    owned_only boolean DEFAULT false,
     request_id text DEFAULT NULL,
     instance bigint DEFAULT NULL
 ) RETURNS SETOF durable_work.claimed_job
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_claim';
-REVOKE ALL ON FUNCTION durable_work.claim(text, text, integer, interval, interval, text, bigint) FROM PUBLIC;
-COMMENT ON FUNCTION durable_work.claim(text, text, integer, interval, interval, text, bigint) IS
+REVOKE ALL ON FUNCTION durable_work.claim(text, text, integer, interval, interval, boolean, text, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.claim(text, text, integer, interval, interval, boolean, text, bigint) IS
 'Hands out up to max_jobs (1 to 10000) due jobs, in the order of (priority, job_id), each under a lease: until lease_expires_at nobody else gets the job. Nothing is written. No rows: nothing is due, the queue is paused, or the server has just started.
 Call it as a transaction of its own. A queue with delivery at_most_once or durable_claims insists on that (25001): its claims are written to the log, and on disk before the end of the statement is told; use the rows only then. If the call fails, the attempts do not count; if its transaction rolls back after it, they do, and the backoff applies.
 lease: how long (above 0, at most 36525 days); null: the lease of the queue. wait (at most 5 s): while nothing is due, sleeps until something is, without polling; refused under REPEATABLE READ and SERIALIZABLE (25001). It keeps a snapshot meanwhile; wait_for_work does not. worker: 1 to 127 bytes.
-request_id (1 to 255 bytes, a new one for each new call): for a reply that was lost. The same call again (worker, instance, queues and request_id) hands out nothing new but lists what is left of the batch, with the same tokens and deadlines; while the transaction of the first call is open it waits for it. A batch is remembered while a lease of it is held, and at least until its first deadline; empty ones are not. 53400: too many are held. instance: tells processes of one worker name apart in heartbeat.
+request_id (1 to 255 bytes, a new one for each new call): for a reply that was lost. The same call again (worker, instance, queues and request_id) hands out nothing new but lists what is left of the batch, with the same tokens and deadlines; while the transaction of the first call is open it waits for it. A batch is remembered while a lease of it is held, and at least until its first deadline; empty ones are not. 53400: too many are held.
+instance: the number that register_worker gave (DW006 if the worker was registered again since, or is not any more; no rows while it drains or holds as many jobs as its capacity, and then wait does not wait), or a number of your own that tells processes of one worker name apart in heartbeat. owned_only: only jobs in buckets that this registered worker owns in the queue; it needs its instance, and the queue must be among its queues (22023).
 Keep lease_token as a 64 bit integer or as text: it does not fit into a double. Raises DW002 for an unknown queue.';
 
 CREATE FUNCTION durable_work.claim(
@@ -43,14 +47,17 @@ CREATE FUNCTION durable_work.claim(
     max_jobs integer DEFAULT 25,
     lease interval DEFAULT NULL,
     wait interval DEFAULT '0',
+    owned_only boolean DEFAULT false,
     request_id text DEFAULT NULL,
     instance bigint DEFAULT NULL
 ) RETURNS SETOF durable_work.claimed_job
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_claim_queues';
-REVOKE ALL ON FUNCTION durable_work.claim(text[], text, integer, interval, interval, text, bigint) FROM PUBLIC;
-COMMENT ON FUNCTION durable_work.claim(text[], text, integer, interval, interval, text, bigint) IS
+REVOKE ALL ON FUNCTION durable_work.claim(text[], text, integer, interval, interval, boolean, text, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.claim(text[], text, integer, interval, interval, boolean, text, bigint) IS
 'As claim from one queue, from up to 64 queues in the order named: as many as are due in the first, then from the next, until there are max_jobs.';
+
+-- Completing ----------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION durable_work.complete(
     job_id bigint,
@@ -108,6 +115,8 @@ COMMENT ON TYPE durable_work.completed_or_claimed_job IS
 'A row of complete_and_claim. outcome: claimed for a new job, with the columns that claim returns; for a job that was to be completed completed, already_completed, in_doubt or stale, and the columns after lease_token are null.';
 REVOKE ALL ON TYPE durable_work.completed_or_claimed_job FROM PUBLIC;
 
+-- Completing and claiming ---------------------------------------------------------------------------------------------
+
 CREATE FUNCTION durable_work.complete_and_claim(
     job_ids bigint[],
     lease_tokens bigint[],
@@ -115,13 +124,14 @@ CREATE FUNCTION durable_work.complete_and_claim(
     worker text,
     max_jobs integer DEFAULT 25,
     lease interval DEFAULT NULL,
+    owned_only boolean DEFAULT false,
     instance bigint DEFAULT NULL,
     results jsonb[] DEFAULT NULL
 ) RETURNS SETOF durable_work.completed_or_claimed_job
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_complete_and_claim';
-REVOKE ALL ON FUNCTION durable_work.complete_and_claim(bigint[], bigint[], text, text, integer, interval, bigint, jsonb[]) FROM PUBLIC;
-COMMENT ON FUNCTION durable_work.complete_and_claim(bigint[], bigint[], text, text, integer, interval, bigint, jsonb[]) IS
+REVOKE ALL ON FUNCTION durable_work.complete_and_claim(bigint[], bigint[], text, text, integer, interval, boolean, bigint, jsonb[]) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.complete_and_claim(bigint[], bigint[], text, text, integer, interval, boolean, bigint, jsonb[]) IS
 'Completes jobs and claims new ones in one call: first one row for each pair of job and token (none to 100000) in the order given, as from complete_many, then one with outcome claimed for each new job, as from claim.
 Both are one statement: if it fails nothing is completed and the claims do not count; if its transaction rolls back after it nothing is completed, and the attempts of the new jobs are charged. Raises 0A000 for a queue with delivery at_most_once or durable_claims, DW002 for an unknown queue.';
 
@@ -132,14 +142,17 @@ CREATE FUNCTION durable_work.complete_and_claim(
     worker text,
     max_jobs integer DEFAULT 25,
     lease interval DEFAULT NULL,
+    owned_only boolean DEFAULT false,
     instance bigint DEFAULT NULL,
     results jsonb[] DEFAULT NULL
 ) RETURNS SETOF durable_work.completed_or_claimed_job
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_complete_and_claim_queues';
-REVOKE ALL ON FUNCTION durable_work.complete_and_claim(bigint[], bigint[], text[], text, integer, interval, bigint, jsonb[]) FROM PUBLIC;
-COMMENT ON FUNCTION durable_work.complete_and_claim(bigint[], bigint[], text[], text, integer, interval, bigint, jsonb[]) IS
+REVOKE ALL ON FUNCTION durable_work.complete_and_claim(bigint[], bigint[], text[], text, integer, interval, boolean, bigint, jsonb[]) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.complete_and_claim(bigint[], bigint[], text[], text, integer, interval, boolean, bigint, jsonb[]) IS
 'As complete_and_claim with one queue, claiming from up to 64 queues in the order named.';
+
+-- Failing, giving back, extending, waiting ----------------------------------------------------------------------------
 
 CREATE FUNCTION durable_work.fail(
     job_id bigint,
@@ -220,7 +233,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_heartbeat';
 REVOKE ALL ON FUNCTION durable_work.heartbeat(text, interval, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.heartbeat(text, interval, bigint) IS
-'Extends every lease that was taken with this worker name and instance (null: without one), as extend_lease does, and lists them by job_id; one that max_runtime does not let go any further keeps its lease_expires_at. state: leased; cancelled: the job was cancelled, stop working on it; lost: the lease ran out. A job that is missing from the list is not held any more.';
+'Extends every lease that was taken with this worker name and instance (null: without one), as extend_lease does (for a registered worker also the sign that it is alive; DW006 if it was registered again since, or is not any more), and lists them by job_id; one that max_runtime does not let go any further keeps its lease_expires_at. state: leased; cancelled: the job was cancelled, stop working on it; lost: the lease ran out. A job that is missing from the list is not held any more.';
 
 CREATE FUNCTION durable_work.set_progress(
     job_id bigint,
@@ -235,13 +248,16 @@ COMMENT ON FUNCTION durable_work.set_progress(bigint, bigint, jsonb) IS
 
 CREATE PROCEDURE durable_work.wait_for_work(
     queues text[],
-    timeout interval
+    timeout interval,
+    worker text DEFAULT NULL,
+    instance bigint DEFAULT NULL
 )
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'durable_work_wait_for_work';
-REVOKE ALL ON PROCEDURE durable_work.wait_for_work(text[], interval) FROM PUBLIC;
-COMMENT ON PROCEDURE durable_work.wait_for_work(text[], interval) IS
+REVOKE ALL ON PROCEDURE durable_work.wait_for_work(text[], interval, text, bigint) FROM PUBLIC;
+COMMENT ON PROCEDURE durable_work.wait_for_work(text[], interval, text, bigint) IS
 'Sleeps until one of the queues (1 to 64) has a due job or is dropped, or for the timeout (at most durable_work.max_wait). It holds no snapshot meanwhile, and does not poll. Claim after it; there may be nothing left, if another worker was quicker, and the claim raises DW002 if a queue was dropped.
+worker and instance (both or neither): of a registered worker that claims with owned_only. Only jobs that are in its buckets wake it, it counts as alive while it sleeps, and the sleep ends when it is to drain; DW006 as in claim.
 CALL it as a statement of its own: inside of a transaction block it raises 25001.';
 
 CREATE PROCEDURE durable_work.wait_for_job(

@@ -90,7 +90,7 @@ CREATE VIEW durable_work.inbox WITH (security_barrier) AS
 SELECT job.id,
        queue.name AS queue,
        CASE WHEN durable_work.may(queue.id, 'read') THEN job.partition_key END AS partition_key,
-       ((job.key_hash::bigint OPERATOR(pg_catalog.&) 4294967295) OPERATOR(pg_catalog.%) 360)::integer AS partition_bucket,
+       ((job.key_hash::bigint OPERATOR(pg_catalog.&) 4294967295) OPERATOR(pg_catalog.%) queue.buckets)::integer AS partition_bucket,
        job.priority::integer AS priority,
        CASE WHEN durable_work.may(queue.id, 'read') THEN job.payload END AS payload,
        CASE WHEN durable_work.may(queue.id, 'read') THEN job.headers END AS headers,
@@ -124,7 +124,7 @@ WHERE state.status IS NOT NULL AND durable_work.may(queue.id, 'see');
 REVOKE ALL ON durable_work.inbox FROM PUBLIC;
 COMMENT ON VIEW durable_work.inbox IS
 'Every retained job, one row for each queue that sees it. INSERT INTO durable_work.inbox (partition_key, payload, idempotency_key) works like enqueue, into queue default unless one is named; so does COPY. Jobs of queues that the user may see; partition_key, payload, headers, idempotency_key, result and last_error only with the right to work or operate, else null.';
-COMMENT ON COLUMN durable_work.inbox.partition_bucket IS 'Hash of the partition key modulo 360, see bucket(); without a key the hash of the id';
+COMMENT ON COLUMN durable_work.inbox.partition_bucket IS 'Hash of the partition key modulo the buckets of the queue, see bucket(); without a key the hash of the id';
 COMMENT ON COLUMN durable_work.inbox.idempotency_key IS 'While it is remembered, see dedupe_window of create_queue';
 COMMENT ON COLUMN durable_work.inbox.status IS 'pending, processing, completed, dead_letter or cancelled';
 COMMENT ON COLUMN durable_work.inbox.available_at IS 'When it was or is due, after a failed attempt the time of the retry';

@@ -1,4 +1,5 @@
--- What the tables are, who may use them, and what a dump contains: all of their rows, for they are the truth.
+-- What the tables are, who may use them, and what a dump contains: all of their rows, for they are the truth, but for
+-- those of registered workers.
 
 COMMENT ON SEQUENCE durable_work.job_id_seq IS 'Numbers of jobs';
 COMMENT ON SEQUENCE durable_work.topic_id_seq IS 'Numbers of topics; never given again';
@@ -15,6 +16,8 @@ COMMENT ON TABLE durable_work.blocked_key IS 'Keys of ordered queues that wait f
 COMMENT ON SEQUENCE durable_work.redrive_id_seq IS 'Numbers of redrives at a rate';
 COMMENT ON TABLE durable_work.redrive_task IS 'Redrives at a rate, see the view redrives. Deleting a row stops one';
 COMMENT ON TABLE durable_work.handled IS 'Keys of effects that happened, see mark_handled';
+COMMENT ON SEQUENCE durable_work.worker_instance_seq IS 'Numbers of registrations of workers';
+COMMENT ON TABLE durable_work.worker IS 'Registered workers, see register_worker and the view workers; not in a dump';
 COMMENT ON TABLE durable_work.fence_token IS 'Highest lease token seen for a resource, see fence';
 
 DO $log_tables$
@@ -29,6 +32,7 @@ BEGIN
     FOR relation IN
         SELECT oid FROM pg_catalog.pg_class
         WHERE relnamespace OPERATOR(pg_catalog.=) 'durable_work'::pg_catalog.regnamespace AND relkind IN ('r', 'S')
+          AND relname OPERATOR(pg_catalog.<>) 'worker'
         ORDER BY relname
     LOOP
         PERFORM pg_catalog.pg_extension_config_dump(relation, '');

@@ -7,7 +7,6 @@
 -- include 12_rights.sql
 -- include 46_health.sql
 -- include 40_see.sql: Parts of the views
--- include 40_see.sql: The view inbox
 -- include 40_see.sql: Leases, attempts
 -- include 40_see.sql: One job
 -- include 42_dead_letters.sql: The view dead_letters
@@ -65,8 +64,6 @@ DROP FUNCTION durable_work.create_queue(text, interval, integer, text, interval,
     interval, interval, text, boolean, boolean, interval, text);
 DROP FUNCTION durable_work.alter_queue(text, interval, integer, text, interval, interval, double precision, text, bigint, text,
     interval, interval, text, boolean, boolean, interval, text);
--- include 15_queue.sql: Making and changing
--- include 15_queue.sql: The view queues
 -- include 17_keys.sql
 DROP VIEW durable_work.queue_stats;
 DROP FUNCTION durable_work.queue_figures();
@@ -101,3 +98,38 @@ ALTER TABLE durable_work.queue
 COMMENT ON TABLE durable_work.queue IS 'Queues; each reads one topic. Changed by create_queue, alter_queue, drop_queue, pause_queue, resume_queue, set_concurrency_limit and set_rate_limit only';
 
 -- include 17_limits.sql
+
+-- Many workers.
+CREATE SEQUENCE durable_work.worker_instance_seq AS bigint MINVALUE 4294967296 MAXVALUE 8589934591;
+CREATE TABLE durable_work.worker (
+    name text PRIMARY KEY,
+    instance bigint NOT NULL,
+    queues integer[] NOT NULL,
+    capacity integer,
+    vnodes integer NOT NULL,
+    labels jsonb,
+    registered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    drain_deadline timestamptz
+);
+REVOKE ALL ON SEQUENCE durable_work.worker_instance_seq FROM PUBLIC;
+REVOKE ALL ON durable_work.worker FROM PUBLIC;
+COMMENT ON SEQUENCE durable_work.worker_instance_seq IS 'Numbers of registrations of workers';
+COMMENT ON TABLE durable_work.worker IS 'Registered workers, see register_worker and the view workers; not in a dump';
+SELECT pg_catalog.pg_extension_config_dump('durable_work.worker_instance_seq', '');
+ALTER TABLE durable_work.queue ADD COLUMN buckets integer;
+UPDATE durable_work.queue SET buckets = 360;
+ALTER TABLE durable_work.queue ALTER COLUMN buckets SET DEFAULT 360, ALTER COLUMN buckets SET NOT NULL;
+
+DROP FUNCTION durable_work.claim(text, text, integer, interval, interval, text, bigint);
+DROP FUNCTION durable_work.claim(text[], text, integer, interval, interval, text, bigint);
+DROP FUNCTION durable_work.complete_and_claim(bigint[], bigint[], text, text, integer, interval, bigint, jsonb[]);
+DROP FUNCTION durable_work.complete_and_claim(bigint[], bigint[], text[], text, integer, interval, bigint, jsonb[]);
+DROP PROCEDURE durable_work.wait_for_work(text[], interval);
+-- include 15_queue.sql: Making and changing
+-- include 15_queue.sql: Dropping and pausing
+-- include 15_queue.sql: The view queues
+-- include 30_work.sql: Claiming
+-- include 30_work.sql: Completing and claiming
+-- include 30_work.sql: Failing, giving back, extending, waiting
+-- include 32_workers.sql
+-- include 40_see.sql: The view inbox

@@ -37,13 +37,23 @@ std::uint32_t held_count(std::uint32_t entries, std::uint32_t watches) noexcept 
   return watches == 0 ? 0 : std::max(1024U, entries / 8);
 }
 
+/* As many as there may be queues of registered workers. */
+std::uint32_t owner_table_count(std::uint32_t entries) noexcept {
+  return std::clamp(entries / 2048, 16U, 256U);
+}
+
+/* Each that is in use holds a job. */
+std::uint32_t group_count(std::uint32_t entries) noexcept {
+  return std::min({std::max(entries / 8, 4096U), std::max(entries, 1U), kMostGroups});
+}
+
 void create_queue_slot(Queue& queue) noexcept {
   new (&queue) Queue();
   queue.state = QueueState::free;
   queue.database = kNone;
   queue.first_tombstone = kNone;
-  queue.first_waiter = kNone;
-  queue.last_waiter = kNone;
+  queue.waiters = WaitList{kNone, kNone};
+  queue.owners = kNone;
   queue.dirty.clear();
   queue.urgent.clear();
   for (GroupMember& member : queue.member) member.group = kNone;
@@ -63,6 +73,15 @@ void create_requests(Arena* arena, char* place, std::uint32_t count) noexcept {
   arena->last_finished_request = kNone;
   arena->request_capacity = count;
   arena->request_mask = count - 1;
+}
+
+/* Pages of them that are not used yet are not touched. */
+void create_groups(Arena* arena, char* place, std::uint32_t entries) noexcept {
+  const std::uint32_t tables = owner_table_count(entries);
+  arena->owner_tables = reinterpret_cast<OwnerTable*>(place);
+  arena->owner_table_capacity = tables;
+  arena->groups = reinterpret_cast<Group*>(place + padded(sizeof(OwnerTable) * tables));
+  arena->group_capacity = group_count(entries);
 }
 
 /* As many buckets as slots. */
@@ -114,7 +133,9 @@ std::size_t arena_size(std::uint32_t entries, std::uint32_t waiters,
          padded(sizeof(Progress) * std::size_t{progress_slots(entries)}) +
          padded(sizeof(Index) * std::size_t{progress_slots(entries)}) +
          padded(sizeof(Watch) * std::size_t{watches}) +
-         padded(sizeof(Held) * std::size_t{held_count(entries, watches)});
+         padded(sizeof(Held) * std::size_t{held_count(entries, watches)}) +
+         padded(sizeof(OwnerTable) * std::size_t{owner_table_count(entries)}) +
+         padded(sizeof(Group) * std::size_t{group_count(entries)});
 }
 
 Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters,
@@ -138,6 +159,9 @@ Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters,
   place += padded(sizeof(Progress) * progress_slots(entries)) +
            padded(sizeof(Index) * progress_slots(entries));
   create_watches(arena, place, watches, held_count(entries, watches));
+  place += padded(sizeof(Watch) * std::size_t{watches}) +
+           padded(sizeof(Held) * std::size_t{held_count(entries, watches)});
+  create_groups(arena, place, entries);
 
   arena->capacity = entries;
   arena->bucket_mask = buckets - 1;
@@ -157,6 +181,7 @@ Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters,
     Waiter* waiter = new (&arena->waiters[i]) Waiter();
     for (WaitLink& link : waiter->links) link.queue = kNone;
     waiter->awaits_in = kNone;
+    waiter->member = kNoOwner;
   }
   for (Queue& queue : arena->queues) create_queue_slot(queue);
   for (LimitGroup& group : arena->limit_groups) {

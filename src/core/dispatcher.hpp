@@ -11,249 +11,14 @@
  */
 #pragma once
 
+#include "core/dispatcher_types.hpp"
 #include "core/layout.hpp"
+#include "core/member.hpp"
 #include "core/platform.hpp"
 
 #include <string_view>
 
 namespace dw::core {
-
-/* A job's row as the log knows it; enough to make it resident. */
-struct JobRow {
-  JobId id;
-  Micros due; /* wall; kAlways when due at once */
-  QueueId queue;
-  std::uint32_t key_hash;
-  std::uint32_t key_check; /* 0: no key */
-  std::uint32_t block;
-  std::uint16_t offset;
-  std::uint8_t segment;
-  std::uint8_t priority;
-  std::uint16_t max_attempts; /* 0: the queue's */
-  std::uint16_t attempts;
-  std::uint32_t expires_at; /* see expiry_seconds(); 0: never */
-  bool claim_is_open;       /* a claim of it is recorded, and not what became of that */
-  bool has_room;            /* room for it was reserved in its queue */
-  Micros enqueued_at;       /* wall, as far as it is known; 0: not */
-};
-
-/* An unfinished job of a segment. */
-struct Straggler {
-  JobId id;
-  QueueId queue;
-};
-
-struct WorkerRef {
-  Index worker;
-  std::uint32_t incarnation;
-};
-
-struct RequestKey {
-  std::uint64_t words[2];
-};
-struct RequestRef {
-  Index request;
-  std::uint32_t incarnation;
-};
-/* A transaction, as long as it is open. */
-struct RequestOwner {
-  std::int32_t process;
-  std::uint32_t transaction;
-};
-enum class RequestStanding : std::uint8_t {
-  fresh,          /* never asked for, or forgotten: claim, and note it with the claim */
-  known,          /* list what is left of the batch */
-  open_elsewhere, /* wait for that transaction, then ask again */
-  no_room,
-};
-
-/* A lease that was held when it was listed. */
-struct LeaseRef {
-  EntryRef ref;
-  Token token;
-};
-
-/* One job handed out. */
-struct ClaimedJob {
-  EntryRef ref;
-  JobId id;
-  Token token;
-  Micros deadline; /* wall, for showing */
-  std::uint32_t block;
-  std::uint16_t offset;
-  std::uint8_t segment;
-  std::uint8_t priority;
-  std::uint16_t attempt;
-  std::uint16_t queue;
-};
-
-/* What becomes of a job when the transaction that decides it commits. */
-enum class Decision : std::uint8_t {
-  finish,      /* completed, dead-lettered, or cancelled while waiting: gone */
-  retry,       /* failed: ready at the given time, attempt charged */
-  put_back,    /* released or deferred: ready at the given time, attempt refunded */
-  cancel_held, /* cancelled under its holder */
-  block,      /* a dead letter that blocks its key; due: followers below this id die too, 0: none */
-  reschedule, /* it was waiting and goes on waiting, until the given time */
-};
-
-enum class Verdict : std::uint8_t {
-  ok,
-  stale,         /* no lease with this token */
-  in_doubt,      /* an open transaction is deciding it */
-  cancelled,     /* the job was cancelled under this token */
-  own_duplicate, /* this very transaction has already decided it with this token */
-  leased,        /* a worker has it, and only a waiting job was asked for */
-  not_resident,  /* no entry: only the log knows */
-  no_room,       /* no entry could be had for a placeholder */
-  not_open,      /* the epoch is not raised yet: there are no tokens to decide it under */
-  used_up,       /* the lease can be extended no further */
-  other_queue,   /* the job is not in the queue whose jobs the caller may decide */
-};
-
-/* What an accepted decision tells its caller, read under the lock. */
-struct Decided {
-  EntryRef ref;
-  JobId id;
-  Token token;
-  Index queue;
-  std::uint32_t queue_incarnation;
-  QueueId queue_id;
-  std::uint32_t block;
-  std::uint16_t offset;
-  std::uint8_t segment;
-  /* What an abort restores: ready, delayed or leased; free: its entry goes. */
-  EntryState before;
-  Micros due; /* wall; of a waiting job */
-  std::uint16_t attempts;
-  std::uint16_t max_attempts; /* the effective one */
-  std::uint32_t expires_at;   /* see expiry_seconds(); 0: never */
-  bool claim_is_recorded;     /* the log knows of the attempt under way */
-  bool has_turn;              /* of its key */
-  QueueOptions options;
-  char worker_name[kWorkerNameSize]; /* empty: none */
-
-  /* The job as another row of it has it. */
-  void take_row(const JobRow& row) noexcept;
-};
-
-/* One lease as views show it. */
-struct LeaseRow {
-  JobId id;
-  Token token;
-  Micros leased_at;
-  Micros deadline; /* wall */
-  QueueId queue;
-  std::uint16_t attempt;
-  EntryState state;
-  Index holder; /* for see_progress() */
-  char worker[kWorkerNameSize];
-};
-
-/* One job as views show it. */
-struct ResidentRow {
-  EntryState state;
-  Token token;
-  Micros due;      /* wall; when pending */
-  Micros deadline; /* wall; when leased */
-  Micros leased_at;
-  std::uint16_t attempts;
-  std::uint8_t segment; /* of the row it is known by */
-  bool paused;
-  Lapse lapsed; /* why it is about to end */
-  Index holder; /* for see_progress(); kNone: none */
-  char worker[kWorkerNameSize];
-};
-
-struct QueueFigures {
-  QueueId id;
-  LoadMode mode;
-  bool paused;
-  bool counted; /* unfinished is known */
-  std::uint32_t ready;
-  std::uint32_t delayed; /* with those that an open transaction is deciding */
-  std::uint32_t leased;
-  std::uint32_t blocked; /* behind an earlier job of their key */
-  std::uint32_t blocked_keys;
-  std::uint32_t resident;
-  std::uint32_t waiters;
-  std::int64_t unfinished;
-  Micros oldest_due; /* wall; kNever: nothing is ready */
-  QueueCounters counters;
-};
-
-enum class Room : std::uint8_t {
-  granted,
-  exchanged, /* for a job that goes */
-  unlimited, /* the queue takes any number */
-  full,
-  counting, /* its jobs are being counted */
-  no_queue, /* the slot is not this queue's any more */
-};
-/* What a refusal tells. */
-struct RoomFigures {
-  std::int64_t unfinished;
-  std::int64_t reserved;
-  std::int64_t max_length;
-};
-
-/* Which entries list_jobs() lists: those that wait, and that transactions decide. */
-struct ListWish {
-  bool one_key; /* of this hash only */
-  std::uint32_t key_hash;
-  bool leased;   /* those that are held too */
-  bool retrying; /* only those that wait for their next attempt */
-};
-/* Where a job's row lies. */
-struct ListedJob {
-  JobId id;
-  std::uint32_t block;
-  std::uint16_t offset;
-  std::uint8_t segment;
-};
-struct KeyedJob {
-  ListedJob job;
-  std::uint32_t key_hash;
-  bool processing;
-  bool due; /* it waits, and its time has come */
-};
-
-/* A loading queue asks for more before it runs dry. */
-constexpr std::uint32_t kLowWater = 256;
-/* A refill that brings less than this waits until the queue runs dry. */
-constexpr std::uint32_t kWorthLoading = 4096;
-/* A woken waiter is given so long to claim before another is woken for the job. */
-constexpr Micros kWakePatience = 100 * kMillisecond;
-/* So often the housekeeper looks whether waiters sleep beside due work, while there are any. */
-constexpr Micros kIdleRound = 1 * kSecond;
-/* The longest block of job numbers; a larger increment of the sequence leaves gaps. */
-constexpr std::uint32_t kMostJobIds = 128;
-
-constexpr std::uint32_t kWorkerGone = std::numeric_limits<std::uint32_t>::max();
-
-enum class LinkResult : std::uint8_t {
-  linked,
-  resident,
-  busy, /* somebody is about to decide it; if that fails it must be linked later */
-  no_room,
-};
-
-/* How a blocked key goes on. */
-enum class Unblock : std::uint8_t {
-  skip,  /* with the job behind the dead one */
-  retry, /* with the dead one, which was redriven */
-  end,   /* not before its followers below an id are dead too */
-};
-
-/* A key as an operator sees it. */
-struct KeyFigures {
-  std::uint32_t waiting; /* behind the first one, in memory */
-  JobId first;           /* whose turn it is; 0: nobody's */
-  EntryState state;      /* of that one */
-  Micros at;             /* wall: its due time, or the end of its lease */
-};
-
-enum class HeartbeatState : std::uint8_t { leased, cancelled, lost };
 
 class QueueLock;
 struct Held;
@@ -399,7 +164,7 @@ class Dispatcher {
    * asks; if it was woken for this queue it owes nothing any more. */
   std::uint32_t claim(QueueRef queue, WorkerRef worker, Micros lease, ClaimedJob* out,
                       std::uint32_t n, const RequestRef* request = nullptr,
-                      Index waiter = kNone) noexcept;
+                      Index waiter = kNone, const Claimant* claimant = nullptr) noexcept;
   /* The claiming statement failed before its rows were out: attempt refunded, after a pause. */
   void refund_claim(EntryRef ref, Token token) noexcept;
   /* The transaction of a finished claim rolled back: attempt charged, backoff. */
@@ -422,6 +187,8 @@ class Dispatcher {
    * there. With several queues on one topic that of the token, if it is not 0. */
   QueueId queue_of(Index database, JobId id, Token token) noexcept;
   QueueId queue_of(EntryRef ref) noexcept;
+  /* A lease that the worker holds, and that nobody is deciding; false: it is none. */
+  bool see_lease(EntryRef ref, Index worker, LeaseRow* out) noexcept;
   /* Extends one lease in a heartbeat; false: it is no longer this worker's. */
   bool heartbeat(EntryRef ref, Index worker, Micros lease, LeaseRow* out,
                  HeartbeatState* state) noexcept;
@@ -502,9 +269,13 @@ class Dispatcher {
                KeyFigures* out) noexcept;
 
   /* --- waiting (wait.cpp) --- */
-  /* False: one of the queues has work now; nothing is registered. */
-  bool wait_begin(Index waiter, const QueueRef* queues, std::uint32_t n) noexcept;
+  /* False: one of the queues has work now, or the member may not claim; nothing is registered.
+   * member: only jobs of its buckets count. */
+  bool wait_begin(Index waiter, const QueueRef* queues, std::uint32_t n,
+                  const MemberRef* member = nullptr) noexcept;
   [[nodiscard]] bool woken(Index waiter) const noexcept;
+  /* From here the waiter's latch is set when the registered worker changes; nullptr: no longer. */
+  void sleep_as(Index waiter, const MemberRef* member) noexcept;
   /* Takes the waiter off every list. One that was woken still owes a claim from that queue. */
   void wait_end(Index waiter) noexcept;
   /* Whoever was woken and goes on without that claim passes the wake on. Also on process exit. */
@@ -514,6 +285,36 @@ class Dispatcher {
   bool wake_idle(Index database) noexcept;
   /* The queue has due work that nobody has taken and no waiter is going to. */
   bool calls_for_work(QueueRef queue) noexcept;
+
+  /* --- registered workers (members.cpp) --- */
+  /* kNone: the name is not registered. */
+  MemberRef find_member(Index database, std::string_view name, MemberFacts* out) noexcept;
+  [[nodiscard]] bool is_current(MemberRef ref) const noexcept;
+  [[nodiscard]] bool may_claim(MemberRef ref) const noexcept;
+  [[nodiscard]] bool serves(MemberRef ref, QueueId queue) const noexcept;
+  bool has_room_for_member(Index database, std::string_view name) noexcept;
+  /* COMMIT, or as the table has it: a registration, or that a worker drains. */
+  MemberChange add_member(Index database, const MemberRow& row) noexcept;
+  bool remove_member(Index database, std::string_view name, std::int64_t instance) noexcept;
+  void forget_members(Index database) noexcept;
+  /* It is alive; false: there is another registration, or none. */
+  bool note_seen(MemberRef ref) noexcept;
+  /* Takes those that were not seen for so long out of their rings; monotonic time of the next look.
+   */
+  Micros check_members(Index database, Micros dead_after) noexcept;
+  bool see_member(Index member, Index database, MemberFigures* out) noexcept;
+  std::uint32_t leases_held(Index database, std::string_view name, std::int64_t instance) noexcept;
+  void note_workers_changed(DatabaseOid oid) noexcept;
+  bool take_workers_changed(Index database) noexcept;
+
+  /* --- who owns which bucket (owners.cpp) --- */
+  /* Before a worker is registered for the queue; false: no room for another table. */
+  bool make_owner_table(QueueRef ref) noexcept;
+  /* Of the bucket of that hash; writes its name, kWorkerNameSize bytes. kNone: nobody. */
+  Index owner_of_bucket(Index queue, QueueId id, std::uint32_t key_hash, char* name) noexcept;
+  /* At most kMostBuckets; the number. */
+  std::uint32_t owned_buckets(Index queue, QueueId id, MemberRef member,
+                              std::uint16_t* out) noexcept;
 
   /* --- progress (progress.cpp) --- */
   /* Remembers at most kMostProgressBytes for as long as the lease is held and the place is not
@@ -649,8 +450,8 @@ class Dispatcher {
   static Entry* gated_to_go(Queue& q) noexcept;
 
   /* The order of what is ready (ready.cpp), under the queue lock. */
-  static void ready_add(Queue& q, Entry& e) noexcept;
-  static void ready_remove(Queue& q, Entry& e) noexcept;
+  void ready_add(Queue& q, Entry& e) noexcept;
+  void ready_remove(Queue& q, Entry& e) noexcept;
   /* Next to be handed out, of at least one. */
   static Entry* ready_first(Queue& q) noexcept;
   /* With the lowest id, of those that come first of their priority; nullptr: nothing is ready. */
@@ -661,6 +462,59 @@ class Dispatcher {
   static std::uint8_t ready_worst(const Queue& q) noexcept;
   /* Since when the one has been due that waits longest, wall; kNever: nothing is ready. */
   static Micros ready_oldest_due(const Queue& q) noexcept;
+
+  /* Ready jobs by bucket (ready_groups.cpp), under the queue lock. */
+  /* How far a claim of a member's jobs has looked. */
+  struct OwnedLook {
+    OwnerNumber member;
+    bool begun; /* some had to stay on the shelf: it goes on behind `place` */
+    bool more;  /* not everything was looked at: go on under another hold */
+    std::uint32_t passed;
+    ReadyPlace place;
+  };
+  Index take_group() noexcept;
+  void free_group(Group& group) noexcept;
+  static void hang_group(Queue& q, Group& group) noexcept;
+  static void unhang_group(Queue& q, Group& group) noexcept;
+  void leave_group(Queue& q, Entry& e) noexcept;
+  bool enter_group(Queue& q, Entry& e) noexcept;
+  static Group* first_group_of(Queue& q, OwnerNumber owner) noexcept;
+  static void change_owner(Queue& q, Group& group, OwnerNumber owner) noexcept;
+  Entry* first_owned(Queue& q, OwnedLook* look) noexcept;
+  static void make_groups_stale(Queue& q) noexcept;
+  bool dissolve_some(Queue& q) noexcept;
+
+  /* Owner tables (owners.cpp), under the queue lock unless it says otherwise. */
+  [[nodiscard]] OwnerTable& table_of(const Queue& q) const noexcept;
+  static std::uint32_t bucket_of_entry(const Queue& q, const Entry& e) noexcept;
+  void count_ready(Queue& q, const Entry& e, int change) noexcept;
+  static void begin_counting(OwnerTable& table) noexcept;
+  bool count_some(Queue& q) noexcept;
+  void settle_buckets(Index queue) noexcept; /* under no lock */
+  void free_owner_table(Queue& q) noexcept;
+  std::uint64_t compute_owners(Index database, QueueId id, std::uint32_t buckets,
+                               OwnerNumber* owner) const noexcept; /* under no lock */
+  void find_members_of(Index queue) noexcept;                      /* under no lock */
+  void install_owners(Queue& q, const OwnerNumber* owner) noexcept;
+  void find_owners(Index queue) noexcept; /* under no lock */
+  void buckets_changed(Queue& q) noexcept;
+  [[nodiscard]] std::uint32_t ready_unowned(const Queue& q) const noexcept;
+
+  /* Queues that a change of a member concerns: those before and after it. */
+  struct QueueNumbers {
+    std::uint32_t count;
+    QueueId ids[2 * kMostWaitedQueues];
+  };
+  [[nodiscard]] Index member_named(Index database, std::string_view name) const noexcept;
+  static void note_queues(const Member& member, QueueNumbers* queues) noexcept;
+  void fill_member(Member& member, Index database, const MemberRow& row) noexcept;
+  bool take_member_row(Member& member, Index database, const MemberRow& row,
+                       QueueNumbers* queues) noexcept;
+  void ring_changed(Index database, Index member, const QueueNumbers& queues) noexcept;
+  void wake_sleepers(Index member) noexcept;
+  void watch_last_lease(Index database, const MemberRow& row) noexcept;
+  void free_member(Member& member, QueueNumbers* queues) noexcept;
+  static bool make_dead(Member& member, Micros before) noexcept;
 
   /* Under the queue lock. */
   Entry* allocate(Index queue) noexcept;
@@ -733,11 +587,26 @@ class Dispatcher {
   void leave_request(Index worker, Token token) noexcept;
   void fill_figures(const Queue& q, std::uint32_t due, QueueFigures* out) const noexcept;
   /* Takes waiters off the queue's list, to be woken after the lock is let go. */
+  std::uint32_t take_from(Index queue, OwnerNumber member, Index* out,
+                          std::uint32_t n) const noexcept;
   std::uint32_t take_waiters(Index queue, Index* out, std::uint32_t n) const noexcept;
+  std::uint32_t take_all_waiters(Index queue, Index* out, std::uint32_t n) const noexcept;
+  /* All that sleep for jobs of that member; under no lock. */
+  void wake_member(Index queue, OwnerNumber member) noexcept;
   /* Wakes as many as there are jobs to be had that nobody was woken for, at most; if there are not
    * enough, the housekeeper tells clients that listen. What makes jobs ready, or lets ready ones
    * start, ends with this. */
   void wake_for_work(QueueLock& hold, Index queue, std::uint32_t most) const noexcept;
+  void owes_claim(Queue& q, OwnerNumber member) const noexcept;
+  void owes_no_claim(Queue& q, OwnerNumber member) const noexcept;
+  [[nodiscard]] bool is_ready_for(const Queue& q, OwnerNumber member) const noexcept;
+  template <typename Visit>
+  void for_each_waiting_member(const Queue& q, Visit visit) const noexcept;
+  [[nodiscard]] std::uint32_t unasked_of(const Queue& q, OwnerNumber member) const noexcept;
+  static std::uint32_t unasked(const Queue& q) noexcept;
+  [[nodiscard]] std::uint32_t jobs_to_wake_for(const Queue& q) const noexcept;
+  /* Somebody sleeps who could take a job that is due. */
+  [[nodiscard]] bool has_sleeper_for_work(const Queue& q) const noexcept;
   /* Nobody sleeps who could take what is due: clients that listen are told, in good time. */
   void call_announcer(QueueLock& hold, Queue& q) const noexcept;
   [[nodiscard]] bool calls_for_listeners(Queue& q) const noexcept;
@@ -746,8 +615,11 @@ class Dispatcher {
   bool take_wake_back(Index waiter, std::uint64_t word, std::uint64_t now) noexcept;
   bool forfeit_wakes(Index database) noexcept;
   [[nodiscard]] WaitLink& wait_link(Index number) const noexcept;
+  [[nodiscard]] WaitList& wait_list(Queue& q, OwnerNumber member) const noexcept;
   void link_wait(Index waiter, std::uint32_t k, QueueRef queue) noexcept;
   void unlink_wait(Index waiter, std::uint32_t k) const noexcept;
+  bool has_work_for(QueueLock& hold, Index queue, OwnerNumber member) noexcept;
+  [[nodiscard]] bool can_wait_for(QueueRef queue, const MemberRef* member) const noexcept;
   static bool is_held(const Entry& e, Token token) noexcept;
   [[nodiscard]] Index* progress_bucket(Token token) const noexcept;
   [[nodiscard]] Index find_progress(Index worker, Token token) const noexcept;
@@ -775,9 +647,22 @@ class Dispatcher {
   Verdict begin_waiting(QueueLock& hold, Queue& q, Entry& e, Decided* out) noexcept;
   void change_row(QueueLock& hold, Queue& q, Entry& e, const JobRow& row) noexcept;
   void fill_decided(const Queue& q, const Entry& e, Decided* out) const noexcept;
-  Entry* pop_ready(Queue& q, Micros now, std::uint32_t* looks) noexcept;
-  std::uint32_t hand_out(Queue& q, WorkerRef worker, Micros now, Micros span, Token first,
+  /* What a claim asks for. */
+  struct Claim {
+    QueueRef ref;
+    WorkerRef worker;
+    Micros lease;
+    const RequestRef* request;
+    Index waiter;
+    const Claimant* claimant;
+    OwnedLook* look; /* nullptr: any job */
+  };
+  Entry* next_ready(Queue& q, OwnedLook* look) noexcept;
+  Entry* pop_ready(Queue& q, Micros now, std::uint32_t* looks, OwnedLook* look) noexcept;
+  [[nodiscard]] std::uint32_t count_for(const Queue& q, const Claimant* claimant) const noexcept;
+  std::uint32_t hand_out(Queue& q, const Claim& claim, Micros now, Micros span, Token first,
                          ClaimedJob* out, std::uint32_t n) noexcept;
+  std::uint32_t claim_some(const Claim& claim, ClaimedJob* out, std::uint32_t n) noexcept;
   void fill_lease(const Queue& q, const Entry& e, Micros wall, Micros monotonic,
                   LeaseRow* out) const noexcept;
   template <typename Visit>

@@ -340,6 +340,7 @@ void Dispatcher::drop_lease_link(Entry& e) noexcept {
   }
   if (e.next_of_worker != kNone) entry(e.next_of_worker).previous_of_worker = e.previous_of_worker;
   worker.lease_count--;
+  if (worker.drains && worker.lease_count == 0) platform_->wake_housekeeper(worker.database);
   e.worker = kNone;
 }
 

@@ -14,14 +14,16 @@
  *   kProgressLock      slots of progress, their hash and order
  *   kWatchLock         what prepared transactions have left, see watch.hpp
  *   kLimitsLock        limit groups and their members, see limits.hpp
+ *   kMembersLock       registered workers; what of them is atomic may be read without it
  *   kFirstStripeLock…  one for each stripe of the hash from job id to entry, and of that from key
  * to the entry whose turn it is
- *   kFirstQueueLock…   one for each queue slot: the slot's fields, its trees, and every field of
- * its entries A process holds at most one queue lock. The others are leaves: they may be taken
- * while a queue lock is held, never the other way round, and never two leaves at once. Under any of
- * them there is no I/O, no allocation, no error and no heavyweight lock. The hash chain link of an
- * entry belongs to its stripe, its lease list links to kWorkersLock; while it hangs on that list
- * its token does not change, and may be read under kWorkersLock too.
+ *   kFirstQueueLock…   one for each queue slot: the slot's fields, its trees, every field of its
+ * entries, its owner table and its groups. A process holds at most one queue lock. The others are
+ * leaves: they may be taken while a queue lock is held, never the other way round, and never two
+ * leaves at once. Under any of them there is no I/O, no allocation, no error and no heavyweight
+ * lock. The hash chain link of an entry belongs to its stripe, its lease list links to
+ * kWorkersLock; while it hangs on that list its token does not change, and may be read under
+ * kWorkersLock too.
  *
  * Whatever outlives a lock hold refers to an entry by EntryRef and checks it again under the queue
  * lock: the incarnation rises whenever an entry or a queue slot is freed, so a stale reference
@@ -31,6 +33,7 @@
 
 #include "core/block_ranges.hpp"
 #include "core/limits.hpp"
+#include "core/owner_ring.hpp"
 #include "core/segment.hpp"
 #include "core/types.hpp"
 
@@ -47,11 +50,13 @@ constexpr std::uint32_t kMostQueues = 1024;
 /* Each queue may be the only one of its groups, so they never run out. */
 constexpr std::uint32_t kMostLimitGroups = kLimitKinds * kMostQueues;
 constexpr std::uint32_t kMostWorkers = 4096;
+constexpr std::uint32_t kMostMembers = 1024;
 constexpr std::uint32_t kMostWaitedQueues = 64;
 constexpr std::uint32_t kHashStripes = 128;
 constexpr std::uint32_t kAwaitingLists = 64; /* as many as the mask has bits */
 constexpr std::size_t kWorkerNameSize = 128; /* bytes, with the final zero */
 constexpr std::size_t kQueueNameSize = 128;
+constexpr std::size_t kUtf8NameSize = 3 * kWorkerNameSize; /* of a worker's name in any encoding */
 
 constexpr std::uint32_t kArenaLock = 0;
 constexpr std::uint32_t kWorkersLock = 1;
@@ -60,7 +65,8 @@ constexpr std::uint32_t kAwaitingLock = 3;
 constexpr std::uint32_t kProgressLock = 4;
 constexpr std::uint32_t kWatchLock = 5;
 constexpr std::uint32_t kLimitsLock = 6;
-constexpr std::uint32_t kFirstStripeLock = 7;
+constexpr std::uint32_t kMembersLock = 7;
+constexpr std::uint32_t kFirstStripeLock = 8;
 constexpr std::uint32_t kFirstQueueLock = kFirstStripeLock + kHashStripes;
 constexpr std::uint32_t kLockCount = kFirstQueueLock + kMostQueues;
 
@@ -77,7 +83,7 @@ struct Entry : TreeHook {
   Micros leased_at; /* monotonic time of the last claim; ready: its round in a fair queue, else 0 */
   Index next_in_stripe; /* hash chain; in a free entry the free list */
   Index worker;         /* worker slot of the lease, kNone when not leased */
-  Index next_of_worker;
+  Index next_of_worker; /* of a ready one the group that it lies in; kNone: the shelf */
   Index previous_of_worker;
   std::uint32_t incarnation;
   std::uint32_t key_hash;
@@ -111,10 +117,23 @@ static_assert(sizeof(Entry) == 112, "an entry and its share of the hash stay wit
 /* Entry.gate */
 enum class Gate : std::uint8_t { none, waits_for_turn, waits_for_loader };
 
+/* A place in the order of what is ready, made of what that order looks at. */
+struct ReadyPlace {
+  Micros leased_at;
+  JobId id;
+  std::uint8_t priority;
+
+  static ReadyPlace of(const Entry& e) noexcept {
+    return ReadyPlace{e.leased_at, e.id, e.priority};
+  }
+  [[nodiscard]] bool is_before(const Entry& e) const noexcept {
+    if (leased_at != e.leased_at) return leased_at < e.leased_at;
+    return priority != e.priority ? priority < e.priority : id < e.id;
+  }
+};
 struct ReadyOrder {
   bool operator()(const Entry& a, const Entry& b) const noexcept {
-    if (a.leased_at != b.leased_at) return a.leased_at < b.leased_at;
-    return a.priority != b.priority ? a.priority < b.priority : a.id < b.id;
+    return ReadyPlace::of(a).is_before(b);
   }
 };
 struct TimeOrder {
@@ -143,6 +162,104 @@ using KeyTree = boost::intrusive::multiset<Entry, boost::intrusive::compare<KeyO
                                            boost::intrusive::constant_time_size<false>>;
 using IdTree = boost::intrusive::multiset<Entry, boost::intrusive::compare<IdOrder>,
                                           boost::intrusive::constant_time_size<false>>;
+
+/*
+ * Ready jobs of one bucket of a queue, which claims of the bucket's owner have taken off the shelf;
+ * see ready_groups.cpp. It hangs in two trees of its queue, by the order of its first job and by
+ * its owner, and never without a job.
+ */
+template <typename Tag>
+using GroupHook =
+    boost::intrusive::set_base_hook<boost::intrusive::tag<Tag>,
+                                    boost::intrusive::link_mode<boost::intrusive::normal_link>,
+                                    boost::intrusive::optimize_size<true>>;
+using ByOrderHook = GroupHook<struct ByOrderTag>;
+using ByOwnerHook = GroupHook<struct ByOwnerTag>;
+struct Group : ByOrderHook, ByOwnerHook {
+  ReadyTree jobs;
+  Index queue; /* kNone: free */
+  std::uint16_t bucket;
+  OwnerNumber owner; /* kStaleGroup: its bucket is one of a number of buckets that was changed */
+  std::atomic<Index> next_free;
+
+  [[nodiscard]] const Entry& first() const noexcept { return *jobs.begin(); }
+};
+constexpr OwnerNumber kStaleGroup = kNoOwner - 1;
+static_assert(kMostMembers < kStaleGroup);
+
+struct GroupByOrder {
+  bool operator()(const Group& a, const Group& b) const noexcept {
+    return ReadyOrder{}(a.first(), b.first());
+  }
+};
+struct GroupByOwner {
+  bool operator()(const Group& a, const Group& b) const noexcept {
+    return a.owner != b.owner ? a.owner < b.owner : ReadyOrder{}(a.first(), b.first());
+  }
+};
+using GroupsByOrder = boost::intrusive::set<Group, boost::intrusive::base_hook<ByOrderHook>,
+                                            boost::intrusive::compare<GroupByOrder>,
+                                            boost::intrusive::constant_time_size<false>>;
+using GroupsByOwner = boost::intrusive::set<Group, boost::intrusive::base_hook<ByOwnerHook>,
+                                            boost::intrusive::compare<GroupByOwner>,
+                                            boost::intrusive::constant_time_size<false>>;
+
+constexpr ReadyPlace kBeforeAllReady{kAlways, kAlways, 0};
+
+/* Links of waiters, see WaitLink. */
+struct WaitList {
+  Index first;
+  Index last;
+};
+
+/*
+ * Who owns which bucket of a queue that registered workers have named, and how many jobs are ready
+ * for whom. A queue keeps its table until it is dropped. See owners.cpp.
+ */
+struct OwnerTable {
+  std::uint32_t queue; /* + 1; 0: free */
+  /* Ready jobs up to this place in the order are counted, or all of them. */
+  ReadyPlace counted_to;
+  std::uint8_t all_counted;
+  std::uint32_t unowned; /* ready jobs in buckets that nobody owns */
+  OwnerNumber owner[kMostBuckets];
+  std::uint16_t group[kMostBuckets]; /* group + 1; 0: none */
+  std::uint32_t ready[kMostBuckets]; /* jobs */
+  std::uint32_t owned[kMostMembers]; /* ready jobs in buckets of the member */
+  /* Who sleeps until a job of a bucket of the member is ready, and for which members anybody does.
+   */
+  WaitList waiters[kMostMembers];
+  std::uint32_t owed[kMostMembers]; /* those of its that were woken and have not asked yet */
+  std::uint64_t waited_for[kMostMembers / 64];
+};
+constexpr std::uint32_t kMostGroups = 0xFFFE;
+
+/*
+ * A registered worker. The row in durable_work.worker is the truth about what it was registered
+ * with; whether it is alive is known here only. See members.cpp.
+ *
+ * alive:    seen lately; owns buckets -> dead, draining, free
+ * dead:     not seen for a while; owns none -> alive, draining, free
+ * draining: is to end: owns none and claims nothing -> free
+ * A later registration of the name takes the slot over: another incarnation, alive.
+ */
+enum class MemberState : std::uint8_t { free, alive, dead, draining };
+struct Member {
+  std::atomic<std::uint32_t> incarnation;
+  std::atomic<MemberState> state;
+  std::atomic<Micros> last_seen; /* monotonic */
+  /* Under kMembersLock; they do not change within an incarnation, but for the deadline. */
+  Index database;
+  std::int64_t instance;
+  Micros drain_deadline;  /* wall; draining */
+  std::uint32_t capacity; /* most jobs in flight; 0: any number */
+  std::uint32_t vnodes;
+  std::uint32_t ring_seed;
+  std::uint32_t queue_count;
+  QueueId queues[kMostWaitedQueues];
+  char name[kWorkerNameSize];
+  char utf8_name[kUtf8NameSize];
+};
 
 struct EntryRef {
   Index entry;
@@ -234,7 +351,7 @@ struct alignas(kCacheLine) Queue {
   std::uint8_t waits_for_room; /* the housekeeper looked, and there was none worth loading into */
   char name[kQueueNameSize];
   QueueOptions options;
-  alignas(kCacheLine) ReadyTree ready;
+  alignas(kCacheLine) ReadyTree ready; /* those that lie in no group: the shelf */
   TimeTree delayed;
   TimeTree leased;
   KeyTree gated;        /* behind the job whose turn it is */
@@ -250,7 +367,11 @@ struct alignas(kCacheLine) Queue {
   std::uint32_t ending_count;  /* of them: their followers are about to die */
   std::uint32_t turns_passed;  /* jobs made ready by an end of another's turn in this lock hold */
   std::uint8_t blocks_known;   /* the table of blocked keys was read */
-  std::uint32_t ready_count;
+  std::uint32_t ready_count;   /* on the shelf and in groups */
+  std::uint32_t ready_of_priority[kLowestPriority + 1];
+  Index owners; /* owner table; kNone: none */
+  GroupsByOrder groups;
+  GroupsByOwner groups_by_owner;
   std::uint32_t delayed_count;
   std::uint32_t retrying; /* of them: tried before */
   std::uint32_t leased_count;
@@ -263,9 +384,8 @@ struct alignas(kCacheLine) Queue {
   std::uint8_t grouped;        /* one that it shares with other queues */
   std::uint32_t resident;      /* all entries; changes under kArenaLock */
   Index first_tombstone;       /* chained by next_of_worker */
-  Index first_waiter;          /* wait link, see Waiter */
-  Index last_waiter;
-  std::uint32_t waiter_count;
+  WaitList waiters;            /* for any job of the queue */
+  std::uint32_t waiter_count;  /* with those in the owner table */
   std::uint32_t owed;     /* who were woken for this queue and have not asked yet, see wait.cpp */
   std::uint64_t given_up; /* waiting entries whose jobs went back to being on disk only */
   Micros last_claim;      /* wall time at which somebody last asked for a job; 0: never */
@@ -285,6 +405,7 @@ struct alignas(kCacheLine) Queue {
 struct Worker {
   Index database;
   std::uint32_t lease_count;
+  bool drains; /* the housekeeper waits for the end of its last lease */
   Index first_lease;
   std::uint32_t incarnation;
   std::int64_t instance; /* 0: none given */
@@ -348,6 +469,9 @@ struct Waiter {
   /* The owner's own: the queue whose job somebody else took from it, so that it keeps its place
    * when it waits for that again; 0: none. */
   std::uint64_t kept_for;
+  /* Whose jobs it waits for; kNoOwner: any. Does not change while it is linked, or woken. */
+  OwnerNumber member;
+  std::atomic<Index> sleeps_as; /* member + 1 as which it sleeps; 0: none */
   /* See await.cpp. */
   std::atomic<std::uint32_t> ended; /* the job that it waits for may have ended */
   JobId awaited;
@@ -383,6 +507,7 @@ struct alignas(kCacheLine) Database {
   std::atomic<Reload> reload;
   std::uint8_t catalog_stale;    /* the table of queues changed while no slot could be made */
   std::uint8_t redrives_changed; /* the table of redrives at a rate */
+  std::uint8_t workers_changed;  /* that of registered workers, past the functions */
   std::uint8_t outcomes_noted;   /* at least one outcome page is in outcome_pages */
   /* Attached while durable_work.start_paused was on, and that is still so: nothing is handed out.
    * Set before the database opens, taken back once. */
@@ -480,10 +605,20 @@ struct Arena {
   Index first_free_held;
   std::uint32_t free_held_count;
   std::uint32_t held_capacity;
+  /* Groups that are free, a stack: index + 1, with a number in the upper half that rises; and those
+   * from `used_groups` on were never used. */
+  alignas(kCacheLine) std::atomic<std::uint64_t> free_groups;
+  std::atomic<std::uint32_t> used_groups;
+  std::uint32_t group_capacity;
+  std::uint32_t owner_table_capacity;
+  /* Rises whenever a ring may have changed; under kMembersLock, read without it. */
+  alignas(kCacheLine) std::atomic<std::uint64_t> members_version;
+  std::atomic<std::uint32_t> member_count;
   Database databases[kMostDatabases];
   Queue queues[kMostQueues];
   Worker workers[kMostWorkers];
   LimitGroup limit_groups[kMostLimitGroups];
+  Member members[kMostMembers];
   /* Behind the arena, in this order, aligned to 64 bytes each. */
   Entry* entries;
   Index* buckets;
@@ -495,6 +630,8 @@ struct Arena {
   Index* progress_buckets;
   Watch* watches;
   Held* held;
+  OwnerTable* owner_tables;
+  Group* groups;
 };
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);

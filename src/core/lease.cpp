@@ -61,6 +61,7 @@ WorkerRef Dispatcher::worker_slot(Index database, std::string_view name,
   Worker& worker = arena_->workers[idle];
   worker.database = database;
   worker.instance = instance;
+  worker.drains = false;
   worker.incarnation++;
   worker.last_used = ++arena_->worker_clock;
   const std::size_t length = std::min(name.size(), kWorkerNameSize - 1);
@@ -69,11 +70,20 @@ WorkerRef Dispatcher::worker_slot(Index database, std::string_view name,
   return WorkerRef{idle, worker.incarnation};
 }
 
+/* Where the next job for the claim lies; nullptr: there is none. */
+Entry* Dispatcher::next_ready(Queue& q, OwnedLook* look) noexcept {
+  if (look != nullptr) return first_owned(q, look);
+  return q.ready_count > 0 ? ready_first(q) : nullptr;
+}
+
 /* The next that is due, past those that have expired; nullptr: none, or enough was looked at. */
-Entry* Dispatcher::pop_ready(Queue& q, Micros now, std::uint32_t* looks) noexcept {
-  while (*looks > 0 && q.ready_count > 0) {
+Entry* Dispatcher::pop_ready(Queue& q, Micros now, std::uint32_t* looks,
+                             OwnedLook* look) noexcept {
+  while (*looks > 0) {
     --*looks;
-    Entry& e = *ready_first(q);
+    Entry* const next = next_ready(q, look);
+    if (next == nullptr) break;
+    Entry& e = *next;
     ready_remove(q, e);
     if (q.options.fair) q.round = std::max(q.round, e.leased_at);
     if (e.has_turn != 0 && !q.options.ordered) end_turn(q, e);
@@ -89,21 +99,25 @@ Entry* Dispatcher::pop_ready(Queue& q, Micros now, std::uint32_t* looks) noexcep
   return nullptr;
 }
 
-/* Under the queue lock; up to n due jobs. kWorkerGone: the slot went to another name. */
-std::uint32_t Dispatcher::hand_out(Queue& q, WorkerRef worker, Micros now, Micros span, Token first,
-                                   ClaimedJob* out, std::uint32_t n) noexcept {
+/* Under the queue lock; up to n due jobs. kWorkerGone: the slot went to another name. What the
+ * worker holds is counted under the lock of the workers, so that two claims of one do not exceed
+ * its capacity together. */
+std::uint32_t Dispatcher::hand_out(Queue& q, const Claim& claim, Micros now, Micros span,
+                                   Token first, ClaimedJob* out, std::uint32_t n) noexcept {
   const Micros monotonic = platform_->monotonic_now();
-  Worker& holder = arena_->workers[worker.worker];
+  Worker& holder = arena_->workers[claim.worker.worker];
   {
     const LeafLock leaf(*platform_, kWorkersLock);
-    if (holder.incarnation != worker.incarnation) return kWorkerGone;
+    if (holder.incarnation != claim.worker.incarnation) return kWorkerGone;
+    const std::uint32_t capacity = claim.claimant != nullptr ? claim.claimant->capacity : 0;
+    if (capacity != 0) n = std::min(n, capacity - std::min(capacity, holder.lease_count));
     /* With leases the slot goes to nobody else. */
     holder.lease_count += n;
   }
   std::uint32_t given = 0;
   std::uint32_t looks = n + kEntriesPerHold;
   while (given < n) {
-    Entry* const popped = pop_ready(q, now, &looks);
+    Entry* const popped = pop_ready(q, now, &looks, claim.look);
     if (popped == nullptr) break;
     Entry& e = *popped;
     e.state = EntryState::leased;
@@ -112,7 +126,7 @@ std::uint32_t Dispatcher::hand_out(Queue& q, WorkerRef worker, Micros now, Micro
     e.lapsed = Lapse::none;
     if (e.attempts < kMostAttempts) e.attempts++;
     e.holds_place = 1;
-    e.worker = worker.worker;
+    e.worker = claim.worker.worker;
     make_leased(q, e, later(monotonic, span));
     out[given++] = ClaimedJob{EntryRef{index_of(e), e.incarnation},
                               e.id,
@@ -137,6 +151,7 @@ std::uint32_t Dispatcher::hand_out(Queue& q, WorkerRef worker, Micros now, Micro
     holder.first_lease = out[i].ref.entry;
   }
   holder.lease_count -= n - given;
+  if (holder.drains && holder.lease_count == 0) platform_->wake_housekeeper(holder.database);
   return given;
 }
 
@@ -175,36 +190,71 @@ Token Dispatcher::take_tokens(Index index, std::uint32_t n) noexcept {
   return first;
 }
 
+/*
+ * A claim of owned jobs may have to look at many of others before it meets one. It goes on under
+ * another hold of the lock, unless it has some already: tokens of one batch are drawn under one
+ * hold.
+ */
 std::uint32_t Dispatcher::claim(QueueRef ref, WorkerRef worker, Micros lease, ClaimedJob* out,
-                                std::uint32_t n, const RequestRef* request, Index waiter) noexcept {
-  QueueLock hold(*this, ref.queue);
-  Queue& q = queue(ref.queue);
-  if (q.incarnation != ref.incarnation || q.id == 0 || q.database == kNone) return 0;
+                                std::uint32_t n, const RequestRef* request, Index waiter,
+                                const Claimant* claimant) noexcept {
+  OwnedLook look{};
+  Claim claim{ref, worker, lease, request, waiter, claimant, nullptr};
+  if (claimant != nullptr && claimant->owned_only) {
+    look.member = static_cast<OwnerNumber>(claimant->member.member);
+    claim.look = &look;
+  }
+  std::uint32_t taken = 0;
+  do {
+    look.more = false;
+    look.passed = 0;
+    taken = claim_some(claim, out, n);
+  } while (taken == 0 && look.more);
+  return taken;
+}
+
+/* How many jobs a claim may find. */
+std::uint32_t Dispatcher::count_for(const Queue& q, const Claimant* claimant) const noexcept {
+  if (claimant == nullptr) return due_count(q);
+  if (!may_claim(claimant->member)) return 0;
+  if (!claimant->owned_only) return due_count(q);
+  if (!is_ready_for(q, static_cast<OwnerNumber>(claimant->member.member))) return 0;
+  /* Of a fair queue there may be more behind those that are ready. */
+  return q.options.fair ? due_count(q) : table_of(q).owned[claimant->member.member];
+}
+
+std::uint32_t Dispatcher::claim_some(const Claim& claim, ClaimedJob* out,
+                                     std::uint32_t n) noexcept {
+  const Index index = claim.ref.queue;
+  QueueLock hold(*this, index);
+  Queue& q = queue(index);
+  if (q.incarnation != claim.ref.incarnation || q.id == 0 || q.database == kNone) return 0;
   const Database& database = arena_->databases[q.database];
   if (database.state != DatabaseState::open || is_paused(q)) return 0;
   const Micros now = platform_->wall_now();
   q.last_claim = now;
   promote_due(q, now);
-  Starts starts(*this, hold, q, std::min(n, due_count(q)));
+  Starts starts(*this, hold, q, std::min(n, count_for(q, claim.claimant)));
   std::uint32_t taken = starts.reserved();
   if (taken > 0) {
     const Token first = draw_tokens(hold, q.database, taken);
     if (first == 0) return 0;
-    Micros span = lease > 0 ? lease : q.options.lease;
+    Micros span = claim.lease > 0 ? claim.lease : q.options.lease;
     if (q.options.max_runtime > 0) span = std::min(span, q.options.max_runtime);
-    taken = hand_out(q, worker, now, span, first, out, taken);
+    taken = hand_out(q, claim, now, span, first, out, taken);
     if (taken == kWorkerGone) return kWorkerGone;
     starts.use(taken);
     if (taken > 0) q.last_handed_out = now;
     const Micros deadline = later(platform_->monotonic_now(), span);
-    if (request != nullptr && taken > 0)
-      note_block(*request, worker, out[0].token, taken, deadline);
+    if (claim.request != nullptr && taken > 0)
+      note_block(*claim.request, claim.worker, out[0].token, taken, deadline);
     set_deadline_timer(q, deadline);
   }
   if (runs_dry(q)) hold.wake_housekeeper(q.database);
   starts.end();
-  if (waiter != kNone) settle_wake(waiter, ref.queue, taken);
-  wake_for_work(hold, ref.queue, 1);
+  if (taken == 0 && claim.look != nullptr && claim.look->more) return 0;
+  if (claim.waiter != kNone) settle_wake(claim.waiter, index, taken);
+  wake_for_work(hold, index, 1);
   return taken;
 }
 

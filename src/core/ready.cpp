@@ -1,66 +1,115 @@
 /*
- * The order of the jobs that are ready: (priority, id). Everything here runs under the lock of the
- * entry's queue, and nobody else touches the tree.
+ * The order of the jobs that are ready: (round, priority, id), the round being 0 but in a fair queue,
+ * see gate.cpp. Everything here runs under the lock of the
+ * entry's queue, and nobody else touches the trees.
+ *
+ * What becomes ready lies on the shelf, one tree for the queue. Claims of workers that want jobs of
+ * their own buckets take others off it into groups, see ready_groups.cpp; without such claims there
+ * are none. The next job is the first of the shelf or the first of the first group.
  */
 #include "core/queue_lock.hpp"
 #include "core/tree.hpp"
+
+#include <algorithm>
 
 namespace dw::core {
 
 namespace {
 
-/* The first of a priority. */
-ReadyTree::const_iterator first_of(const Queue& q, std::uint8_t priority) noexcept {
-  struct ByPriority {
-    bool operator()(std::uint8_t a, const Entry& e) const noexcept { return a < e.priority; }
-    bool operator()(const Entry& e, std::uint8_t a) const noexcept { return e.priority < a; }
+/* The first behind those of its round and priority. */
+ReadyTree::const_iterator behind(const ReadyTree& tree, const Entry& e) noexcept {
+  struct ByClass {
+    bool operator()(const ReadyPlace& a, const Entry& b) const noexcept {
+      return a.leased_at != b.leased_at ? a.leased_at < b.leased_at : a.priority < b.priority;
+    }
   };
-  return q.ready.lower_bound(priority, ByPriority{});
+  return tree.upper_bound(ReadyPlace::of(e), ByClass{});
+}
+
+/* Visits the first of each round and priority; of a fair queue one or two rounds are there. */
+template <typename Visit>
+void for_each_first(const ReadyTree& tree, Visit visit) noexcept {
+  for (auto first = tree.begin(); first != tree.end(); first = behind(tree, *first)) visit(first);
+}
+
+const Entry* oldest_of(const ReadyTree& tree, const Entry* oldest) noexcept {
+  for_each_first(tree, [&oldest](ReadyTree::const_iterator first) {
+    if (oldest == nullptr || first->id < oldest->id) oldest = &*first;
+  });
+  return oldest;
+}
+
+/* Mostly the first of its priority; a retried job in front of it became due later. */
+Micros oldest_due_of(const ReadyTree& tree, int looks, Micros oldest) noexcept {
+  for_each_first(tree, [&tree, looks, &oldest](ReadyTree::const_iterator first) {
+    const std::uint8_t priority = first->priority;
+    for (int i = 0; i < looks && first != tree.end() && first->priority == priority; i++, ++first)
+      oldest = std::min(oldest, first->at);
+  });
+  return oldest;
+}
+
+std::uint32_t& count_of(Queue& q, const Entry& e) noexcept {
+  return q.ready_of_priority[std::min(e.priority, kLowestPriority)];
 }
 
 }  // namespace
 
 void Dispatcher::ready_add(Queue& q, Entry& e) noexcept {
   e.state = EntryState::ready;
+  e.next_of_worker = kNone;
   insert_near_end(q.ready, e);
   q.ready_count++;
+  count_of(q, e)++;
+  if (q.owners != kNone) count_ready(q, e, 1);
 }
 
 void Dispatcher::ready_remove(Queue& q, Entry& e) noexcept {
-  q.ready.erase(q.ready.iterator_to(e));
+  if (q.owners != kNone) count_ready(q, e, -1);
+  if (e.next_of_worker == kNone) {
+    q.ready.erase(q.ready.iterator_to(e));
+  } else {
+    leave_group(q, e);
+  }
   q.ready_count--;
+  count_of(q, e)--;
 }
 
-Entry* Dispatcher::ready_first(Queue& q) noexcept { return &*q.ready.begin(); }
+Entry* Dispatcher::ready_first(Queue& q) noexcept {
+  if (q.groups.empty()) return &*q.ready.begin();
+  ReadyTree& first = q.groups.begin()->jobs;
+  const bool on_shelf = !q.ready.empty() && ReadyOrder{}(*q.ready.begin(), *first.begin());
+  return on_shelf ? &*q.ready.begin() : &*first.begin();
+}
 
 Entry* Dispatcher::ready_oldest(Queue& q) noexcept {
-  const Entry* oldest = nullptr;
-  for (std::uint8_t priority = 0; priority <= kLowestPriority; priority++) {
-    const auto first = first_of(q, priority);
-    if (first == q.ready.end() || first->priority != priority) continue;
-    if (oldest == nullptr || first->id < oldest->id) oldest = &*first;
-  }
+  const Entry* oldest = oldest_of(q.ready, nullptr);
+  for (const Group& group : q.groups) oldest = oldest_of(group.jobs, oldest);
   return const_cast<Entry*>(oldest);
 }
 
-Entry* Dispatcher::ready_last_to_go(Queue& q) noexcept { return last_to_go(q.ready); }
-
-std::uint8_t Dispatcher::ready_worst(const Queue& q) noexcept {
-  return q.ready.empty() ? std::uint8_t{0} : q.ready.rbegin()->priority;
+Entry* Dispatcher::ready_last_to_go(Queue& q) noexcept {
+  Entry* const on_shelf = last_to_go(q.ready);
+  if (q.groups.empty()) return on_shelf;
+  Entry* const grouped = last_to_go(q.groups.rbegin()->jobs);
+  if (on_shelf == nullptr || grouped == nullptr) return on_shelf != nullptr ? on_shelf : grouped;
+  return ReadyOrder{}(*on_shelf, *grouped) ? grouped : on_shelf;
 }
 
-/*
- * Ready jobs lie by priority and id, so the one that is due longest is mostly the first of its
- * priority; a retried job in front of it became due later. The first few of each are looked at.
- */
+std::uint8_t Dispatcher::ready_worst(const Queue& q) noexcept {
+  std::uint8_t worst = kLowestPriority;
+  while (worst > 0 && q.ready_of_priority[worst] == 0) worst--;
+  return worst;
+}
+
+/* The first few of each priority are looked at, and of the first few groups. */
 Micros Dispatcher::ready_oldest_due(const Queue& q) noexcept {
   constexpr int kLooks = 64;
-  Micros oldest = kNever;
-  for (std::uint8_t priority = 0; priority <= kLowestPriority; priority++) {
-    auto e = first_of(q, priority);
-    for (int i = 0; i < kLooks && e != q.ready.end() && e->priority == priority; i++, ++e)
-      oldest = e->at < oldest ? e->at : oldest;
-  }
+  constexpr int kLooksInGroup = 4;
+  Micros oldest = oldest_due_of(q.ready, kLooks, kNever);
+  int groups = 0;
+  for (auto group = q.groups.begin(); group != q.groups.end() && groups < kLooks; ++group, groups++)
+    oldest = oldest_due_of(group->jobs, kLooksInGroup, oldest);
   return oldest;
 }
 

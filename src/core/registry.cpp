@@ -45,6 +45,7 @@ Index Dispatcher::attach_database(DatabaseOid oid) noexcept {
     database.reload.store(Reload::no);
     database.catalog_stale = 0;
     database.redrives_changed = 0;
+    database.workers_changed = 0;
     database.paused.store(false);
     database.epoch = 0;
     database.counter.store(0);
@@ -122,6 +123,7 @@ void Dispatcher::detach_database(Index index) noexcept {
       remove_queue(queue_ref(i));
   }
   forget_watches(index);
+  forget_members(index);
   const LeafLock leaf(*platform_, kArenaLock);
   Database& database = arena_->databases[index];
   database.state = DatabaseState::free;
@@ -246,7 +248,24 @@ Index Dispatcher::add_queue(Index database, QueueId id, std::string_view name,
     arena_->queue_count++;
     count_borrowed();
   }
+  /* At a start the workers may be known before the queue. */
+  if (arena_->member_count.load() > 0) find_members_of(index);
   return index;
+}
+
+void Dispatcher::find_members_of(Index index) noexcept {
+  const QueueRef ref = queue_ref(index);
+  const QueueId id = queue(index).id;
+  const Index database = queue(index).database;
+  bool named = false;
+  for (Index i = 0; i < kMostMembers && !named; i++) {
+    const LeafLock leaf(*platform_, kMembersLock);
+    const Member& member = arena_->members[i];
+    const QueueId* const end = member.queues + member.queue_count;
+    named = member.state.load() != MemberState::free && member.database == database &&
+            std::find(member.queues, end, id) != end;
+  }
+  if (named && make_owner_table(ref)) find_owners(index);
 }
 
 void Dispatcher::activate_queue(QueueRef ref) noexcept {
@@ -260,11 +279,19 @@ void Dispatcher::set_queue_options(Index database, QueueId id,
                                    const QueueOptions& options) noexcept {
   const Index index = find_queue(database, id);
   if (index == kNone) return;
-  QueueLock hold(*this, index);
-  Queue& q = queue(index);
-  if (q.state == QueueState::free || q.id != id || q.database != database) return;
-  q.options = options;
-  wake_for_work(hold, index, hold.waiter_room());
+  bool others = false;
+  {
+    QueueLock hold(*this, index);
+    Queue& q = queue(index);
+    if (q.state == QueueState::free || q.id != id || q.database != database) return;
+    others = q.options.buckets != options.buckets && q.owners != kNone;
+    q.options = options;
+    if (others) buckets_changed(q);
+    wake_for_work(hold, index, hold.waiter_room());
+  }
+  if (!others) return;
+  settle_buckets(index);
+  find_owners(index);
 }
 
 QueueRef Dispatcher::queue_ref(Index index) const noexcept {
@@ -308,7 +335,7 @@ void Dispatcher::remove_queue(QueueRef ref) noexcept {
   bool more_waiters = true;
   while (more_waiters) {
     QueueLock hold(*this, index);
-    const std::uint32_t taken = take_waiters(index, hold.waiters(), hold.waiter_room());
+    const std::uint32_t taken = take_all_waiters(index, hold.waiters(), hold.waiter_room());
     hold.add_waiters(taken);
     more_waiters = taken > 0;
     if (more_waiters) continue;
@@ -316,6 +343,7 @@ void Dispatcher::remove_queue(QueueRef ref) noexcept {
     Queue& q = queue(index);
     q.incarnation++;
     q.owed = 0;
+    free_owner_table(q);
   }
   /* Of its jobs nobody says any more that they end. */
   wake_all_awaiting(queue(index).database);

@@ -69,6 +69,17 @@ QueueId Dispatcher::queue_of(EntryRef ref) noexcept {
   return queue(index).id;
 }
 
+bool Dispatcher::see_lease(EntryRef ref, Index worker, LeaseRow* out) noexcept {
+  Index index = kNone;
+  const Entry* const e = lock_ref(ref, &index);
+  if (e == nullptr) return false;
+  const QueueLock hold(*this, index, QueueLock::Adopt{});
+  if (e->worker != worker || e->state != EntryState::leased || e->lapsed != Lapse::none)
+    return false;
+  fill_lease(queue(index), *e, platform_->wall_now(), platform_->monotonic_now(), out);
+  return true;
+}
+
 std::uint32_t Dispatcher::see_leases(Index queue_index, QueueId id, LeaseRow* out,
                                      std::uint32_t n) noexcept {
   const QueueLock hold(*this, queue_index);

@@ -183,7 +183,7 @@ Micros Sweeper::next_look(const Queue& q, Micros wall) const {
   if (at == kNever) return round;
   const Micros monotonic = dispatcher_->platform().monotonic_now();
   if (at > monotonic) return std::min(round, wall + (at - monotonic));
-  return q.waiter_count > 0 ? wall + kWakePatience : kNever;
+  return dispatcher_->has_sleeper_for_work(q) ? wall + kWakePatience : round;
 }
 
 Micros Sweeper::next_due() const {

@@ -203,6 +203,12 @@ void Transaction::note_database(std::int32_t level, ActionKind kind, DatabaseOid
   if (kind == ActionKind::detach) changes_database_ = true;
 }
 
+void Transaction::set_worker(const MemberRow& row) { workers_.push_back(row); }
+
+void Transaction::note_worker(std::int32_t level, ActionKind kind) noexcept {
+  add(level, kind).row = workers_.size();
+}
+
 void Transaction::note_attach(std::int32_t level, DatabaseOid oid, std::int64_t epoch,
                               bool paused) noexcept {
   Action& action = add(level, ActionKind::attach);
@@ -271,6 +277,18 @@ void Transaction::apply_options(const Action& action) noexcept {
   if (database_ == kNone || action.options == 0) return;
   const Options& change = options_[action.options - 1];
   dispatcher_->set_queue_options(database_, change.id, change.options);
+}
+
+/* Without a slot of the database nothing is done: whoever makes it reads the table after that. */
+void Transaction::apply_worker(const Action& action) noexcept {
+  if (database_ == kNone) return;
+  const MemberRow& row = workers_[action.row - 1];
+  if (action.kind == ActionKind::worker_left) {
+    dispatcher_->remove_member(database_, row.name, row.instance);
+  } else if (dispatcher_->add_member(database_, row) == MemberChange::no_room) {
+    /* The housekeeper finds it in the table, and room for it, or says that there is none. */
+    dispatcher_->note_workers_changed(oid_);
+  }
 }
 
 void Transaction::apply_decision(const Action& action) noexcept {
@@ -358,6 +376,10 @@ void Transaction::apply(const Action& action) noexcept {
     case ActionKind::withheld:
       if (action.count == 0) undo(action);
       break;
+    case ActionKind::worker_changed:
+    case ActionKind::worker_left:
+      apply_worker(action);
+      break;
     case ActionKind::purged:
       if (database_ != kNone)
         dispatcher_->publish_purged(database_, static_cast<QueueId>(action.number), action.token,
@@ -440,6 +462,8 @@ void Transaction::undo(const Action& action) noexcept {
     case ActionKind::queues_arrived:
     case ActionKind::redriven:
     case ActionKind::redrives_changed:
+    case ActionKind::worker_changed:
+    case ActionKind::worker_left:
       break;
   }
 }
@@ -518,6 +542,7 @@ void Transaction::clear() noexcept {
   empty_out(pages_);
   empty_out(rows_);
   empty_out(replaced_);
+  empty_out(workers_);
 }
 
 }  // namespace dw::core

@@ -38,6 +38,8 @@ enum class ActionKind : std::uint8_t {
   purged,           /* jobs that had no entry */
   segment_emptied,  /* the tables of a segment were truncated */
   key_unblocked,    /* a row of the table of blocked keys was deleted, or says something else */
+  worker_changed,   /* a worker was registered, or is to end */
+  worker_left,
 };
 
 /* Whether a transaction can be prepared, or why not. */
@@ -47,6 +49,7 @@ enum class Preparation : std::uint8_t {
   has_purge,
   has_queues,    /* it makes, changes or drops a queue */
   has_extension, /* or the extension */
+  has_workers,   /* it registers or ends a worker */
   holds_back,    /* it keeps a job from others without having written anything about it */
   queue_gone,    /* was dropped since the transaction enqueued to it */
   not_attached,  /* there is no slot of the database yet */
@@ -170,6 +173,10 @@ class Transaction {
   /* What the queue has from the commit on. May throw std::bad_alloc. */
   void note_limits(std::int32_t level, QueueId id, const QueueLimits& limits);
   void note_database(std::int32_t level, ActionKind kind, DatabaseOid oid) noexcept;
+  /* The row of a worker that a worker_changed or worker_left noted next is about. May throw
+   * std::bad_alloc. */
+  void set_worker(const MemberRow& row);
+  void note_worker(std::int32_t level, ActionKind kind) noexcept;
   void note_attach(std::int32_t level, DatabaseOid oid, std::int64_t epoch, bool paused) noexcept;
 
   /* --- keys --- */
@@ -221,7 +228,7 @@ class Transaction {
     std::uint32_t count;
     /* queue_*: its options are the one before this; 0: none; limits_changed: its limits */
     std::size_t options;
-    std::size_t row;     /* decide: likewise in rows_ */
+    std::size_t row;     /* decide: likewise in rows_; worker_*: in workers_ */
     std::size_t earlier; /* decide, before `completing`: what this one is decided over */
     DatabaseOid oid;
   };
@@ -262,6 +269,7 @@ class Transaction {
   void release_room(std::size_t first) noexcept;
   void apply(const Action& action) noexcept;
   void apply_options(const Action& action) noexcept;
+  void apply_worker(const Action& action) noexcept;
   template <typename Each>
   void for_each_run(std::size_t first, Each each) noexcept;
   void clear() noexcept;
@@ -278,6 +286,7 @@ class Transaction {
   std::vector<OutcomePage> pages_;
   std::vector<JobRow> rows_; /* see set_row() */
   std::vector<ReplacedRow> replaced_;
+  std::vector<MemberRow> workers_; /* see set_worker() */
 };
 
 }  // namespace dw::core

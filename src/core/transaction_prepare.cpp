@@ -50,6 +50,9 @@ Preparation Transaction::obstacle() const noexcept {
       case ActionKind::attach:
       case ActionKind::detach:
         return Preparation::has_extension;
+      case ActionKind::worker_changed:
+      case ActionKind::worker_left:
+        return Preparation::has_workers;
       case ActionKind::decide:
         if (!action.superseded && !in_force(action).settled) return Preparation::holds_back;
         break;

@@ -64,6 +64,7 @@ struct QueueOptions {
   Micros max_runtime = 0;      /* 0: none */
   std::int64_t max_length = 0; /* 0: none */
   std::int32_t max_attempts = 20;
+  std::int32_t buckets = 360;
   Backoff backoff = Backoff::exponential;
   bool paused = false;
   bool strict = false;

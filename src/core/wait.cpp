@@ -1,8 +1,8 @@
 /*
  * Sleeping until a queue has a job, without polling and without NOTIFY.
  *
- * A waiter hangs a link on the list of each queue it waits for. Whoever makes a job ready takes one
- * waiter a job off the list and sets its latch. A woken waiter owes a claim from that queue:
+ * A waiter hangs a link on a list of each queue it waits for. Whoever makes a job ready takes one
+ * waiter a job off the lists and sets its latch. A woken waiter owes a claim from that queue:
  *
  *   sleeping -> woken (by the queue that has a job) -> settled   by its claim from that queue
  *                                                   -> settled   it goes on without: passed on
@@ -21,11 +21,17 @@
  * its place when it waits again. Only if there is nothing to be had, though: had the job been one
  * that it cannot have, it would stand in front of those who can.
  *
+ * Who takes only jobs of its own buckets hangs on a list of its member in the queue's owner table,
+ * and is woken only while jobs are ready for that member and nobody of it owes a claim for them: a
+ * wake for a job that it may not have would be lost on it. Others, who take any job, are woken for
+ * what is left.
+ *
  * What limits hold back is not to be had (claimable): nobody is woken for it until a token comes or
  * a lease ends. See limits.cpp.
  *
  * woken_by goes from 0 to a queue's word under the lock of that queue, by whoever wakes it, and
- * back under the same lock. It is on at most one queue's account, the one of its word.
+ * back under the same lock. It is on at most one queue's account, the one of its word. Who is woken
+ * is in wake.cpp.
  */
 #include "core/queue_lock.hpp"
 
@@ -39,120 +45,113 @@ WaitLink& Dispatcher::wait_link(Index number) const noexcept {
   return arena_->waiters[number / kMostWaitedQueues].links[number % kMostWaitedQueues];
 }
 
+WaitList& Dispatcher::wait_list(Queue& q, OwnerNumber member) const noexcept {
+  return member == kNoOwner ? q.waiters : table_of(q).waiters[member];
+}
+
+namespace {
+
+void set_waited_for(OwnerTable& table, OwnerNumber member, bool waited_for) noexcept {
+  const std::uint64_t bit = std::uint64_t{1} << member % 64U;
+  std::uint64_t& word = table.waited_for[member / 64U];
+  word = waited_for ? word | bit : word & ~bit;
+}
+
+}  // namespace
+
 /* By place. One that has just come is the last; one that kept its place was the first, and only
  * others like it stand before it. */
 void Dispatcher::link_wait(Index waiter, std::uint32_t k, QueueRef ref) noexcept {
   Queue& q = queue(ref.queue);
   const std::uint64_t place = arena_->waiters[waiter].place;
+  const OwnerNumber member = arena_->waiters[waiter].member.load();
+  WaitList& list = wait_list(q, member);
   const auto place_of = [this](Index number) {
     return arena_->waiters[number / kMostWaitedQueues].place;
   };
   Index next = kNone;
-  if (q.last_waiter != kNone && place_of(q.last_waiter) > place) {
-    next = q.first_waiter;
+  if (list.last != kNone && place_of(list.last) > place) {
+    next = list.first;
     while (place_of(next) < place) next = wait_link(next).next;
   }
-  const Index previous = next == kNone ? q.last_waiter : wait_link(next).previous;
+  const Index previous = next == kNone ? list.last : wait_link(next).previous;
   const Index number = waiter * kMostWaitedQueues + k;
   wait_link(number) = WaitLink{next, previous, ref.queue, ref.incarnation};
-  (previous == kNone ? q.first_waiter : wait_link(previous).next) = number;
-  (next == kNone ? q.last_waiter : wait_link(next).previous) = number;
+  (previous == kNone ? list.first : wait_link(previous).next) = number;
+  (next == kNone ? list.last : wait_link(next).previous) = number;
   q.waiter_count++;
+  if (member != kNoOwner) set_waited_for(table_of(q), member, true);
 }
 
 void Dispatcher::unlink_wait(Index waiter, std::uint32_t k) const noexcept {
   WaitLink& link = arena_->waiters[waiter].links[k];
   Queue& q = queue(link.queue);
-  (link.previous == kNone ? q.first_waiter : wait_link(link.previous).next) = link.next;
-  (link.next == kNone ? q.last_waiter : wait_link(link.next).previous) = link.previous;
+  const OwnerNumber member = arena_->waiters[waiter].member.load();
+  WaitList& list = wait_list(q, member);
+  (link.previous == kNone ? list.first : wait_link(link.previous).next) = link.next;
+  (link.next == kNone ? list.last : wait_link(link.next).previous) = link.previous;
   link.queue = kNone;
   q.waiter_count--;
+  if (member != kNoOwner && list.first == kNone) set_waited_for(table_of(q), member, false);
   if (q.grouped != 0 && q.waiter_count == 0) last_waiter_left(q);
-}
-
-/* --- waking ----------------------------------------------------------------------------------- */
-
-std::uint32_t Dispatcher::take_waiters(Index queue_index, Index* out,
-                                       std::uint32_t n) const noexcept {
-  Queue& q = queue(queue_index);
-  const std::uint64_t word = wake_word(queue_index, q.incarnation);
-  std::uint32_t taken = 0;
-  while (taken < n && q.first_waiter != kNone) {
-    const Index waiter = q.first_waiter / kMostWaitedQueues;
-    unlink_wait(waiter, q.first_waiter % kMostWaitedQueues);
-    Waiter& w = arena_->waiters[waiter];
-    /* Somebody may have woken it through another queue's list already. */
-    std::uint64_t sleeping = 0;
-    w.woken_at.store(platform_->monotonic_now(), std::memory_order_relaxed);
-    if (!w.woken_by.compare_exchange_strong(sleeping, word)) continue;
-    q.owed++;
-    q.counters.woken++;
-    out[taken++] = waiter;
-  }
-  return taken;
-}
-
-void Dispatcher::wake_for_work(QueueLock& hold, Index index, std::uint32_t most) const noexcept {
-  Queue& q = queue(index);
-  if (due_count(q) <= q.owed || is_paused(q)) return;
-  if (q.waiter_count > 0) {
-    const std::uint32_t wanted = std::min(due_count(q) - q.owed, most);
-    const std::uint32_t may = claimable(&hold, q, q.owed + wanted);
-    if (may < q.owed + wanted) set_start_timer(q);
-    const std::uint32_t n = std::min(may > q.owed ? may - q.owed : 0, hold.waiter_room());
-    hold.add_waiters(take_waiters(index, hold.waiters(), n));
-  }
-  call_announcer(hold, q);
-}
-
-/* In a group it may be another queue's turn; who is told and asks gets one, too. */
-bool Dispatcher::calls_for_listeners(Queue& q) const noexcept {
-  if (q.waiter_count > 0 || due_count(q) <= q.owed) return false;
-  if (q.grouped != 0) return starts_at(q) <= platform_->monotonic_now();
-  return claimable(nullptr, q, due_count(q)) > q.owed;
-}
-
-void Dispatcher::call_announcer(QueueLock& hold, Queue& q) const noexcept {
-  if (q.database == kNone) return;
-  const Database& database = arena_->databases[q.database];
-  const Micros interval = database.announce_interval.load(std::memory_order_relaxed);
-  if (interval != 0 && calls_for_listeners(q) &&
-      platform_->wall_now() + interval < database.planned_due.load(std::memory_order_acquire))
-    hold.wake_housekeeper(q.database);
 }
 
 /* --- who sleeps ------------------------------------------------------------------------------- */
 
-bool Dispatcher::wait_begin(Index waiter, const QueueRef* queues, std::uint32_t n) noexcept {
+/* Due now, for somebody who takes any job, or whose buckets a member owns. */
+bool Dispatcher::has_work_for(QueueLock& hold, Index index, OwnerNumber member) noexcept {
+  Queue& q = queue(index);
+  const Micros now = platform_->wall_now();
+  const bool open =
+      q.database != kNone && arena_->databases[q.database].state == DatabaseState::open;
+  if (!open || is_paused(q)) return false;
+  const bool due = !q.delayed.empty() && q.delayed.begin()->at <= now;
+  if (member == kNoOwner) return due || due_count(q) > 0;
+  if (due) {
+    /* Whose they are is counted only of those that are ready. */
+    promote_due(q, now);
+    wake_for_work(hold, index, hold.waiter_room());
+  }
+  return is_ready_for(q, member);
+}
+
+/* The queue is as it was looked up, and somebody would wake the waiter. */
+bool Dispatcher::can_wait_for(QueueRef ref, const MemberRef* member) const noexcept {
+  const Queue& q = queue(ref.queue);
+  if (q.incarnation != ref.incarnation || q.id == 0) return false;
+  /* Whoever ends the member wakes its waiters after it has said so. */
+  return member == nullptr || (may_claim(*member) && q.owners != kNone);
+}
+
+bool Dispatcher::wait_begin(Index waiter, const QueueRef* queues, std::uint32_t n,
+                            const MemberRef* member) noexcept {
   pass_wake_on(waiter);
   Waiter& w = arena_->waiters[waiter];
   bool keeps_place = false;
   for (std::uint32_t k = 0; k < n && w.kept_for != 0 && !keeps_place; k++)
     keeps_place = w.kept_for == wake_word(queues[k].queue, queues[k].incarnation);
   if (!keeps_place) w.place = arena_->places.fetch_add(1) + 1;
+  const OwnerNumber number =
+      member != nullptr ? static_cast<OwnerNumber>(member->member) : kNoOwner;
+  w.member.store(number);
   w.link_count = n;
   for (std::uint32_t k = 0; k < n; k++) w.links[k].queue = kNone;
   for (std::uint32_t k = 0; k < n; k++) {
     QueueLock hold(*this, queues[k].queue);
     Queue& q = queue(queues[k].queue);
-    if (q.incarnation != queues[k].incarnation || q.id == 0) {
-      /* Dropped since it was looked up; nobody would wake us for that any more. */
+    if (!can_wait_for(queues[k], member)) {
       w.link_count = k;
       break;
     }
-    const Micros now = platform_->wall_now();
-    const bool due = due_count(q) > 0 || (!q.delayed.empty() && q.delayed.begin()->at <= now);
-    const bool open =
-        q.database != kNone && arena_->databases[q.database].state == DatabaseState::open;
-    const bool has_work = due && open && !is_paused(q);
+    const bool has_work = has_work_for(hold, queues[k].queue, number);
     if (has_work && q.limited == 0) {
       /* The lock of the queues hung on before is not needed here; wait_end takes one at a time. */
       w.link_count = k;
       break;
     }
     link_wait(waiter, k, queues[k]);
-    set_due_timer(q, q.delayed.empty() ? now + kIdleRound
-                                       : std::min(now + kIdleRound, q.delayed.begin()->at));
+    const Micros round = platform_->wall_now() + kIdleRound;
+    set_due_timer(q, q.delayed.empty() ? round : std::min(round, q.delayed.begin()->at));
     if (!has_work) continue;
     /* It is there before it looks, or what comes back meanwhile would be for somebody else. */
     if (allowance(&hold, q, 1, platform_->monotonic_now(), false) > 0) {
@@ -182,107 +181,6 @@ void Dispatcher::wait_end(Index waiter) noexcept {
     const QueueLock hold(*this, hung_on);
     if (w.links[k].queue == hung_on) unlink_wait(waiter, k);
   }
-}
-
-/* --- who was woken ---------------------------------------------------------------------------- */
-
-/* Under the lock of the word's queue. False: the waiter is not, or no longer, on its account. */
-bool Dispatcher::take_wake_back(Index waiter, std::uint64_t word, std::uint64_t now) noexcept {
-  std::uint64_t expected = word;
-  return arena_->waiters[waiter].woken_by.compare_exchange_strong(expected, now);
-}
-
-void Dispatcher::settle_wake(Index waiter, Index index, std::uint32_t taken) noexcept {
-  Queue& q = queue(index);
-  Waiter& w = arena_->waiters[waiter];
-  const std::uint64_t word = wake_word(index, q.incarnation);
-  if (taken > 0 && w.kept_for != 0) w.kept_for = 0;
-  if (w.woken_by.load(std::memory_order_relaxed) != word || !take_wake_back(waiter, word, 0))
-    return;
-  q.owed--;
-  if (taken > 0) return;
-  q.counters.woken_in_vain++;
-  w.kept_for = claimable(nullptr, q, 1) == 0 ? word : 0;
-}
-
-void Dispatcher::pass_wake_on(Index waiter) noexcept {
-  Waiter& w = arena_->waiters[waiter];
-  const std::uint64_t word = w.woken_by.load(std::memory_order_acquire);
-  if (word == 0) return;
-  if (word != kForfeited) {
-    const auto index = static_cast<Index>((word >> 32) - 1);
-    QueueLock hold(*this, index);
-    Queue& q = queue(index);
-    if (take_wake_back(waiter, word, 0) && word == wake_word(index, q.incarnation)) {
-      q.owed--;
-      q.counters.woken_in_vain++;
-      gives_turn_up(q);
-      wake_for_work(hold, index, 1);
-      pass_on(hold, q);
-    }
-  }
-  w.woken_by.store(0);
-}
-
-/* --- the housekeeper's part ------------------------------------------------------------------- */
-
-/*
- * Who was woken a while ago, for a queue that still has work, gives the wake up. It may claim all
- * the same when it comes.
- */
-bool Dispatcher::forfeit_wakes(Index database) noexcept {
-  const Micros before = platform_->monotonic_now() - kWakePatience;
-  bool woke = false;
-  for (Index i = 0; i < arena_->waiter_capacity; i++) {
-    const Waiter& w = arena_->waiters[i];
-    const std::uint64_t word = w.woken_by.load(std::memory_order_acquire);
-    if (word == 0 || word == kForfeited || w.woken_at.load(std::memory_order_relaxed) > before)
-      continue;
-    const auto index = static_cast<Index>((word >> 32) - 1);
-    if (queue(index).database != database) continue;
-    QueueLock hold(*this, index);
-    Queue& q = queue(index);
-    if (word != wake_word(index, q.incarnation) || due_count(q) == 0 || q.waiter_count == 0 ||
-        !take_wake_back(i, word, kForfeited))
-      continue;
-    q.owed--;
-    q.counters.woken_in_vain++;
-    wake_for_work(hold, index, 1);
-    woke = true;
-  }
-  return woke;
-}
-
-bool Dispatcher::wake_idle(Index database) noexcept {
-  const Micros now = platform_->wall_now();
-  std::uint32_t woke = 0;
-  bool owed = false;
-  for (Index i = 0; i < kMostQueues; i++) {
-    if (queue(i).state != QueueState::active || queue(i).database != database ||
-        queue(i).waiter_count == 0)
-      continue;
-    QueueLock hold(*this, i);
-    Queue& q = queue(i);
-    if (q.state != QueueState::active || q.database != database || is_paused(q)) continue;
-    promote_due(q, now);
-    if (due_count(q) == 0) continue;
-    const std::uint64_t before = q.counters.woken;
-    /* In a group it may be another queue's turn. */
-    if (q.grouped == 0 || !call_groups(hold, q)) wake_for_work(hold, i, hold.waiter_room());
-    woke += q.counters.woken != before ? 1 : 0;
-    owed = owed || (q.waiter_count > 0 && q.owed > 0);
-  }
-  return (owed && forfeit_wakes(database)) || woke > 0;
-}
-
-bool Dispatcher::calls_for_work(QueueRef ref) noexcept {
-  QueueLock hold(*this, ref.queue);
-  Queue& q = queue(ref.queue);
-  if (q.incarnation != ref.incarnation || q.state != QueueState::active || is_paused(q))
-    return false;
-  promote_due(q, platform_->wall_now());
-  wake_for_work(hold, ref.queue, hold.waiter_room());
-  return calls_for_listeners(q);
 }
 
 }  // namespace dw::core

@@ -114,6 +114,7 @@ bool Dispatcher::queue_waits(Index index, QueueId id, QueueWaits* out) noexcept 
     out->paused = q.options.paused;
     out->open = q.database != kNone && arena_->databases[q.database].state == DatabaseState::open;
     out->ready = q.ready_count;
+    out->unowned = ready_unowned(q);
     out->retrying = q.retrying;
     out->later = q.delayed_count - q.retrying;
     /* Entries that hang in no tree: a transaction is deciding or enqueuing them. */
@@ -122,7 +123,7 @@ bool Dispatcher::queue_waits(Index index, QueueId id, QueueWaits* out) noexcept 
     out->blocked_keys = q.blocked_count;
     out->key_busy = q.options.ordered ? q.waiting_turn : 0;
     if (!q.options.ordered) out->ready += q.waiting_turn;
-    out->waiters = q.waiter_count;
+    out->waiters = has_sleeper_for_work(q) ? q.waiter_count : 0;
     out->oldest_due = ready_oldest_due(q);
     out->last_claim = q.last_claim;
     out->last_handed_out = q.last_handed_out;

@@ -14,6 +14,7 @@ struct QueueWaits {
   bool counted;       /* on_disk is known */
   bool short_of_room; /* in memory, when it was last read from disk */
   std::uint32_t ready;
+  std::uint32_t unowned;     /* of them: in buckets that no registered worker owns */
   std::uint32_t later;       /* due later, not tried yet */
   std::uint32_t retrying;    /* due later, after an attempt */
   std::uint32_t held;        /* by workers */
@@ -22,7 +23,7 @@ struct QueueWaits {
   std::uint32_t key_blocked; /* behind a dead one */
   std::uint32_t blocked_keys;
   std::uint32_t ending;  /* lease over, or overdue: the sweep is about to record it */
-  std::uint32_t waiters; /* sleeping workers */
+  std::uint32_t waiters; /* sleeping workers, if there are any who could take what is ready */
   std::int64_t on_disk;  /* unfinished and not in memory */
   Micros next_due;       /* wall; kNever: none of them is among the first due */
   Micros next_retry;

@@ -25,6 +25,9 @@ struct Sum {
 
 const char* words_of(core::ReadyWait why, const core::QueueWaits& waits) {
   if (runtime::starts_paused()) return "the database started paused and still is";
+  if (waits.unowned == waits.ready)
+    return "their buckets have no owner, for none of its registered workers is alive, and nobody "
+           "claims without owned_only";
   switch (why) {
     case core::ReadyWait::waking:
       return psprintf("%u workers sleep and do not wake up", waits.waiters);

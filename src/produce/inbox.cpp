@@ -18,8 +18,6 @@ namespace dw::produce {
 
 namespace {
 
-constexpr uint32 kBuckets = 360;
-
 enum Column {
   kId,
   kQueue,
@@ -158,7 +156,7 @@ void fill_in(const Row& row, const Target& target, const Submitted& done) {
   const store::NewJob& job = done.job;
   row.put(kId, Int64GetDatum(job.id));
   row.put(kPartitionBucket,
-          Int32GetDatum(static_cast<int32>(core::bucket_of(job.key_hash, kBuckets))));
+          Int32GetDatum(static_cast<int32>(core::bucket_of(job.key_hash, target.buckets))));
   row.put(kPriority, Int32GetDatum(job.priority));
   row.put(kStatus, pg::text_datum("pending"));
   row.put(kAvailableAt,

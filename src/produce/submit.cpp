@@ -63,9 +63,13 @@ TimestampTz after_delay(TimestampTz at, int64 delay) {
 }
 
 Target target_of(const store::QueueInfo& queue) {
-  return {queue.id,          queue.topic,
-          queue.slot,        queue.dedupe_window,
-          queue.max_payload, queue.options.max_attempts};
+  return {queue.id,
+          queue.topic,
+          queue.slot,
+          queue.dedupe_window,
+          queue.max_payload,
+          queue.options.max_attempts,
+          static_cast<uint32>(queue.options.buckets)};
 }
 
 void check_payload(const Target& target, Datum payload) {

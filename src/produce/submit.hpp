@@ -42,6 +42,7 @@ struct Target {
   int64 dedupe_window;
   int64 max_payload;
   int32 max_attempts;
+  uint32 buckets;
 };
 Target target_of(const store::QueueInfo& queue);
 

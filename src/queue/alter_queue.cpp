@@ -1,6 +1,6 @@
 /*
- * alter_queue, pause_queue, resume_queue: change a queue's row. The dispatcher takes the new
- * options when the transaction commits; leases that are out keep their deadlines.
+ * alter_queue, pause_queue, resume_queue, resize_buckets: change a queue's row. The dispatcher
+ * takes the new options when the transaction commits; leases that are out keep their deadlines.
  */
 #include "core/dispatcher.hpp"
 
@@ -62,6 +62,21 @@ extern "C" Datum dw_alter_queue_body(FunctionCallInfo fcinfo) {
   if (settings.dead_letter_queue != before.dead_letter_queue)
     queue::check_tie(queue.id, settings.dead_letter_queue);
   if (queue::describe_difference(before, settings) != nullptr) store::update_queue(queue, settings);
+  return pg::void_result();
+}
+
+extern "C" Datum dw_resize_buckets_body(FunctionCallInfo fcinfo) {
+  runtime::require_preloaded();
+  const std::string_view name = pg::required_text(fcinfo, 0, "queue", 1, core::kQueueNameSize - 1);
+  const int32 buckets =
+      pg::required_int(fcinfo, 1, "buckets", 1, static_cast<int32>(core::kMostBuckets));
+  runtime::require_writable("resize_buckets()");
+  const store::QueueInfo& queue = store::lock_newest(name);
+  store::QueueSettings settings = store::settings_of(queue);
+  if (settings.options.buckets != buckets) {
+    settings.options.buckets = buckets;
+    store::update_queue(queue, settings);
+  }
   return pg::void_result();
 }
 

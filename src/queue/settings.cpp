@@ -29,6 +29,7 @@ enum Argument {
   argument_dead_letter_queue,
   argument_durable_claims,
   argument_strict,
+  argument_buckets,
   argument_max_runtime,
   argument_max_payload,
   argument_ordering,
@@ -196,6 +197,9 @@ void read_settings(FunctionCallInfo fcinfo, bool keep_null, store::QueueSettings
   if (given(argument_durable_claims))
     options.durable_claims = pg::required_bool(fcinfo, argument_durable_claims, "durable_claims");
   if (given(argument_strict)) options.strict = pg::required_bool(fcinfo, argument_strict, "strict");
+  if (given(argument_buckets))
+    options.buckets = pg::required_int(fcinfo, argument_buckets, "buckets", 1,
+                                       static_cast<int32>(core::kMostBuckets));
   read_limits(fcinfo, keep_null, settings);
   read_keys(fcinfo, keep_null, settings);
 
@@ -240,6 +244,8 @@ const char* describe_difference(const store::QueueSettings& is, const store::Que
                    queue_name(given.dead_letter_queue));
   compare_words("durable_claims", kBooleans, a.durable_claims, b.durable_claims);
   compare_words("strict", kBooleans, a.strict, b.strict);
+  if (a.buckets != b.buckets)
+    add_difference(&text, "buckets", psprintf("%d", a.buckets), psprintf("%d", b.buckets));
   if (a.max_runtime != b.max_runtime)
     add_difference(&text, "max_runtime", a.max_runtime == 0 ? "none" : interval_text(a.max_runtime),
                    b.max_runtime == 0 ? "none" : interval_text(b.max_runtime));

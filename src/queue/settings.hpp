@@ -10,9 +10,9 @@
 
 namespace dw::queue {
 
-/* Arguments 1 to 19 of both functions; 0 is the queue's name. */
+/* Arguments 1 to 20 of both functions; 0 is the queue's name. */
 constexpr int kFirstOption = 1;
-constexpr int kLastOption = 19;
+constexpr int kLastOption = 20;
 
 /*
  * Puts the options that are given (not null) in place of those in *settings and checks each and all

@@ -47,6 +47,7 @@ void take_requests(Housekeeper* self) {
     self->wants_epoch = true;
   }
   self->wants_redrives = engine.take_redrives_changed(self->slot) || self->wants_redrives;
+  self->wants_workers = engine.take_workers_changed(self->slot) || self->wants_workers;
   if (slot_of(*self).counter.load(std::memory_order_relaxed) >= core::kCounterRaise)
     self->wants_epoch = true;
 }
@@ -234,13 +235,14 @@ int64 plan(Housekeeper* self) {
   sleep = std::min(sleep, span(wall, self->idle_check_at));
   sleep = std::min(sleep, span(monotonic, self->key_blocks->next_step()));
   sleep = std::min(sleep, std::max(span(wall, wake), pause_left(self->load, monotonic)));
+  sleep = std::min(sleep, std::max(pause_of_workers(), pause_left(self->workers, monotonic)));
   sleep =
       std::min(sleep, std::max(pause_of_prepared(*self), pause_left(self->prepared, monotonic)));
   sleep = std::min(sleep, std::max(span(monotonic, self->announcer->next()),
                                    pause_left(self->announce, monotonic)));
   for (const Phase* phase :
        {&self->catalog, &self->prepared, &self->load, &self->count, &self->sweep, &self->redrive,
-        &self->rotate, &self->prune, &self->summary, &self->announce}) {
+        &self->rotate, &self->prune, &self->summary, &self->announce, &self->workers}) {
     const int64 left = pause_left(*phase, monotonic);
     if (left > 0) sleep = std::min(sleep, left);
   }
@@ -264,6 +266,7 @@ void begin_phases(Housekeeper* self) {
   self->prune = new_phase(self->slot, Duty::prune);
   self->summary = new_phase(self->slot, Duty::summary);
   self->announce = new_phase(self->slot, Duty::announce);
+  self->workers = new_phase(self->slot, Duty::workers);
 }
 
 /* One look at everything; true: there is more to do at once. */
@@ -274,6 +277,7 @@ bool work(Housekeeper* self) {
   take_requests(self);
   follow_catalog(self);
   follow_prepared(self);
+  follow_workers(self);
   end_pause(self);
   bool more = load(self);
   more = count(self) || more;

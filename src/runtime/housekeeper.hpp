@@ -50,6 +50,7 @@ struct Housekeeper {
   int64 arrived_at;   /* monotonic; the last time */
   bool wants_epoch;
   bool wants_redrives;
+  bool wants_workers;
   Phase catalog;
   Phase prepared;
   Phase load;
@@ -60,6 +61,7 @@ struct Housekeeper {
   Phase prune;
   Phase summary;
   Phase announce;
+  Phase workers;
 
   bool load_reported;
   int64 started;       /* monotonic */
@@ -137,6 +139,14 @@ bool rows_are_arriving(const Housekeeper& self);
 bool know_segments(Housekeeper* self, bool at_start);
 /* One step in the life of the log's segments. True: more is to be done at once. */
 bool rotate(Housekeeper* self);
+
+/* --- housekeeper_workers.cpp --- */
+/* Makes the members of rings those of the table. False: failed, reported. */
+bool read_workers(Housekeeper* self);
+/* Takes dead workers out of their rings, and ends those that drain. */
+void follow_workers(Housekeeper* self);
+/* Microseconds until the next look without anybody asking. */
+int64 pause_of_workers();
 
 /* --- housekeeper_prune.cpp --- */
 /* Removes what is past its time from the ordinary tables, a little at a time. True: more is to be

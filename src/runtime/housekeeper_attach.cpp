@@ -110,7 +110,7 @@ Attach attach_slot(Housekeeper* self) {
       core::Announcer(&engine, self->slot);
   if (self->took_over) self->expiry_walk->reset();
   self->loader->set_horizon(timer_horizon());
-  if (!read_queues(self)) return Attach::failed;
+  if (!read_queues(self) || !read_workers(self)) return Attach::failed;
   if (is_new && !find_prepared(self)) return Attach::failed;
   if (is_new && !slot_is_gone(*self)) engine.open_database(self->slot, epoch);
   self->wants_reload = self->took_over;

@@ -50,6 +50,7 @@ WorkerMemory last_worker;
 /* The last waiter that was woken must not take the wake with it. */
 void leave_waiting(int, Datum) {
   const auto self = static_cast<core::Index>(pg::my_proc_number());
+  dispatcher().sleep_as(self, nullptr);
   dispatcher().await_end(self);
   dispatcher().wait_end(self);
   dispatcher().pass_wake_on(self);
@@ -97,6 +98,10 @@ void refuse_unless_ready(core::Preparation answer) {
       refuse_prepare("has created or dropped the extension durable_work",
                      "Its background worker is started and stopped by the commit of this session.",
                      "Use COMMIT.");
+    case core::Preparation::has_workers:
+      refuse_prepare("has registered or ended a worker",
+                     "Rings of workers are changed by the commit of this session.",
+                     "Do that in a transaction of its own.");
     case core::Preparation::holds_back:
       refuse_prepare("holds back a job that it does not change",
                      "An enqueue with unique_while => 'pending' met a job that waits, which must "

@@ -60,6 +60,8 @@ void note_quarantined();
 /* Settings, in microseconds. */
 int64 timer_horizon();
 int64 max_wait();
+int64 heartbeat_interval();
+int64 worker_dead_after();
 /* Bytes. */
 int64 max_headers();
 /* A database that is attached now hands out nothing until the setting is off. */

@@ -20,6 +20,8 @@ int segment_max_size_setting = 4 * 1024 * 1024;
 int truncate_grace_setting = 60 * 60;
 int max_wait_setting = 60 * 1000;
 int max_headers_setting = 64;
+int heartbeat_interval_setting = 5 * 1000;
+int worker_dead_after_setting = 30 * 1000;
 bool start_paused_setting = false;
 int notify_interval_setting = 0;
 
@@ -38,6 +40,10 @@ int64 truncate_grace() { return int64{truncate_grace_setting} * core::kSecond; }
 int64 max_wait() { return int64{max_wait_setting} * 1000; }
 
 int64 max_headers() { return int64{max_headers_setting} * 1024; }
+
+int64 heartbeat_interval() { return int64{heartbeat_interval_setting} * 1000; }
+
+int64 worker_dead_after() { return int64{worker_dead_after_setting} * 1000; }
 
 bool start_paused() { return start_paused_setting; }
 
@@ -87,6 +93,19 @@ void define_settings(bool at_server_start) {
       "The size is that of the jsonb object before compression, as pg_column_size tells it. Each "
       "queue has a limit of its own for payloads.",
       &max_headers_setting, 64, 1, 64 * 1024, PGC_SIGHUP, GUC_UNIT_KB, nullptr, nullptr, nullptr);
+  DefineCustomIntVariable(
+      "durable_work.heartbeat_interval",
+      "Sets how often registered workers are expected to call heartbeat.",
+      "A worker that sleeps in claim or wait_for_work does it by itself, this often.",
+      &heartbeat_interval_setting, 5 * 1000, 10, 60 * 60 * 1000, PGC_SIGHUP, GUC_UNIT_MS, nullptr,
+      nullptr, nullptr);
+  DefineCustomIntVariable(
+      "durable_work.worker_dead_after",
+      "Sets after which time without a sign of life a registered worker is taken for dead.",
+      "Then its buckets go to others; its leases run out by themselves. It is back with its next "
+      "heartbeat or claim. Several times durable_work.heartbeat_interval.",
+      &worker_dead_after_setting, 30 * 1000, 10, 24 * 60 * 60 * 1000, PGC_SIGHUP, GUC_UNIT_MS,
+      nullptr, nullptr, nullptr);
   DefineCustomBoolVariable(
       "durable_work.start_paused",
       "Sets whether a database that is attached hands out no jobs for the time being.",

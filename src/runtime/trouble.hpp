@@ -27,7 +27,8 @@ enum class Duty : uint8 {
   rotate,
   prune,
   summary,
-  announce
+  announce,
+  workers
 };
 constexpr uint32 kDuties = 11;
 
@@ -56,6 +57,8 @@ constexpr const char* words_of(Duty duty) {
       return "summarising indexes";
     case Duty::announce:
       return "sending notifications";
+    case Duty::workers:
+      return "following registered workers";
   }
   return "";
 }

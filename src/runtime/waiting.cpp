@@ -25,6 +25,7 @@ void leave_lists() {
   if (!has_slept) return;
   has_slept = false;
   const core::Index self = waiter();
+  dispatcher().sleep_as(self, nullptr);
   dispatcher().await_end(self);
   dispatcher().wait_end(self);
   dispatcher().pass_wake_on(self);
@@ -109,18 +110,41 @@ bool sleep_on_latch(TimestampTz end, long most_milliseconds) {
   return true;
 }
 
+namespace {
+
+// A sign of life, too.
+bool is_welcome(const core::MemberRef* member) {
+  return member == nullptr || (dispatcher().note_seen(*member) && dispatcher().may_claim(*member));
+}
+
+}  // namespace
+
 Slept sleep_for_work(WaitedQueues* queues, TimestampTz end) {
   const core::Index self = waiter();
   find_slots(queues);
   const bool complete = queues->found == queues->count;
-  const long slice = complete ? LONG_MAX : kRetryMilliseconds;
+  long slice = complete ? LONG_MAX : kRetryMilliseconds;
+  if (queues->registered)
+    slice = std::min(slice, static_cast<long>(heartbeat_interval() / core::kMillisecond));
+  const core::MemberRef* const member = queues->registered ? &queues->member : nullptr;
   has_slept = true;
-  if (!dispatcher().wait_begin(self, queues->slots, queues->found)) return Slept::woken;
+  /* Before the look whether it may still claim. */
+  dispatcher().sleep_as(self, member);
+  if (!dispatcher().wait_begin(self, queues->slots, queues->found,
+                               queues->owned_only ? member : nullptr)) {
+    dispatcher().sleep_as(self, nullptr);
+    return Slept::woken;
+  }
   bool in_time = true;
-  do {
+  bool welcome = is_welcome(member);
+  while (in_time && welcome) {
     in_time = sleep_on_latch(end, slice);
-  } while (in_time && complete && !dispatcher().woken(self));
+    welcome = is_welcome(member);
+    if (!complete || dispatcher().woken(self)) break;
+  }
+  dispatcher().sleep_as(self, nullptr);
   dispatcher().wait_end(self);
+  if (!welcome) return Slept::woken;
   if (dispatcher().woken(self)) return Slept::woken;
   return in_time ? Slept::not_ready : Slept::over;
 }

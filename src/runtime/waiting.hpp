@@ -18,6 +18,11 @@ struct WaitedQueues {
   core::QueueRef slots[core::kMostWaitedQueues];
   uint32 count;
   uint32 found;  // the first so many slots are known
+  // Who waits, if it is a registered worker: it is alive meanwhile, and does not go on waiting when
+  // it is to drain. owned_only: only jobs of its buckets end the sleep.
+  bool registered;
+  bool owned_only;
+  core::MemberRef member;
 };
 
 // One that is named twice counts once.

@@ -76,11 +76,25 @@ bool tell_limits(Report* report) {
   return places != nullptr || tokens != nullptr;
 }
 
+/* Jobs that no worker gets that claims with owned_only, where nobody else takes them; the number. */
+uint32 tell_unowned(Report* report, core::ReadyWait why) {
+  const core::QueueWaits& waits = *report->waits;
+  const bool others_take_them = why == core::ReadyWait::busy || why == core::ReadyWait::waking;
+  if (waits.unowned == 0 || waits.paused || others_take_them) return 0;
+  tell(report, "bucket not owned", waits.unowned,
+       "They are due, in buckets that no registered worker owns, because none of the queue is "
+       "alive: see the view workers. Claims with owned_only do not get them, claims without do.");
+  return waits.unowned;
+}
+
 void tell_ready(Report* report) {
   const core::QueueWaits& waits = *report->waits;
   const char* const name = quote_literal_cstr(report->queue->name);
   if (waits.ready > 0 && !waits.paused && tell_limits(report)) return;
-  switch (core::why_ready_waits(waits, GetCurrentTimestamp())) {
+  const core::ReadyWait why = core::why_ready_waits(waits, GetCurrentTimestamp());
+  const uint32 ready = waits.ready - tell_unowned(report, why);
+  if (ready == 0) return;
+  switch (why) {
     case core::ReadyWait::nothing_ready:
       return;
     case core::ReadyWait::paused:
@@ -97,18 +111,18 @@ void tell_ready(Report* report) {
                     waits.waiters));
       return;
     case core::ReadyWait::nobody_asked:
-      tell(report, "no worker asks", waits.ready,
+      tell(report, "no worker asks", ready,
            "They are due, but nobody has claimed from this queue since the server started. Is a "
            "worker running, for this database and with this queue's name?");
       return;
     case core::ReadyWait::nobody_asks:
-      tell(report, "no worker asks", waits.ready,
+      tell(report, "no worker asks", ready,
            psprintf("They are due, but no worker is waiting, and the last claim was %s. Do the "
                     "workers run, or are they all busy with what they hold?",
                     moment(waits.last_claim)));
       return;
     case core::ReadyWait::asked_in_vain:
-      tell(report, "workers get nothing", waits.ready,
+      tell(report, "workers get nothing", ready,
            psprintf("They are due for longer than a minute and workers ask, the last time %s, but "
                     "none was handed out meanwhile. The other rows may say why; look into the "
                     "server's log, too.",

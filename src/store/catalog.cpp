@@ -82,6 +82,7 @@ bool look_up(Tables* found, Oid* first, Oid* last) {
   found->redrive_task = relation_named(*found, "redrive_task");
   found->handled = relation_named(*found, "handled");
   found->fence_token = relation_named(*found, "fence_token");
+  found->worker = relation_named(*found, "worker");
 
   Oid least = PG_UINT32_MAX;
   Oid most = InvalidOid;
@@ -94,7 +95,7 @@ bool look_up(Tables* found, Oid* first, Oid* last) {
   for (const Oid relation :
        {found->job_id_sequence, found->topic, found->queue, found->queue_right, found->epoch,
         found->segment, found->blocked_key, found->idempotency, found->dead_letter,
-        found->redrive_task, found->handled, found->fence_token})
+        found->redrive_task, found->handled, found->fence_token, found->worker})
     note(relation);
   if (!OidIsValid(least)) return false; /* one is missing: the script has not got that far */
   *first = least;

@@ -30,6 +30,7 @@ struct Tables {
   Oid redrive_task;
   Oid handled;
   Oid fence_token;
+  Oid worker;
 };
 
 /* Raises DW007 when the extension is not in this database, or of a version that this library does

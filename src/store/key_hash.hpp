@@ -1,7 +1,7 @@
 /*
  * The hash of a partition key: over its UTF-8 bytes, whatever the database's encoding, so that
  * every client computes the same. In a database without an encoding the bytes are taken as they
- * are.
+ * are. Names of workers are hashed likewise.
  */
 #pragma once
 
@@ -13,13 +13,15 @@
 
 namespace dw::store {
 
-inline uint32 key_hash(std::string_view key) {
+/* The text in UTF-8: itself, or a copy in the current memory context. */
+inline std::string_view utf8_text(std::string_view text) {
   const int encoding = GetDatabaseEncoding();
-  if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII) return core::fnv1a32(key);
-  const char* const utf8 = pg_server_to_any(key.data(), static_cast<int>(key.size()), PG_UTF8);
-  if (utf8 == key.data()) return core::fnv1a32(key);
-  return core::fnv1a32(utf8);
+  if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII) return text;
+  const char* const utf8 = pg_server_to_any(text.data(), static_cast<int>(text.size()), PG_UTF8);
+  return utf8 == text.data() ? text : std::string_view(utf8);
 }
+
+inline uint32 key_hash(std::string_view key) { return core::fnv1a32(utf8_text(key)); }
 
 /*
  * The second hash, see core/hash.hpp; of the bytes in the database's encoding. A key that is short

@@ -58,7 +58,8 @@ enum QueueColumn {
   queue_on_exhausted,
   queue_fairness,
   queue_first_limit,
-  queue_columns = queue_first_limit + kLimitColumns
+  queue_buckets = queue_first_limit + kLimitColumns,
+  queue_columns
 };
 
 struct Topic {
@@ -196,6 +197,8 @@ void fill_row(const Datum* values, const bool* nulls, const Topic& topic, QueueI
   row->options.ordered = view_of(values[queue_ordering]) == "key";
   row->options.on_exhausted = exhaustion_of(values[queue_on_exhausted]);
   row->options.fair = view_of(values[queue_fairness]) == "key";
+  row->options.buckets =
+      std::clamp(DatumGetInt32(values[queue_buckets]), 1, static_cast<int32>(core::kMostBuckets));
   row->retention = span_of(values[queue_retention]);
   row->dedupe_window = topic.dedupe_window;
   fill_limits(values, nulls, row);

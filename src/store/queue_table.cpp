@@ -78,10 +78,10 @@ Datum backoff_datum(core::Backoff backoff) {
 #define SETTING_COLUMNS                                                                      \
   "lease, backoff, backoff_base, backoff_cap, jitter, delivery, max_length, overflow, "      \
   "retention, dead_letter_queue, durable_claims, strict, max_runtime, max_payload, paused, " \
-  "ordering, on_exhausted, fairness"
+  "ordering, on_exhausted, fairness, buckets"
 #define SETTING_PARAMETERS \
-  "$3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20"
-constexpr int kParameters = 20;
+  "$3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21"
+constexpr int kParameters = 21;
 
 struct Parameters {
   Oid types[kParameters];
@@ -94,7 +94,7 @@ Parameters parameters_of(Oid first_type, Datum first, Datum second, const QueueS
   Parameters all = {
       {first_type,  INT4OID, INTERVALOID, TEXTOID,     INTERVALOID, INTERVALOID, FLOAT8OID,
        TEXTOID,     INT8OID, TEXTOID,     INTERVALOID, INT4OID,     BOOLOID,     BOOLOID,
-       INTERVALOID, INT8OID, BOOLOID,     TEXTOID,     TEXTOID,     TEXTOID},
+       INTERVALOID, INT8OID, BOOLOID,     TEXTOID,     TEXTOID,     TEXTOID,     INT4OID},
       {first,
        second,
        interval_datum(options.lease),
@@ -114,8 +114,9 @@ Parameters parameters_of(Oid first_type, Datum first, Datum second, const QueueS
        BoolGetDatum(options.paused),
        CStringGetTextDatum(options.ordered ? "key" : "none"),
        CStringGetTextDatum(kExhaustionNames[static_cast<int>(options.on_exhausted)]),
-       CStringGetTextDatum(options.fair ? "key" : "none")},
-      "                    "};
+       CStringGetTextDatum(options.fair ? "key" : "none"),
+       Int32GetDatum(options.buckets)},
+      "                     "};
   if (options.max_length == 0) all.nulls[8] = 'n';
   if (settings.dead_letter_queue == 0) all.nulls[11] = 'n';
   if (options.max_runtime == 0) all.nulls[14] = 'n';

@@ -33,9 +33,11 @@ ClaimWish wish_arguments(FunctionCallInfo fcinfo) {
   wish.worker = pg::required_text(fcinfo, 1, "worker", 1, kMostWorkerBytes);
   wish.max_jobs = static_cast<uint32>(pg::required_int(fcinfo, 2, "max_jobs", 1, kMostClaimed));
   wish.lease = span_argument(fcinfo, 3);
-  wish.request_id = pg::optional_text(fcinfo, 5, "request_id", 1, kMostRequestIdBytes)
+  wish.owned_only = pg::required_bool(fcinfo, 5, "owned_only");
+  wish.request_id = pg::optional_text(fcinfo, 6, "request_id", 1, kMostRequestIdBytes)
                         .value_or(std::string_view{});
-  wish.instance = pg::optional_bigint(fcinfo, 6, "instance", 1).value_or(0);
+  wish.instance = pg::optional_bigint(fcinfo, 7, "instance", 1).value_or(0);
+  find_registered(&wish);
   return wish;
 }
 
@@ -51,8 +53,11 @@ int64 wait_argument(FunctionCallInfo fcinfo) {
 }
 
 // The queues as they are now: one may have been dropped and made again.
-runtime::WaitedQueues queues_to_wait_for(const ClaimSources& sources) {
+runtime::WaitedQueues queues_to_wait_for(const ClaimSources& sources, const ClaimWish& wish) {
   runtime::WaitedQueues queues{};
+  queues.registered = wish.registered.known;
+  queues.member = wish.registered.member;
+  queues.owned_only = wish.owned_only;
   for (int i = 0; i < sources.count; i++)
     runtime::add_waited(&queues, store::require_queue(sources.names[i], store::Right::work).id);
   return queues;
@@ -64,13 +69,13 @@ void wait_and_hand_out(const ClaimSources& sources, const ClaimWish& wish,
   runtime::prepare_to_sleep();
   runtime::Slept slept = runtime::Slept::not_ready;
   while (slept != runtime::Slept::over) {
-    runtime::WaitedQueues queues = queues_to_wait_for(sources);
+    runtime::WaitedQueues queues = queues_to_wait_for(sources, wish);
     slept = runtime::sleep_for_work(&queues, end);
     /* Tells of queues that were dropped meanwhile. */
     AcceptInvalidationMessages();
     CHECK_FOR_INTERRUPTS();
     const HandedOut handed = hand_out(sources, wish, output);
-    if (handed.rows > 0 || handed.again) return;
+    if (handed.rows > 0 || handed.again || is_closed(wish)) return;
   }
 }
 
@@ -79,7 +84,8 @@ Datum claim_from(FunctionCallInfo fcinfo, const ClaimSources& sources) {
   const int64 wait = wait_argument(fcinfo);
   const ClaimOutput output = begin_claim_output(fcinfo, kClaimedColumns);
   const HandedOut handed = hand_out(sources, wish, output);
-  if (wait > 0 && handed.rows == 0 && !handed.again) wait_and_hand_out(sources, wish, output, wait);
+  if (wait > 0 && handed.rows == 0 && !handed.again && !is_closed(wish))
+    wait_and_hand_out(sources, wish, output, wait);
   return pg::end_set(fcinfo);
 }
 

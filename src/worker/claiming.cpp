@@ -45,15 +45,21 @@ void flush_commits() {
   XLogFlush(end);
 }
 
+core::Claimant claimant_of(const ClaimWish& wish) {
+  return {wish.registered.member, wish.registered.capacity, wish.owned_only};
+}
+
 // Pops up to n jobs and notes the claims. There is room for them in the transaction.
 uint32 pop(const Source& source, const ClaimWish& wish, Remembered* remembered,
            core::ClaimedJob* jobs, uint32 n) {
   core::Dispatcher& dispatcher = runtime::dispatcher();
+  const core::Claimant claimant = claimant_of(wish);
   for (;;) {
     const core::WorkerRef worker = runtime::worker(wish.worker, wish.instance);
     const uint32 taken =
         dispatcher.claim(source.slot, worker, wish.lease, jobs, n,
-                         remembered != nullptr ? &remembered->request : nullptr, runtime::waiter());
+                         remembered != nullptr ? &remembered->request : nullptr, runtime::waiter(),
+                         wish.registered.known ? &claimant : nullptr);
     if (taken == core::kWorkerGone) {
       runtime::forget_worker();
       continue;
@@ -117,6 +123,8 @@ uint32 put_jobs(const Source& source, core::ClaimedJob* jobs, uint32 n, const Cl
 uint32 claim_from(const Source& source, const ClaimWish& wish, uint32 most, Remembered* remembered,
                   const ClaimOutput& output) {
   if (source.slot.queue == core::kNone) return 0;
+  /* The server is starting, and whose registration this is is not known yet. */
+  if (runtime::is_registration(wish.instance) && !wish.registered.known) return 0;
   const core::Queue& queue = runtime::dispatcher().arena().queues[source.slot.queue];
   const uint64 waiting = uint64{queue.ready_count} + queue.delayed_count + kArrivals;
   const auto n = static_cast<uint32>(std::min<uint64>(most, waiting));
@@ -129,6 +137,20 @@ uint32 claim_from(const Source& source, const ClaimWish& wish, uint32 most, Reme
   const uint32 out = put_jobs(source, jobs, taken, output);
   if (source.recorded) record_claims(source.id, wish.worker, jobs, taken, first);
   return out;
+}
+
+// A worker owns nothing of a queue that it was not registered for, and would never get a job.
+void require_served(const Source* sources, int count, const ClaimWish& wish) {
+  const core::Dispatcher& dispatcher = runtime::dispatcher();
+  for (int i = 0; i < count && wish.registered.known; i++) {
+    if (dispatcher.serves(wish.registered.member, sources[i].id) ||
+        !dispatcher.is_current(wish.registered.member))
+      continue;
+    pg::raise_invalid(psprintf("worker \"%s\" is not registered for queue \"%s\"",
+                               pg::copy(wish.worker), pg::copy(sources[i].name)),
+                      "With owned_only it can only claim from its queues.",
+                      "Register it with this queue among its queues, or claim without owned_only.");
+  }
 }
 
 Source source_of(std::string_view name) {
@@ -279,6 +301,23 @@ HandedOut hand_out_new(const Source* sources, int count, const ClaimWish& wish,
 
 }  // namespace
 
+void find_registered(ClaimWish* wish) {
+  wish->registered = runtime::registered_worker(wish->worker, wish->instance);
+  if (wish->owned_only && !runtime::is_registration(wish->instance))
+    pg::raise_invalid("owned_only needs the instance of a registered worker",
+                      "Only registered workers own buckets.",
+                      "Pass what durable_work.register_worker returned as instance.");
+}
+
+bool is_closed(const ClaimWish& wish) {
+  if (!wish.registered.known) return false;
+  core::Dispatcher& dispatcher = runtime::dispatcher();
+  if (!dispatcher.may_claim(wish.registered.member)) return true;
+  const uint32 capacity = wish.registered.capacity;
+  return capacity != 0 &&
+         dispatcher.leases_held(runtime::database(), wish.worker, wish.instance) >= capacity;
+}
+
 ClaimSources one_source(FunctionCallInfo fcinfo, int number, std::string_view* name) {
   *name = pg::required_text(fcinfo, number, "queue", 1, core::kQueueNameSize - 1);
   return {name, 1};
@@ -323,6 +362,8 @@ HandedOut hand_out(const ClaimSources& sources, const ClaimWish& wish, const Cla
                                : hand_out_once(known, sources.count, wish, output);
   /* Woken for another queue, or for one that it did not come to. */
   runtime::dispatcher().pass_wake_on(runtime::waiter());
+  if (wish.owned_only && handed.rows == 0 && !handed.again)
+    require_served(known, sources.count, wish);
   return handed;
 }
 

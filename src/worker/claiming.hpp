@@ -6,6 +6,7 @@
 #include "pg/headers.hpp"
 
 #include "pg/datum.hpp"
+#include "runtime/registered.hpp"
 #include "worker/limits.hpp"
 
 namespace dw::worker {
@@ -17,7 +18,17 @@ struct ClaimWish {
   core::Micros lease;           // 0: the queue's
   int64 instance;               // 0: none
   std::string_view request_id;  // empty: none
+  bool owned_only;
+  runtime::Registered registered;
 };
+
+// Sets `registered`; DW006 when the instance is not of the present registration, 22023 when
+// owned_only is wished for without one.
+void find_registered(ClaimWish* wish);
+
+// The registered worker gets nothing now, and waiting for jobs does not change that: it drains, or
+// holds as many as it may.
+bool is_closed(const ClaimWish& wish);
 
 // The queues that a call names, in its order.
 struct ClaimSources {

@@ -29,7 +29,9 @@ ClaimWish wish_arguments(FunctionCallInfo fcinfo) {
   wish.worker = pg::required_text(fcinfo, 3, "worker", 1, kMostWorkerBytes);
   wish.max_jobs = static_cast<uint32>(pg::required_int(fcinfo, 4, "max_jobs", 1, kMostClaimed));
   wish.lease = span_argument(fcinfo, 5);
-  wish.instance = pg::optional_bigint(fcinfo, 6, "instance", 1).value_or(0);
+  wish.owned_only = pg::required_bool(fcinfo, 6, "owned_only");
+  wish.instance = pg::optional_bigint(fcinfo, 7, "instance", 1).value_or(0);
+  find_registered(&wish);
   return wish;
 }
 
@@ -56,7 +58,7 @@ void put_completed(const Lease& lease, Standing standing, void* arg) {
 
 Datum complete_and_claim(FunctionCallInfo fcinfo, const ClaimSources& sources) {
   const ClaimWish wish = wish_arguments(fcinfo);
-  const Completions finished = completion_arguments(fcinfo, 7);
+  const Completions finished = completion_arguments(fcinfo, 8);
   require_plain_queues(sources);
   begin_deciding("complete_and_claim", static_cast<std::size_t>(finished.ids.count));
   ClaimOutput output = begin_claim_output(fcinfo, kColumns);

@@ -8,6 +8,7 @@
 
 #include "durable_work/abi.h"
 #include "pg/datum.hpp"
+#include "runtime/registered.hpp"
 #include "runtime/session.hpp"
 #include "store/catalog.hpp"
 #include "worker/lease_check.hpp"
@@ -97,6 +98,7 @@ Datum heartbeat(FunctionCallInfo fcinfo) {
   const std::string_view name = pg::required_text(fcinfo, 0, "worker", 1, kMostWorkerBytes);
   const int64 span = span_argument(fcinfo, 1);
   const int64 instance = pg::optional_bigint(fcinfo, 2, "instance", 1).value_or(0);
+  (void)runtime::registered_worker(name, instance);
   pg::begin_set(fcinfo);
   const core::Index database = runtime::database();
   if (database == core::kNone) return pg::end_set(fcinfo);

@@ -9,9 +9,11 @@
 
 #include "durable_work/abi.h"
 #include "pg/datum.hpp"
+#include "runtime/registered.hpp"
 #include "runtime/session.hpp"
 #include "runtime/waiting.hpp"
 #include "store/catalog.hpp"
+#include "worker/limits.hpp"
 
 namespace dw::worker {
 
@@ -26,6 +28,21 @@ runtime::WaitedQueues read_queues(FunctionCallInfo fcinfo) {
         &queues,
         store::require_queue(pg::text_view(names.required(i, "queues")), store::Right::work).id);
   return queues;
+}
+
+// Whose jobs are waited for, if only those of one registered worker are.
+void read_worker(FunctionCallInfo fcinfo, runtime::WaitedQueues* queues) {
+  const auto name = pg::optional_text(fcinfo, 2, "worker", 1, kMostWorkerBytes);
+  const auto instance =
+      pg::optional_bigint(fcinfo, 3, "instance", runtime::kFirstInstance, runtime::kLastInstance);
+  if (name.has_value() != instance.has_value())
+    pg::raise_invalid("worker and instance belong together", nullptr,
+                      "Give both, as register_worker returned the instance, or neither.");
+  if (!name) return;
+  const runtime::Registered worker = runtime::registered_worker(*name, *instance);
+  queues->registered = worker.known;
+  queues->owned_only = worker.known;
+  queues->member = worker.member;
 }
 
 // Of a queue without a place in memory nobody says that it was dropped.
@@ -44,6 +61,7 @@ Datum wait_for_work(FunctionCallInfo fcinfo) {
   runtime::require_no_transaction(fcinfo, "wait_for_work");
   const int64 timeout = pg::required_interval(fcinfo, 1, "timeout", 0, runtime::max_wait());
   runtime::WaitedQueues queues = read_queues(fcinfo);
+  read_worker(fcinfo, &queues);
   runtime::prepare_to_sleep();
   runtime::drop_snapshots();
   const TimestampTz end = GetCurrentTimestamp() + timeout;

@@ -1,5 +1,5 @@
--- What every call of the contract test finds: a queue with one job in each state, an empty queue, a full one, one that
--- hands out at most once, one with durable claims and one with a blocked key. contract.rebuild() brings all of it back after a call that changed something.
+-- What every call of the contract test finds: a queue with one job in each state and a registered worker, an empty queue, a
+-- full one, one that hands out at most once, one with durable claims and one with a blocked key. contract.rebuild() brings all of it back after a call that changed something.
 CREATE SCHEMA contract;
 
 -- Far from the small numbers that a call may return as a count.
@@ -21,6 +21,7 @@ DECLARE
     waiting bigint;
     ready bigint;
 BEGIN
+    PERFORM durable_work.deregister_worker(known.name) FROM durable_work.worker AS known;
     PERFORM durable_work.drop_queue(known.queue, force => true) FROM durable_work.queues AS known;
     DELETE FROM durable_work.handled;
     DELETE FROM durable_work.fence_token;
@@ -33,6 +34,7 @@ BEGIN
     PERFORM durable_work.create_queue('contract_keys', ordering => 'key', on_exhausted => 'hold');
     PERFORM contract.add('contract_keys', name) FROM unnest('{blocks,follows}'::text[]) AS name;
     PERFORM contract.add(queue, 'only one') FROM unnest('{contract_once,contract_durable,contract_full}'::text[]) AS queue;
+    PERFORM durable_work.register_worker('contract_worker', '{contract}');
     PERFORM durable_work.fence('used', 9000000000000000000);
     PERFORM durable_work.mark_handled('used', 'used');
     PERFORM contract.add('contract', name, key => name) FROM unnest('{held,other_held,done,dead}'::text[]) AS name;

@@ -1,5 +1,5 @@
 -- The guarantees, as far as one session can see them. Claims are transactions of their own, so this file commits.
-SELECT plan(35);
+SELECT plan(36);
 
 CREATE TABLE held (job_id bigint, token bigint, n text, attempt int);
 CREATE PROCEDURE take(from_queue text, jobs int DEFAULT 1, held_for interval DEFAULT NULL) LANGUAGE plpgsql AS $$
@@ -84,8 +84,8 @@ SELECT lives_ok($$SELECT durable_work.create_queue(queue => 'named', lease => '1
     SELECT durable_work.enqueue(queue => 'named', payload => '{}', partition_key => 'p', idempotency_key => 'k', priority => 1, delay => '0', max_attempts => 2, headers => '{}');
     SELECT durable_work.enqueue(queue => 'named', payload => '{}', available_at => '2000-01-01');
     SELECT durable_work.enqueue_many(queue => 'named', payloads => '{1,2}', partition_keys => '{a,b}', idempotency_keys => '{x,y}', priorities => '{1,2}', available_ats => '{now,now}', headers => '{"{}",NULL}');
-    SELECT durable_work.claim(queue => 'named', worker => 'w', max_jobs => 1, lease => '1 min', wait => '10 ms', request_id => 'r', instance => 1);
-    SELECT durable_work.claim(queues => '{named}', worker => 'w', max_jobs => 1, lease => '1 min', wait => '10 ms', request_id => 'r', instance => 1);
+    SELECT durable_work.claim(queue => 'named', worker => 'w', max_jobs => 1, lease => '1 min', wait => '10 ms', owned_only => false, request_id => 'r', instance => 1);
+    SELECT durable_work.claim(queues => '{named}', worker => 'w', max_jobs => 1, lease => '1 min', wait => '10 ms', owned_only => false, request_id => 'r', instance => 1);
     SELECT durable_work.try_complete(job_id => 1000000, lease_token => 1, result => '{}');
     SELECT durable_work.complete_many(job_ids => '{1000000}', lease_tokens => '{1}', results => '{1}');
     SELECT durable_work.complete_and_claim(job_ids => '{1000000}', lease_tokens => '{1}', queue => 'g', worker => 'w', max_jobs => 1, lease => '1 min', instance => 1, results => '{1}');
@@ -95,10 +95,16 @@ SELECT lives_ok($$SELECT durable_work.create_queue(queue => 'named', lease => '1
     SELECT durable_work.mark_handled(handler => 'h', key => 'k', dedupe_window => '1 h');
     SELECT durable_work.fence(resource => 'r', lease_token => 1);
     SELECT durable_work.bucket(partition_key => 'p', buckets => 10);
+    SELECT durable_work.resize_buckets(queue => 'named', buckets => 20);
+    SELECT durable_work.register_worker(worker => 'w', queues => '{named}', capacity => 5, vnodes => 100, labels => '{"host": "h"}');
+    SELECT durable_work.ring_owner(queue => 'named', partition_key => 'k');
+    SELECT durable_work.drain_worker(worker => 'w', deadline => '1 min'); SELECT durable_work.deregister_worker(worker => 'w');
+    SELECT durable_work.ring_simulate(workers => '{a,b}', vnodes => 10, buckets => 20); SELECT durable_work.ring_moved(before => '{a}', after => '{b}', vnodes => 10, buckets => 20);
     SELECT durable_work.redrive(queue => 'named', job_ids => '{1}', error_like => '%', since => '2000-01-01', until => 'now', to_queue => 'g', rate_per_second => 1, max_jobs => 1, dry_run => true);
     SELECT durable_work.redrive(queue => 'named', rate_per_second => 0.5);
     SELECT durable_work.drop_queue(queue => 'named', force => true)$$, 'every function takes its arguments by name, as plain literals');
 SELECT throws_ok($$SELECT durable_work.complete(job_id => 1000000, lease_token => 1, result => '{}')$$, 'DW001', NULL, 'also those that need a lease');
 SELECT throws_ok($$SELECT durable_work.set_progress(job_id => 1000000, lease_token => 1, progress => '{}')$$, 'DW001', NULL, 'and set_progress');
+SELECT throws_ok($$SELECT durable_work.owned_buckets(queue => 'g', worker => 'w')$$, 'DW002', NULL, 'and owned_buckets, that a worker is registered');
 
 SELECT * FROM finish();

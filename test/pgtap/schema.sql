@@ -8,8 +8,8 @@ SELECT is((SELECT nspname::text FROM pg_extension JOIN pg_namespace n ON n.oid =
 SELECT is((SELECT extrelocatable FROM pg_extension WHERE extname = 'durable_work'), false, 'the extension cannot be moved');
 SELECT is((SELECT superuser FROM pg_available_extension_versions WHERE name = 'durable_work' AND installed), true, 'and only a superuser creates it');
 
-SELECT views_are('durable_work', ARRAY['queues', 'queue_grants', 'inbox', 'leases', 'dead_letters', 'attempts', 'segments', 'queue_stats', 'redrives', 'limits', 'wakeups']);
-SELECT tables_are('durable_work', ARRAY['topic', 'queue', 'queue_right', 'epoch', 'parked', 'parked_outcome', 'idempotency', 'dead_letter', 'redrive_task', 'segment', 'blocked_key', 'handled', 'fence_token']
+SELECT views_are('durable_work', ARRAY['queues', 'queue_grants', 'inbox', 'leases', 'dead_letters', 'attempts', 'segments', 'queue_stats', 'redrives', 'limits', 'wakeups', 'workers']);
+SELECT tables_are('durable_work', ARRAY['topic', 'queue', 'queue_right', 'epoch', 'parked', 'parked_outcome', 'idempotency', 'dead_letter', 'redrive_task', 'segment', 'blocked_key', 'handled', 'fence_token', 'worker']
     || ARRAY(SELECT 'job_' || n FROM generate_series(0, 7) n) || ARRAY(SELECT 'outcome_' || n FROM generate_series(0, 7) n));
 SELECT has_sequence('durable_work', 'job_id_seq', 'job ids have a sequence');
 SELECT is((SELECT seqcache FROM pg_sequence WHERE seqrelid = 'durable_work.job_id_seq'::regclass), 1::bigint, 'which keeps no numbers back');
@@ -22,7 +22,7 @@ $$;
 SELECT results_eq($$SELECT pg_temp.columns_of('queues')$$, ARRAY['queue text', 'lease interval', 'max_attempts integer', 'backoff text', 'backoff_base interval',
     'backoff_cap interval', 'jitter double precision', 'delivery text', 'max_length bigint', 'overflow text', 'retention interval', 'dedupe_window interval',
     'dead_letter_queue text', 'durable_claims boolean', 'strict boolean', 'max_runtime interval', 'max_payload bigint', 'paused boolean',
-    'created_at timestamp with time zone', 'ordering text', 'on_exhausted text', 'fairness text'], 'columns of queues');
+    'created_at timestamp with time zone', 'ordering text', 'on_exhausted text', 'fairness text', 'buckets integer'], 'columns of queues');
 SELECT results_eq($$SELECT pg_temp.columns_of('queue_grants')$$, ARRAY['queue text', 'role text', 'rights text[]'], 'columns of queue_grants');
 SELECT results_eq($$SELECT pg_temp.columns_of('inbox')$$, ARRAY['id bigint', 'queue text', 'partition_key text', 'partition_bucket integer', 'priority integer',
     'payload jsonb', 'headers jsonb', 'idempotency_key text', 'status text', 'available_at timestamp with time zone', 'created_at timestamp with time zone',
@@ -44,6 +44,9 @@ SELECT results_eq($$SELECT pg_temp.columns_of('redrives')$$, ARRAY['id bigint', 
     'state text', 'error text', 'started_at timestamp with time zone', 'ended_at timestamp with time zone'], 'columns of redrives');
 SELECT results_eq($$SELECT pg_temp.columns_of('attempts')$$, ARRAY['job_id bigint', 'queue text', 'attempt integer', 'worker text', 'outcome text',
     'at timestamp with time zone', 'error jsonb'], 'columns of attempts');
+SELECT results_eq($$SELECT pg_temp.columns_of('workers')$$, ARRAY['worker text', 'instance bigint', 'state text', 'queues text[]',
+    'last_seen_at timestamp with time zone', 'drain_deadline timestamp with time zone', 'in_flight integer', 'buckets_owned integer', 'capacity integer',
+    'vnodes integer', 'labels jsonb', 'registered_at timestamp with time zone'], 'columns of workers');
 SELECT results_eq($$SELECT pg_temp.columns_of('segments')$$, ARRAY['segment text', 'state text', 'first_id bigint', 'job_pages bigint',
     'job_bytes bigint', 'outcome_pages bigint', 'outcome_bytes bigint', 'oldest_enqueued_at timestamp with time zone',
     'newest_enqueued_at timestamp with time zone'], 'columns of segments');
@@ -51,8 +54,8 @@ SELECT results_eq($$SELECT pg_temp.columns_of('segments')$$, ARRAY['segment text
 -- Functions: name, arguments with names and defaults, result.
 CREATE TEMP TABLE wanted (name text, arguments text, result text);
 INSERT INTO wanted VALUES
-('create_queue', 'queue text, lease interval DEFAULT ''00:01:30''::interval, max_attempts integer DEFAULT 20, backoff text DEFAULT ''exponential''::text, backoff_base interval DEFAULT ''00:00:05''::interval, backoff_cap interval DEFAULT ''01:00:00''::interval, jitter double precision DEFAULT 1.0, delivery text DEFAULT ''at_least_once''::text, max_length bigint DEFAULT NULL::bigint, overflow text DEFAULT ''reject''::text, retention interval DEFAULT ''24:00:00''::interval, dedupe_window interval DEFAULT ''7 days''::interval, dead_letter_queue text DEFAULT NULL::text, durable_claims boolean DEFAULT false, strict boolean DEFAULT false, max_runtime interval DEFAULT NULL::interval, max_payload text DEFAULT ''1 MB''::text, ordering text DEFAULT ''none''::text, on_exhausted text DEFAULT ''skip''::text, fairness text DEFAULT ''none''::text', 'void'),
-('alter_queue', 'queue text, lease interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff text DEFAULT NULL::text, backoff_base interval DEFAULT NULL::interval, backoff_cap interval DEFAULT NULL::interval, jitter double precision DEFAULT NULL::double precision, delivery text DEFAULT NULL::text, max_length bigint DEFAULT NULL::bigint, overflow text DEFAULT NULL::text, retention interval DEFAULT NULL::interval, dedupe_window interval DEFAULT NULL::interval, dead_letter_queue text DEFAULT NULL::text, durable_claims boolean DEFAULT NULL::boolean, strict boolean DEFAULT NULL::boolean, max_runtime interval DEFAULT NULL::interval, max_payload text DEFAULT NULL::text, ordering text DEFAULT NULL::text, on_exhausted text DEFAULT NULL::text, fairness text DEFAULT NULL::text', 'void'),
+('create_queue', 'queue text, lease interval DEFAULT ''00:01:30''::interval, max_attempts integer DEFAULT 20, backoff text DEFAULT ''exponential''::text, backoff_base interval DEFAULT ''00:00:05''::interval, backoff_cap interval DEFAULT ''01:00:00''::interval, jitter double precision DEFAULT 1.0, delivery text DEFAULT ''at_least_once''::text, max_length bigint DEFAULT NULL::bigint, overflow text DEFAULT ''reject''::text, retention interval DEFAULT ''24:00:00''::interval, dedupe_window interval DEFAULT ''7 days''::interval, dead_letter_queue text DEFAULT NULL::text, durable_claims boolean DEFAULT false, strict boolean DEFAULT false, buckets integer DEFAULT 360, max_runtime interval DEFAULT NULL::interval, max_payload text DEFAULT ''1 MB''::text, ordering text DEFAULT ''none''::text, on_exhausted text DEFAULT ''skip''::text, fairness text DEFAULT ''none''::text', 'void'),
+('alter_queue', 'queue text, lease interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff text DEFAULT NULL::text, backoff_base interval DEFAULT NULL::interval, backoff_cap interval DEFAULT NULL::interval, jitter double precision DEFAULT NULL::double precision, delivery text DEFAULT NULL::text, max_length bigint DEFAULT NULL::bigint, overflow text DEFAULT NULL::text, retention interval DEFAULT NULL::interval, dedupe_window interval DEFAULT NULL::interval, dead_letter_queue text DEFAULT NULL::text, durable_claims boolean DEFAULT NULL::boolean, strict boolean DEFAULT NULL::boolean, buckets integer DEFAULT NULL::integer, max_runtime interval DEFAULT NULL::interval, max_payload text DEFAULT NULL::text, ordering text DEFAULT NULL::text, on_exhausted text DEFAULT NULL::text, fairness text DEFAULT NULL::text', 'void'),
 ('blocked_keys', 'queue text', 'TABLE(partition_key text, job_id bigint, blocked_at timestamp with time zone, ending boolean, reason text, error jsonb)'),
 ('key_status', 'queue text, partition_key text', 'record'),
 ('unblock_key', 'queue text, partition_key text, action text DEFAULT ''retry''::text', 'void'),
@@ -74,13 +77,13 @@ INSERT INTO wanted VALUES
 ('purge_queue', 'queue text, forget_keys boolean DEFAULT false', 'bigint'),
 ('redrive', 'queue text, job_ids bigint[] DEFAULT NULL::bigint[], error_like text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, to_queue text DEFAULT NULL::text, rate_per_second double precision DEFAULT NULL::double precision, max_jobs bigint DEFAULT NULL::bigint, dry_run boolean DEFAULT false', 'bigint'),
 ('discard_dead_letter', 'job_id bigint, queue text', 'boolean'),
-('claim', 'queue text, worker text, max_jobs integer DEFAULT 25, lease interval DEFAULT NULL::interval, wait interval DEFAULT ''00:00:00''::interval, request_id text DEFAULT NULL::text, instance bigint DEFAULT NULL::bigint', NULL),
-('claim', 'queues text[], worker text, max_jobs integer DEFAULT 25, lease interval DEFAULT NULL::interval, wait interval DEFAULT ''00:00:00''::interval, request_id text DEFAULT NULL::text, instance bigint DEFAULT NULL::bigint', NULL),
+('claim', 'queue text, worker text, max_jobs integer DEFAULT 25, lease interval DEFAULT NULL::interval, wait interval DEFAULT ''00:00:00''::interval, owned_only boolean DEFAULT false, request_id text DEFAULT NULL::text, instance bigint DEFAULT NULL::bigint', NULL),
+('claim', 'queues text[], worker text, max_jobs integer DEFAULT 25, lease interval DEFAULT NULL::interval, wait interval DEFAULT ''00:00:00''::interval, owned_only boolean DEFAULT false, request_id text DEFAULT NULL::text, instance bigint DEFAULT NULL::bigint', NULL),
 ('complete', 'job_id bigint, lease_token bigint, result jsonb DEFAULT NULL::jsonb', 'boolean'),
 ('try_complete', 'job_id bigint, lease_token bigint, result jsonb DEFAULT NULL::jsonb', 'text'),
 ('complete_many', 'job_ids bigint[], lease_tokens bigint[], results jsonb[] DEFAULT NULL::jsonb[]', NULL),
-('complete_and_claim', 'job_ids bigint[], lease_tokens bigint[], queue text, worker text, max_jobs integer DEFAULT 25, lease interval DEFAULT NULL::interval, instance bigint DEFAULT NULL::bigint, results jsonb[] DEFAULT NULL::jsonb[]', NULL),
-('complete_and_claim', 'job_ids bigint[], lease_tokens bigint[], queues text[], worker text, max_jobs integer DEFAULT 25, lease interval DEFAULT NULL::interval, instance bigint DEFAULT NULL::bigint, results jsonb[] DEFAULT NULL::jsonb[]', NULL),
+('complete_and_claim', 'job_ids bigint[], lease_tokens bigint[], queue text, worker text, max_jobs integer DEFAULT 25, lease interval DEFAULT NULL::interval, owned_only boolean DEFAULT false, instance bigint DEFAULT NULL::bigint, results jsonb[] DEFAULT NULL::jsonb[]', NULL),
+('complete_and_claim', 'job_ids bigint[], lease_tokens bigint[], queues text[], worker text, max_jobs integer DEFAULT 25, lease interval DEFAULT NULL::interval, owned_only boolean DEFAULT false, instance bigint DEFAULT NULL::bigint, results jsonb[] DEFAULT NULL::jsonb[]', NULL),
 ('fail', 'job_id bigint, lease_token bigint, error jsonb DEFAULT NULL::jsonb, retry_in interval DEFAULT NULL::interval, retryable boolean DEFAULT true', 'text'),
 ('fail_many', 'job_ids bigint[], lease_tokens bigint[], errors jsonb[] DEFAULT NULL::jsonb[], retry_in interval DEFAULT NULL::interval, retryable boolean DEFAULT true', NULL),
 ('release', 'job_id bigint, lease_token bigint', 'void'),
@@ -90,7 +93,7 @@ INSERT INTO wanted VALUES
 ('explain_waiting', 'queue text', 'TABLE(reason text, jobs bigint, detail text)'),
 ('heartbeat', 'worker text, lease interval DEFAULT NULL::interval, instance bigint DEFAULT NULL::bigint', 'TABLE(job_id bigint, queue text, lease_expires_at timestamp with time zone, state text)'),
 ('set_progress', 'job_id bigint, lease_token bigint, progress jsonb', 'void'),
-('wait_for_work', 'IN queues text[], IN timeout interval', NULL),
+('wait_for_work', 'IN queues text[], IN timeout interval, IN worker text DEFAULT NULL::text, IN instance bigint DEFAULT NULL::bigint', NULL),
 ('wait_for_job', 'IN job_id bigint, IN timeout interval, INOUT status text DEFAULT NULL::text, INOUT result jsonb DEFAULT NULL::jsonb', NULL),
 ('mark_handled', 'handler text, key text, dedupe_window interval DEFAULT ''7 days''::interval', 'boolean'),
 ('fence', 'resource text, lease_token bigint', 'void'),
@@ -98,6 +101,14 @@ INSERT INTO wanted VALUES
 ('history', 'job_id bigint, queue text DEFAULT NULL::text', 'TABLE(at timestamp with time zone, event text, attempt integer, worker text, lease_token bigint, detail jsonb)'),
 ('health', '', 'TABLE("check" text, severity text, seen text, advice text)'),
 ('reload', '', 'void'),
+('resize_buckets', 'queue text, buckets integer', 'void'),
+('register_worker', 'worker text, queues text[], capacity integer DEFAULT NULL::integer, vnodes integer DEFAULT 150, labels jsonb DEFAULT NULL::jsonb', 'bigint'),
+('deregister_worker', 'worker text, instance bigint DEFAULT NULL::bigint', 'boolean'),
+('drain_worker', 'worker text, deadline interval DEFAULT ''00:00:30''::interval, instance bigint DEFAULT NULL::bigint', 'integer'),
+('ring_owner', 'queue text, partition_key text', 'text'),
+('owned_buckets', 'queue text, worker text', 'integer[]'),
+('ring_simulate', 'workers text[], vnodes integer DEFAULT 150, buckets integer DEFAULT 360', NULL),
+('ring_moved', 'before text[], after text[], vnodes integer DEFAULT 150, buckets integer DEFAULT 360', NULL),
 ('bucket', 'partition_key text, buckets integer DEFAULT 360', 'integer'),
 ('shard_key', 'partition_key text, sub_key text, shards integer', 'text'),
 ('hot_keys', 'queue text, max_rows integer DEFAULT 20', 'TABLE(partition_key text, key_hash bigint, waiting bigint, due bigint, processing bigint, share double precision, seen double precision)');
@@ -112,7 +123,7 @@ SELECT set_eq('SELECT name, arguments FROM found WHERE name IN (SELECT name FROM
 SELECT is_empty($$SELECT name, f.result, w.result FROM found f JOIN wanted w USING (name, arguments) WHERE w.result IS NOT NULL AND f.result IS DISTINCT FROM w.result$$,
     'what they return');
 SELECT set_eq('SELECT DISTINCT name FROM found', $$SELECT name FROM wanted
-    UNION VALUES ('inbox_insert'), ('job_state'), ('may'), ('live_leases'), ('queue_figures'), ('limit_figures'), ('wake_figures'), ('log_slots'), ('outcome_members'), ('attach_database'), ('library_version'), ('rows_arrived')$$,
+    UNION VALUES ('inbox_insert'), ('job_state'), ('may'), ('live_leases'), ('queue_figures'), ('limit_figures'), ('wake_figures'), ('worker_figures'), ('log_slots'), ('outcome_members'), ('attach_database'), ('library_version'), ('rows_arrived')$$,
     'there is no other function');
 -- Columns of what comes back, whether they are OUT arguments or those of a row type.
 CREATE FUNCTION pg_temp.result_of(wanted text) RETURNS SETOF text LANGUAGE sql AS $$
@@ -136,9 +147,9 @@ SELECT results_eq($$SELECT pg_temp.result_of('claim')$$, ARRAY['job_id bigint, l
 SELECT is((SELECT prokind FROM found WHERE name = 'wait_for_work'), 'p', 'wait_for_work is a procedure');
 SELECT results_eq($$SELECT DISTINCT provolatile::text || proparallel::text FROM found WHERE name IN ('bucket', 'shard_key')$$, ARRAY['is'],
     'bucket and shard_key are immutable and parallel safe');
-SELECT is_empty($$SELECT name FROM found JOIN wanted USING (name) WHERE name NOT IN ('bucket', 'shard_key') AND prokind = 'f' AND proparallel <> 'u'$$,
+SELECT is_empty($$SELECT name FROM found JOIN wanted USING (name) WHERE name NOT IN ('bucket', 'shard_key', 'ring_simulate', 'ring_moved') AND prokind = 'f' AND proparallel <> 'u'$$,
     'everything that meets the dispatcher is parallel unsafe');
-SELECT is_empty($$SELECT name FROM found JOIN wanted USING (name) WHERE name NOT IN ('bucket', 'shard_key', 'explain_job', 'history') AND prokind = 'f' AND provolatile <> 'v'$$,
+SELECT is_empty($$SELECT name FROM found JOIN wanted USING (name) WHERE name NOT IN ('bucket', 'shard_key', 'ring_simulate', 'ring_moved', 'explain_job', 'history') AND prokind = 'f' AND provolatile <> 'v'$$,
     'and volatile, where it acts');
 SELECT is_empty('SELECT name FROM found WHERE prosecdef', 'none is SECURITY DEFINER');
 
@@ -161,9 +172,9 @@ SELECT is_empty($$SELECT i.indexrelid::regclass FROM pg_index i JOIN pg_class c 
     WHERE c.relnamespace = 'durable_work'::regnamespace AND c.relname ~ '^(job|outcome)_[0-7]$' AND amname <> 'brin'$$, 'log tables have no btree');
 SELECT is((SELECT count(*) FROM pg_class WHERE relnamespace = 'durable_work'::regnamespace AND relname ~ '^(job|outcome)_[0-7]$'
     AND reloptions @> '{fillfactor=100,autovacuum_enabled=false}'), 16::bigint, 'they are filled, and left alone by autovacuum');
-SELECT has_pk('durable_work', name, name || ' has a primary key') FROM unnest('{topic,queue,idempotency,dead_letter,handled,fence_token}'::text[]) name;
-SELECT is_empty($$SELECT c.relname FROM pg_class c WHERE relnamespace = 'durable_work'::regnamespace AND relkind IN ('r', 'S')
-    AND c.oid <> ALL ((SELECT extconfig FROM pg_extension WHERE extname = 'durable_work')::oid[])$$, 'every table and sequence is part of a dump');
+SELECT has_pk('durable_work', name, name || ' has a primary key') FROM unnest('{topic,queue,idempotency,dead_letter,handled,fence_token,worker}'::text[]) name;
+SELECT is_empty($$SELECT c.relname FROM pg_class c WHERE relnamespace = 'durable_work'::regnamespace AND relkind IN ('r', 'S') AND relname <> 'worker'
+    AND c.oid <> ALL ((SELECT extconfig FROM pg_extension WHERE extname = 'durable_work')::oid[])$$, 'every table and sequence is part of a dump, but for registered workers');
 SELECT is((SELECT tgenabled FROM pg_trigger WHERE tgrelid = 'durable_work.inbox'::regclass), 'A', 'inserts into inbox work under every replication role');
 SELECT is_empty($$SELECT c.oid::regclass FROM pg_class c WHERE relnamespace = 'durable_work'::regnamespace AND relkind IN ('r', 'v', 'S')
     AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')$$, 'everything belongs to the extension');

@@ -57,6 +57,9 @@ SELECT * FROM pg_temp.refuse('create_queue', $$
 22004 'bad', backoff_cap => NULL
 22023 'bad', backoff_cap => '-1 s'
 22023 'bad', backoff_cap => '1 s'
+22004 'bad', buckets => NULL
+22023 'bad', buckets => 0
+22023 'bad', buckets => 1025
 22004 'bad', jitter => NULL
 22023 'bad', jitter => -0.01
 22023 'bad', jitter => 1.01
@@ -665,6 +668,87 @@ DW002 1000000000000, 'errors'
 DW002 1, 'nowhere'
 22023 1, ''
 $$);
+SELECT * FROM pg_temp.refuse('ring_simulate', $$
+22004 NULL
+22004 '{NULL}'
+22023 '{a,a}'
+22023 '{""}'
+22023 ARRAY[repeat('w', 128)]
+22023 array_fill('w'::text, '{1025}')
+22004 '{a}', NULL
+22023 '{a}', 0
+22023 '{a}', 1025
+22004 '{a}', 1, NULL
+22023 '{a}', 1, 0
+22023 '{a}', 1, 1025
+$$);
+SELECT * FROM pg_temp.refuse('ring_moved', $$
+22004 NULL, '{a}'
+22004 '{a}', NULL
+22023 '{a,a}', '{a}'
+22023 '{a}', '{a,a}'
+22023 '{a}', '{a}', 0
+22023 '{a}', '{a}', 1, 0
+$$);
+SELECT * FROM pg_temp.refuse('register_worker', $$
+22004 NULL, '{errors}'
+22023 '', '{errors}'
+22023 repeat('w', 128), '{errors}'
+22004 'w', NULL
+22023 'w', '{}'
+22004 'w', '{NULL}'
+DW002 'w', '{nowhere}'
+DW002 'w', '{errors,nowhere}'
+22023 'w', array_fill('errors'::text, '{65}')
+22023 'w', '{errors}', 0
+22023 'w', '{errors}', -1
+22023 'w', '{errors}', 1000001
+22004 'w', '{errors}', vnodes => NULL
+22023 'w', '{errors}', vnodes => 0
+22023 'w', '{errors}', vnodes => 1025
+22023 'w', '{errors}', labels => '1'
+22023 'w', '{errors}', labels => '[]'
+22023 'w', '{errors}', labels => jsonb_build_object('x', repeat('x', 8192))
+$$);
+SELECT * FROM pg_temp.refuse('deregister_worker', $$
+22004 NULL
+22023 ''
+22023 repeat('w', 128)
+22023 'w', 0
+22023 'w', -1
+$$);
+SELECT * FROM pg_temp.refuse('drain_worker', $$
+22004 NULL
+22023 ''
+DW002 'nobody'
+22004 'nobody', NULL
+22023 'nobody', '-1 s'
+22023 'nobody', '366 days'
+22023 'nobody', '178000000 years'
+22023 'nobody', instance => 0
+$$);
+SELECT * FROM pg_temp.refuse('ring_owner', $$
+22004 NULL, 'k'
+DW002 'nowhere', 'k'
+22023 '', 'k'
+22004 'errors', NULL
+$$);
+SELECT * FROM pg_temp.refuse('owned_buckets', $$
+22004 NULL, 'w'
+DW002 'nowhere', 'w'
+22004 'errors', NULL
+22023 'errors', ''
+DW002 'errors', 'nobody'
+$$);
+SELECT * FROM pg_temp.refuse('resize_buckets', $$
+22004 NULL, 5
+DW002 'nowhere', 5
+22023 '', 5
+22004 'errors', NULL
+22023 'errors', 0
+22023 'errors', -1
+22023 'errors', 1025
+$$);
 
 -- The view.
 SELECT call, pg_temp.state('INSERT INTO durable_work.inbox ' || call) FROM unnest(ARRAY[
@@ -690,13 +774,14 @@ SELECT lease, backoff, jitter FROM durable_work.queues WHERE queue = 'errors';
 SELECT * FROM durable_work.limits;
 SELECT count(*) FROM durable_work.handled WHERE handler IN ('h', '') OR handler LIKE 'hh%';
 SELECT * FROM durable_work.fence_token WHERE resource IN ('file', 'r', '') OR resource LIKE 'rr%';
+SELECT count(*) AS workers_made FROM durable_work.workers;
 SELECT payload->>'n' AS n, status, attempts FROM durable_work.inbox WHERE queue = 'errors' ORDER BY id;
 SELECT durable_work.complete(:held, :token);
 
 -- Every public function that has arguments was tried.
 SELECT proname FROM (SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'durable_work'::regnamespace) AS p
 WHERE proname NOT IN (SELECT function FROM tried)
-  AND proname NOT IN ('inbox_insert', 'job_state', 'live_leases', 'queue_figures', 'limit_figures', 'wake_figures', 'log_slots', 'outcome_members', 'health', 'attach_database', 'library_version', 'rows_arrived', 'reload')
+  AND proname NOT IN ('inbox_insert', 'job_state', 'live_leases', 'queue_figures', 'limit_figures', 'wake_figures', 'worker_figures', 'log_slots', 'outcome_members', 'health', 'attach_database', 'library_version', 'rows_arrived', 'reload')
 ORDER BY 1;
 SELECT count(*) > 340 AS many, bool_and(got = expected) AS all_as_expected FROM tried;
 

@@ -29,7 +29,7 @@ SELECT durable_work.create_queue('queue_dead');
 SELECT pg_temp.options_of('queue_a');
 SELECT pg_temp.try($$SELECT durable_work.create_queue('queue_a')$$);
 SELECT pg_temp.try($$SELECT durable_work.create_queue('queue_a', lease => '90000 ms', retention => '1 d', dedupe_window => '168 h')$$);
-SELECT pg_temp.try($$SELECT durable_work.create_queue('queue_a', '1 min', 3, 'fixed', '1 s', '2 s', 0.5, 'at_most_once', 100, 'drop_oldest', '2 d', '3 d', 'queue_dead', true, true, '1 h', '2 kB')$$);
+SELECT pg_temp.try($$SELECT durable_work.create_queue('queue_a', '1 min', 3, 'fixed', '1 s', '2 s', 0.5, 'at_most_once', 100, 'drop_oldest', '2 d', '3 d', 'queue_dead', true, true, 100, '1 h', '2 kB')$$);
 SELECT pg_temp.try($$SELECT durable_work.create_queue('queue_a', jitter => 0)$$);
 
 -- Options one by one. What is refused leaves nothing behind.
@@ -60,9 +60,9 @@ SELECT pg_temp.try(format('SELECT durable_work.drop_queue(%L)', repeat('x', 127)
 -- alter_queue changes what is given.
 SELECT pg_temp.try($$SELECT durable_work.alter_queue('queue_a', lease => '5 min', max_attempts => 7)$$);
 SELECT pg_temp.options_of('queue_a');
-SELECT pg_temp.try($$SELECT durable_work.alter_queue('queue_a', '1 min', 3, 'fixed', '1 s', '2 s', 0.5, 'at_most_once', 100, 'drop_oldest', '2 d', '3 d', 'queue_dead', true, true, '1 h', '2 kB')$$);
+SELECT pg_temp.try($$SELECT durable_work.alter_queue('queue_a', '1 min', 3, 'fixed', '1 s', '2 s', 0.5, 'at_most_once', 100, 'drop_oldest', '2 d', '3 d', 'queue_dead', true, true, 100, '1 h', '2 kB')$$);
 SELECT pg_temp.options_of('queue_a');
-SELECT pg_temp.try($$SELECT durable_work.create_queue('queue_a', '1 min', 3, 'fixed', '1 s', '2 s', 0.5, 'at_most_once', 100, 'drop_oldest', '2 d', '3 d', 'queue_dead', true, true, '1 h', '2 kB')$$);
+SELECT pg_temp.try($$SELECT durable_work.create_queue('queue_a', '1 min', 3, 'fixed', '1 s', '2 s', 0.5, 'at_most_once', 100, 'drop_oldest', '2 d', '3 d', 'queue_dead', true, true, 100, '1 h', '2 kB')$$);
 SELECT pg_temp.try($$SELECT durable_work.alter_queue('queue_a', max_length => 0, max_runtime => '0', dead_letter_queue => '', delivery => 'at_least_once', overflow => 'reject', durable_claims => false)$$);
 SELECT pg_temp.options_of('queue_a');
 SELECT pg_temp.try($$SELECT durable_work.alter_queue('queue_a')$$);

@@ -18,6 +18,7 @@ SELECT durable_work.create_queue('matrix', lease => '1 h', max_attempts => 1000,
 SELECT durable_work.create_queue('matrix_other', lease => '1 h');
 SELECT durable_work.create_queue('matrix_keys', lease => '1 h', max_attempts => 1, ordering => 'key', on_exhausted => 'hold');
 SELECT durable_work.set_concurrency_limit('matrix', 1000), durable_work.set_concurrency_limit('matrix_other', 1000, 'group', 'matrix_theirs');
+SELECT count(durable_work.register_worker('matrix_' || name, queues)) FROM (VALUES ('mine', '{matrix}'::text[]), ('shared', '{matrix,matrix_other}'), ('theirs', '{matrix_other}')) AS worker (name, queues);
 SELECT durable_work.grant_queue(queue, 'matrix_' || r, r) FROM unnest('{matrix,matrix_keys}'::text[]) AS queue, unnest('{enqueue,work,operate,monitor}'::text[]) AS r;
 SELECT * FROM durable_work.queue_grants WHERE queue LIKE 'matrix%' ORDER BY queue, role;
 
@@ -27,7 +28,7 @@ INSERT INTO takes
 SELECT name, CASE rights WHEN 'read' THEN '{work,operate}' WHEN 'see' THEN '{work,operate,monitor}' WHEN 'any' THEN '{enqueue,work,operate,monitor}'
              ELSE ARRAY[rights] END::text[]
 FROM (VALUES
-    ('create_queue', 'none'), ('alter_queue', 'operate'), ('drop_queue', 'none'), ('pause_queue', 'operate'), ('resume_queue', 'operate'),
+    ('create_queue', 'none'), ('alter_queue', 'operate'), ('drop_queue', 'none'), ('pause_queue', 'operate'), ('resume_queue', 'operate'), ('resize_buckets', 'operate'),
     ('set_concurrency_limit', 'operate'), ('set_rate_limit', 'operate'), ('grant_queue', 'none'), ('revoke_queue', 'none'), ('key_status', 'read'), ('blocked_keys', 'read'), ('unblock_key', 'operate'),
     ('enqueue', 'enqueue'), ('enqueue_many', 'enqueue'), ('inbox_insert', 'none'),
     ('cancel', 'operate'), ('reschedule', 'operate'), ('update_payload', 'operate'), ('cancel_many', 'operate'), ('reschedule_many', 'operate'),
@@ -35,12 +36,13 @@ FROM (VALUES
     ('claim', 'work'), ('complete', 'work'), ('try_complete', 'work'), ('complete_many', 'work'), ('complete_and_claim', 'work'), ('fail', 'work'),
     ('fail_many', 'work'), ('release', 'work'), ('defer', 'work'), ('reject', 'work'), ('extend_lease', 'work'), ('heartbeat', 'work'),
     ('set_progress', 'work'), ('wait_for_work', 'work'), ('wait_for_job', 'any'), ('mark_handled', 'work'), ('fence', 'work'),
-    ('redrive', 'operate'), ('discard_dead_letter', 'operate'),
+    ('register_worker', 'work'), ('deregister_worker', 'read'), ('drain_worker', 'read'), ('worker_figures', 'see'), ('ring_owner', 'see'), ('owned_buckets', 'see'),
+    ('ring_simulate', 'any'), ('ring_moved', 'any'), ('redrive', 'operate'), ('discard_dead_letter', 'operate'),
     ('bucket', 'any'), ('shard_key', 'any'), ('limit_figures', 'see'), ('wake_figures', 'see'), ('hot_keys', 'read'), ('job_state', 'any'), ('live_leases', 'see'), ('queue_figures', 'see'), ('explain_job', 'see'), ('history', 'see'),
     ('explain_waiting', 'see'), ('health', 'none'), ('log_slots', 'none'), ('outcome_members', 'see'), ('may', 'any'),
     ('attach_database', 'none'), ('library_version', 'any'), ('rows_arrived', 'none'), ('reload', 'none'),
     ('view queues', 'any'), ('view queue_grants', 'any'), ('view inbox', 'any'), ('view leases', 'see'), ('view attempts', 'see'), ('view dead_letters', 'see'),
-    ('view redrives', 'see'), ('view queue_stats', 'see'), ('view limits', 'see'), ('view wakeups', 'see'), ('view segments', 'none')) AS said (name, rights);
+    ('view redrives', 'see'), ('view queue_stats', 'see'), ('view limits', 'see'), ('view workers', 'see'), ('view wakeups', 'see'), ('view segments', 'none')) AS said (name, rights);
 
 CREATE TEMP VIEW subject AS
 SELECT proname::text AS name, oid::regprocedure::text AS what, oid AS function, NULL::oid AS view FROM pg_proc WHERE pronamespace = 'durable_work'::regnamespace
@@ -98,6 +100,18 @@ INSERT INTO call (name, statement) VALUES
     ('drop_queue', $$durable_work.drop_queue('matrix', force => true)$$),
     ('pause_queue', $$durable_work.pause_queue('matrix')$$),
     ('resume_queue', $$durable_work.resume_queue('matrix')$$),
+    ('resize_buckets', $$durable_work.resize_buckets('matrix', 100)$$),
+    ('register_worker', $$durable_work.register_worker('matrix_new', '{matrix}')$$),
+    ('register_worker', $$durable_work.register_worker('matrix_mine', '{matrix}')$$),
+    ('register_worker', $$durable_work.register_worker('matrix_shared', '{matrix}')$$),
+    ('register_worker', $$durable_work.register_worker('matrix_theirs', '{matrix}')$$),
+    ('deregister_worker', $$durable_work.deregister_worker('matrix_mine')$$),
+    ('deregister_worker', $$durable_work.deregister_worker('matrix_shared')$$),
+    ('drain_worker', $$durable_work.drain_worker('matrix_mine')$$),
+    ('drain_worker', $$durable_work.drain_worker('matrix_shared')$$),
+    ('drain_worker', $$durable_work.drain_worker('matrix_theirs')$$),
+    ('ring_owner', $$durable_work.ring_owner('matrix', 'k')$$),
+    ('owned_buckets', $$durable_work.owned_buckets('matrix', 'matrix_mine')$$),
     ('set_concurrency_limit', $$durable_work.set_concurrency_limit('matrix', 7)$$),
     ('set_rate_limit', $$durable_work.set_rate_limit('matrix', 7)$$),
     ('set_rate_limit', $$durable_work.set_rate_limit('matrix', 7, scope => 'group', limit_group => 'matrix_group')$$),
@@ -212,6 +226,8 @@ INSERT INTO question (name, query) VALUES
     ('wake_figures', format('SELECT count(*) FROM durable_work.wake_figures() WHERE queue >= %s', :number)),
     ('limits', 'SELECT count(*) FROM durable_work.limits WHERE queue LIKE ''matrix%'''),
     ('limit_figures', format('SELECT count(*) FROM durable_work.limit_figures() WHERE queue >= %s', :number)),
+    ('workers', 'SELECT count(*) || '','' || count(*) FILTER (WHERE ''matrix_other'' = ANY (queues)) FROM durable_work.workers WHERE worker LIKE ''matrix%'''),
+    ('worker_figures', 'SELECT count(*) FROM durable_work.worker_figures() WHERE worker LIKE ''matrix%'''),
     ('shard_key', 'SELECT durable_work.shard_key(''k'', ''s'', 1)'),
     ('live_leases', 'SELECT count(*) FROM durable_work.live_leases() WHERE queue LIKE ''matrix%'''),
     ('queue_figures', format('SELECT count(*) FROM durable_work.queue_figures() WHERE queue >= %s', :number)),
@@ -243,6 +259,7 @@ SET ROLE matrix_enqueue;
 CALL durable_work.wait_for_job(:done, '0');
 RESET ROLE;
 
+SELECT count(durable_work.deregister_worker(worker)) FROM durable_work.workers WHERE worker LIKE 'matrix%';
 SELECT durable_work.drop_queue(queue, force => true) FROM durable_work.queues WHERE queue LIKE 'matrix%';
 DROP OWNED BY matrix_nobody, matrix_enqueue, matrix_work, matrix_operate, matrix_monitor;
 DROP ROLE matrix_owner, matrix_super, matrix_nobody, matrix_enqueue, matrix_work, matrix_operate, matrix_monitor;

@@ -265,7 +265,7 @@ WHERE refclassid = 'pg_extension'::regclass AND refobjid = (SELECT oid FROM pg_e
 SELECT proname FROM pg_proc WHERE pronamespace = 'durable_work'::regnamespace AND has_function_privilege('pg_monitor', oid, 'EXECUTE');
 SELECT relname FROM pg_class WHERE relnamespace = 'durable_work'::regnamespace AND relkind IN ('r', 'v', 'S')
   AND has_table_privilege('pg_monitor', oid, 'SELECT, INSERT, UPDATE, DELETE');
--- All tables and sequences are dumped.
+-- All tables and sequences are dumped, but for that of registered workers.
 SELECT relname FROM pg_class, pg_extension
 WHERE relnamespace = 'durable_work'::regnamespace AND relkind IN ('r', 'S') AND extname = 'durable_work' AND NOT pg_class.oid = ANY (extconfig);
 

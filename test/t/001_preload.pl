@@ -25,6 +25,12 @@ my %calls = (
     resume_queue => q{SELECT durable_work.resume_queue('q')},
     set_concurrency_limit => q{SELECT durable_work.set_concurrency_limit('q', 1)},
     set_rate_limit => q{SELECT durable_work.set_rate_limit('q', 1)},
+    resize_buckets => q{SELECT durable_work.resize_buckets('q', 10)},
+    register_worker => q{SELECT durable_work.register_worker('w', '{q}')},
+    deregister_worker => q{SELECT durable_work.deregister_worker('w')},
+    drain_worker => q{SELECT durable_work.drain_worker('w')},
+    ring_owner => q{SELECT durable_work.ring_owner('q', 'k')},
+    owned_buckets => q{SELECT durable_work.owned_buckets('q', 'w')},
     grant_queue => q{SELECT durable_work.grant_queue('q', current_user, 'work')},
     revoke_queue => q{SELECT durable_work.revoke_queue('q', current_user)},
     key_status => q{SELECT durable_work.key_status('q', 'k')},
@@ -73,8 +79,8 @@ for my $name (sort keys %calls) {
 is(state_of($node, 'postgres', q{INSERT INTO durable_work.inbox (queue, payload) VALUES ('q', '{}')}),
     'DW007', 'an insert into the inbox raises DW007 too');
 
-# bucket() computes from its arguments alone; the rest serves the views.
-my $others = join ', ', map { "'$_'" } qw(bucket shard_key may inbox_insert job_state live_leases outcome_members attach_database library_version rows_arrived log_slots queue_figures limit_figures wake_figures health);
+# bucket(), shard_key() and the trials of rings compute from their arguments alone; the rest serves the views.
+my $others = join ', ', map { "'$_'" } qw(bucket shard_key may inbox_insert job_state live_leases outcome_members attach_database library_version rows_arrived log_slots queue_figures limit_figures wake_figures worker_figures health ring_simulate ring_moved);
 is($node->safe_psql('postgres', <<"SQL"), join(',', sort keys %calls), 'no public function was forgotten above');
 SELECT string_agg(name, ',' ORDER BY name COLLATE "C")
 FROM (SELECT DISTINCT proname::text AS name FROM pg_proc WHERE pronamespace = 'durable_work'::regnamespace) AS function

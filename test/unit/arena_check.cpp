@@ -32,6 +32,8 @@ class Check {
         check_queue(i);
     }
     walk_workers();
+    check_bucket_groups();
+    check_owner_tables();
     check_requests();
     check_entries();
     check_groups();
@@ -90,7 +92,8 @@ class Check {
 
   void check_queue(Index i) {
     const Queue& q = arena_.queues[i];
-    const std::uint32_t ready = walk_tree(i, q.ready, "ready");
+    std::uint32_t ready = walk_tree(i, q.ready, "ready");
+    for (const Group& group : q.groups) ready += walk_tree(i, group.jobs, "group");
     const std::uint32_t delayed = walk_tree(i, q.delayed, "delayed");
     const std::uint32_t leased = walk_tree(i, q.leased, "leased");
     check_gates(i);
@@ -116,13 +119,28 @@ class Check {
       if (e.state == EntryState::overdue && e.lapsed == Lapse::none)
         fault("entry {} is overdue without a reason", index_of(e));
     }
+    check_priorities(i);
+    std::uint32_t waiters = walk_waiters(i, q.waiters, kNoOwner);
+    for (Index m = 0; q.owners != kNone && m < kMostMembers; m++) {
+      const OwnerTable& table = arena_.owner_tables[q.owners];
+      const std::uint32_t count = walk_waiters(i, table.waiters[m], static_cast<OwnerNumber>(m));
+      if ((table.waited_for[m / 64] >> m % 64 & 1U) != (count > 0 ? 1U : 0U))
+        fault("queue {}: whether somebody waits for member {} is wrong", i, m);
+      waiters += count;
+    }
+    if (waiters != q.waiter_count)
+      fault("queue {}: {} waiters, {} counted", i, waiters, q.waiter_count);
+    check_owed(i);
+  }
+
+  std::uint32_t walk_waiters(Index i, const WaitList& list, OwnerNumber member) {
     std::uint32_t waiters = 0;
     Index before = kNone;
-    for (Index link = q.first_waiter;
+    for (Index link = list.first;
          link != kNone && waiters <= arena_.waiter_capacity * kMostWaitedQueues;) {
       const Waiter& waiter = arena_.waiters[link / kMostWaitedQueues];
       const WaitLink& at = waiter.links[link % kMostWaitedQueues];
-      if (at.queue != i || at.previous != before)
+      if (at.queue != i || at.previous != before || waiter.member.load() != member)
         fault("queue {}: wait list is damaged at {}", i, link);
       if (before != kNone && arena_.waiters[before / kMostWaitedQueues].place >= waiter.place)
         fault("queue {}: waiters are not in their order at {}", i, link);
@@ -130,13 +148,27 @@ class Check {
       link = at.next;
       waiters++;
     }
-    if (q.last_waiter != before) fault("queue {}: wait list ends elsewhere", i);
-    if (waiters != q.waiter_count)
-      fault("queue {}: {} waiters, {} counted", i, waiters, q.waiter_count);
+    if (list.last != before) fault("queue {}: wait list ends elsewhere", i);
+    return waiters;
+  }
+
+  /* Who was woken for the queue and has not asked: in all, and of each member. */
+  void check_owed(Index i) {
+    const Queue& q = arena_.queues[i];
+    std::vector<std::uint32_t> of_member(kMostMembers);
     std::uint32_t owed = 0;
-    for (Index w = 0; w < arena_.waiter_capacity; w++)
-      owed += arena_.waiters[w].woken_by.load() == wake_word(i, q.incarnation) ? 1 : 0;
+    for (Index w = 0; w < arena_.waiter_capacity; w++) {
+      const Waiter& waiter = arena_.waiters[w];
+      if (waiter.woken_by.load() != wake_word(i, q.incarnation)) continue;
+      owed++;
+      if (waiter.member.load() != kNoOwner) of_member[waiter.member.load()]++;
+    }
     if (owed != q.owed) fault("queue {}: {} waiters owe a claim, {} counted", i, owed, q.owed);
+    for (std::uint32_t m = 0; q.owners != kNone && m < kMostMembers; m++) {
+      if (of_member[m] != arena_.owner_tables[q.owners].owed[m])
+        fault("queue {}: {} waiters of member {} owe a claim, {} counted", i, of_member[m], m,
+              arena_.owner_tables[q.owners].owed[m]);
+    }
   }
 
   /* Of each key one entry has the turn, and the others hang behind it. */
@@ -192,12 +224,124 @@ class Check {
     });
   }
 
+  void check_priorities(Index i) {
+    const Queue& q = arena_.queues[i];
+    std::uint32_t count[kLowestPriority + 1] = {};
+    for (const Entry& e : q.ready) count[e.priority]++;
+    for (const Group& group : q.groups)
+      for (const Entry& e : group.jobs) count[e.priority]++;
+    for (std::uint8_t p = 0; p <= kLowestPriority; p++) {
+      if (count[p] != q.ready_of_priority[p])
+        fault("queue {}: {} ready of priority {}, {} counted", i, count[p], p,
+              q.ready_of_priority[p]);
+    }
+  }
+
+  /* Each group hangs in both trees of its queue, in order, and holds the jobs of its bucket. */
+  void check_queue_groups(Index i, std::vector<char>* seen) {
+    const Queue& q = arena_.queues[i];
+    const Group* before = nullptr;
+    std::uint32_t by_order = 0;
+    std::uint32_t by_owner = 0;
+    for (const Group& group : q.groups) {
+      const auto index = static_cast<std::size_t>(&group - arena_.groups);
+      if (index >= arena_.used_groups.load() || (*seen)[index]++ != 0)
+        return fault("queue {}: group {} is not its own", i, index);
+      if (group.queue != i) fault("group {} of queue {} hangs in queue {}", index, group.queue, i);
+      if (group.jobs.empty()) return fault("group {} is empty", index);
+      if (before != nullptr && GroupByOrder{}(group, *before))
+        fault("queue {}: groups are out of order", i);
+      before = &group;
+      by_order++;
+      const bool stale = group.owner == kStaleGroup;
+      const OwnerTable& table = arena_.owner_tables[q.owners];
+      if (!stale &&
+          (table.group[group.bucket] != index + 1 || table.owner[group.bucket] != group.owner))
+        fault("group {} is not that of bucket {}", index, group.bucket);
+      for (const Entry& e : group.jobs) {
+        if (e.next_of_worker != index) fault("entry {} lies in another group", index_of(e));
+        if (!stale && e.key_hash % static_cast<std::uint32_t>(q.options.buckets) != group.bucket)
+          fault("entry {} is not of bucket {}", index_of(e), group.bucket);
+      }
+    }
+    before = nullptr;
+    for (const Group& group : q.groups_by_owner) {
+      if (before != nullptr && GroupByOwner{}(group, *before))
+        fault("queue {}: groups by owner are out of order", i);
+      before = &group;
+      by_owner++;
+    }
+    if (by_order != by_owner)
+      fault("queue {}: {} groups by order, {} by owner", i, by_order, by_owner);
+    for (const Entry& e : q.ready)
+      if (e.next_of_worker != kNone) fault("entry {} on the shelf names a group", index_of(e));
+  }
+
+  void check_bucket_groups() {
+    std::vector<char> seen(arena_.used_groups.load());
+    for (Index i = 0; i < kMostQueues; i++) {
+      if (arena_.queues[i].groups.empty() != arena_.queues[i].groups_by_owner.empty())
+        fault("queue {}: groups hang in one tree only", i);
+      check_queue_groups(i, &seen);
+    }
+    for (auto i = static_cast<Index>(arena_.free_groups.load()); i != 0;
+         i = arena_.groups[i - 1].next_free.load()) {
+      if (i > seen.size() || seen[i - 1]++ != 0) return fault("free groups are damaged at {}", i);
+      if (arena_.groups[i - 1].queue != kNone) fault("a group that is free has a queue");
+    }
+    for (std::size_t i = 0; i < seen.size(); i++)
+      if (seen[i] == 0) fault("group {} is lost", i);
+  }
+
+  /* Counts of what is ready, of everything once all is counted. */
+  void check_owner_table(const OwnerTable& table) {
+    const Queue& q = arena_.queues[table.queue - 1];
+    if (table.all_counted == 0) return;
+    std::vector<std::uint32_t> ready(kMostBuckets);
+    std::vector<std::uint32_t> owned(kMostMembers);
+    std::uint32_t unowned = 0;
+    const auto count = [&](const Entry& e) {
+      const auto bucket = e.key_hash % static_cast<std::uint32_t>(q.options.buckets);
+      ready[bucket]++;
+      const OwnerNumber owner = table.owner[bucket];
+      (owner == kNoOwner ? unowned : owned[owner])++;
+    };
+    for (const Entry& e : q.ready) count(e);
+    for (const Group& group : q.groups) {
+      if (group.owner == kStaleGroup) continue;
+      for (const Entry& e : group.jobs) count(e);
+    }
+    for (std::uint32_t b = 0; b < kMostBuckets; b++) {
+      if (ready[b] != table.ready[b])
+        fault("queue {}: {} ready in bucket {}, {} counted", table.queue - 1, ready[b], b,
+              table.ready[b]);
+    }
+    for (std::uint32_t m = 0; m < kMostMembers; m++) {
+      if (owned[m] != table.owned[m])
+        fault("queue {}: {} ready for member {}, {} counted", table.queue - 1, owned[m], m,
+              table.owned[m]);
+    }
+    if (unowned != table.unowned)
+      fault("queue {}: {} ready for nobody, {} counted", table.queue - 1, unowned, table.unowned);
+  }
+
+  void check_owner_tables() {
+    for (Index t = 0; t < arena_.owner_table_capacity; t++) {
+      const OwnerTable& table = arena_.owner_tables[t];
+      if (table.queue == 0) continue;
+      if (arena_.queues[table.queue - 1].owners != t)
+        return fault("owner table {} is not that of its queue", t);
+      check_owner_table(table);
+    }
+  }
+
   void check_free_queue(Index i) {
     const Queue& q = arena_.queues[i];
     if (!q.ready.empty() || !q.delayed.empty() || !q.leased.empty() || q.resident != 0 ||
         q.ready_count != 0 || q.delayed_count != 0 || q.leased_count != 0)
       fault("free queue slot {} has entries", i);
-    if (q.first_waiter != kNone || q.waiter_count != 0) fault("free queue slot {} has waiters", i);
+    if (q.owners != kNone || !q.groups.empty()) fault("free queue slot {} has owners", i);
+    if (q.waiters.first != kNone || q.waiter_count != 0) fault("free queue slot {} has waiters", i);
     if (q.owed != 0) fault("free queue slot {} is owed claims", i);
     if (!q.dirty.empty()) fault("free queue slot {} has dirty pages", i);
     if (q.in_flight != 0) fault("free queue slot {} has {} jobs in flight", i, q.in_flight);

@@ -19,6 +19,7 @@ QueueOptions World::options_of(const ModelQueue& queue) const {
   options.jitter = 0;
   options.max_attempts = settings_.most_attempts;
   options.paused = queue.paused;
+  options.buckets = queue.buckets;
   options.max_length = settings_.max_length;
   options.drop_oldest = settings_.drop_oldest;
   options.ordered = settings_.ordered;
@@ -76,7 +77,7 @@ void World::check_limits(const Queue& q, std::uint32_t taken, std::uint32_t want
     if (held > d().arena().limit_groups[group].max_in_flight)
       throw Violation(fmt::format("a limit group has {} jobs in flight", held));
   }
-  if (taken == wanted || q.ready.empty()) return;
+  if (taken == wanted || q.ready_count == 0) return;
   QueueLimitFigures figures{};
   d().see_limits(static_cast<Index>(&q - d().arena().queues), q.id, &figures);
   const bool hindered = hindrance(figures, LimitKind::concurrency) != nullptr ||

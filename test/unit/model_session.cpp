@@ -201,12 +201,19 @@ bool World::exchange_room(int session, std::uint64_t jobs, std::size_t room) {
 }
 
 std::uint32_t World::pop(int session, Index queue, Micros lease, ClaimedJob* jobs, std::uint32_t n,
-                         bool remembered) {
-  const WorkerRef worker = d().worker_slot(database_, fmt::format("worker {}", session), 0);
+                         bool remembered, MemberRef* owner) {
+  std::string name = fmt::format("worker {}", session);
+  std::int64_t instance = 0;
+  *owner = MemberRef{kNone, 0};
+  if (settings_.workers && !remembered && !calm_ && chance(50))
+    *owner = any_member(d().arena().queues[queue].id, &name, &instance);
+  const WorkerRef worker = d().worker_slot(database_, name, instance);
+  const Claimant claimant{*owner, 0, true};
   RequestRef request{kNone, 0};
   if (remembered) request = begin_request(session);
   const std::uint32_t taken = d().claim(d().queue_ref(queue), worker, lease, jobs, n,
-                                        request.request != kNone ? &request : nullptr);
+                                        request.request != kNone ? &request : nullptr, kNone,
+                                        owner->member != kNone ? &claimant : nullptr);
   if (taken == kWorkerGone) throw Violation("a worker's slot went to another");
   if (taken == 0 && request.request != kNone) d().forget_request(request);
   return taken;
@@ -222,8 +229,13 @@ void World::claim(int session, QueueId queue, std::uint32_t n) {
       chance(80) ? settings_.lease
                  : 1 + static_cast<Micros>(draw(static_cast<std::uint64_t>(settings_.lease)));
   const bool remembered = chance(25);
-  const std::uint32_t taken = pop(session, index, lease, jobs.data(), n, remembered);
+  MemberRef owner{kNone, 0};
+  const std::uint32_t taken = pop(session, index, lease, jobs.data(), n, remembered, &owner);
   jobs.resize(taken);
+  if (owner.member != kNone) {
+    note(taken > 0 ? "claim of own jobs" : "claim of no own job");
+    check_owned(index, owner, jobs, n);
+  }
   const Queue& q = d().arena().queues[index];
   if (q.options.paused && taken > 0) throw Violation("a paused queue handed out a job");
   for (std::uint32_t i = 0; i < taken; i++) {
@@ -247,9 +259,10 @@ void World::claim(int session, QueueId queue, std::uint32_t n) {
         EffectKind::claimed, self.level(), key, job.token, false, {}, {}, 0, job.attempt, false});
   }
   if (!q.options.paused) {
-    check_limits(q, taken, n);
-    if (taken > 0 && !q.ready.empty() && !settings_.fair) {
-      const Entry& next = *q.ready.begin();
+    const bool owned = owner.member != kNone;
+    check_limits(q, taken, owned ? taken : n);
+    if (!owned && taken > 0 && q.ready_count > 0 && !settings_.fair) {
+      const Entry& next = first_ready(q);
       const ClaimedJob& last = jobs.back();
       if (next.priority < last.priority || (next.priority == last.priority && next.id < last.id))
         throw Violation("a claim passed an earlier resident job over");

@@ -41,6 +41,7 @@ World::World(std::uint64_t seed, bool traced) : engine_(seed * 7919 + 1), traced
   settings_.ordered = settings_.keys > 0 && chance(75);
   settings_.fair = settings_.keys > 0 && (!settings_.ordered || chance(25));
   settings_.limits = chance(40);
+  settings_.workers = chance(50);
   platform().reset(seed);
   log_ = FakeLog(settings_.rows_a_page);
   memory_ = std::make_unique<ArenaMemory>(settings_.entries, 8);
@@ -83,12 +84,13 @@ std::string World::description() const {
       "{} entries, {} rows a page, {} sessions, {} queues, {} attempts, lease {} s, backoff {} s, "
       "horizon {} s, "
       "backlog {}, at most {}, drop oldest {}, errors {}, restarts {}, queues come and go {}, "
-      "purges {}, prepares {}, keys {}, ordered {}, fair {}, limits {}",
+      "purges {}, prepares {}, keys {}, ordered {}, fair {}, limits {}, workers {}",
       settings_.entries, settings_.rows_a_page, settings_.sessions, settings_.queues,
       settings_.most_attempts, settings_.lease / kSecond, settings_.backoff / kSecond,
       settings_.horizon / kSecond, settings_.backlog, settings_.max_length, settings_.drop_oldest,
       settings_.errors, settings_.restarts, settings_.queues_come_and_go, settings_.purges,
-      settings_.prepares, settings_.keys, settings_.ordered, settings_.fair, settings_.limits);
+      settings_.prepares, settings_.keys, settings_.ordered, settings_.fair, settings_.limits,
+      settings_.workers);
 }
 
 void World::start_server() {
@@ -164,8 +166,13 @@ void World::step() {
   const std::uint64_t what = draw(1000);
   if (what < 800) {
     act(static_cast<int>(draw_index(sessions_.size())));
-  } else if (what < 940) {
+  } else if (what < 930) {
     housekeeper();
+  } else if (what < 940) {
+    if (settings_.workers)
+      change_ring();
+    else
+      housekeeper();
   } else if (what < 998 || !settings_.restarts) {
     move_clock(chance(10));
   } else {
@@ -449,6 +456,8 @@ void World::check_residents() {
         throw Violation(fmt::format("job {} waits but somebody has it", e.id));
     };
     for (const Entry& e : q.ready) check_waiting(e);
+    for (const Group& group : q.groups)
+      for (const Entry& e : group.jobs) check_waiting(e);
     for (const Entry& e : q.delayed) check_waiting(e);
     for (const Entry& e : q.gated) {
       if (e.state == EntryState::gated) check_waiting(e);

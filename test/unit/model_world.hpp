@@ -29,6 +29,13 @@
 
 namespace dw::test {
 
+/* Next in the order, of at least one. */
+inline const Entry& first_ready(const Queue& q) {
+  if (q.groups.empty()) return *q.ready.begin();
+  const Entry& grouped = q.groups.begin()->first();
+  return q.ready.empty() || ReadyOrder{}(grouped, *q.ready.begin()) ? grouped : *q.ready.begin();
+}
+
 class World {
  public:
   World(std::uint64_t seed, bool traced);
@@ -72,6 +79,7 @@ class World {
     int keys; /* 0: no job has one */
     bool ordered;
     bool fair;
+    bool workers;
   };
   enum class Stage : std::uint8_t { idle, open, linked, visible, prepared, rolled_back };
   enum class EffectKind : std::uint8_t {
@@ -147,6 +155,7 @@ class World {
     bool served = false; /* it has a slot, and keeps it until it is gone */
     bool paused = false;
     QueueLimits limits;
+    std::int32_t buckets = 360;
     int creator = kNobody; /* session that made it and has not committed */
     int dropper = kNobody; /* session that locked and deleted it and has not committed */
     /* Its drop knows the slot; without one, as after a restart, freeing it is left to the
@@ -220,7 +229,7 @@ class World {
   bool exchange_room(int session, std::uint64_t jobs, std::size_t room);
   void claim(int session, QueueId queue, std::uint32_t n);
   std::uint32_t pop(int session, Index queue, Micros lease, ClaimedJob* jobs, std::uint32_t n,
-                    bool remembered);
+                    bool remembered, MemberRef* owner);
   void decide(int session);
   void decide_job(int session, JobKey key, Token token, int what);
   void redrive(int session);
@@ -269,6 +278,14 @@ class World {
   void follow_commit(ModelJob& job, const Effect& effect, bool outlived) const;
   void forget_prepared(Session& session);
   void find_prepared();
+
+  /* model_ring.cpp */
+  void change_ring();
+  void register_member(std::uint64_t number);
+  void resize_buckets();
+  MemberRef any_member(QueueId queue, std::string* name, std::int64_t* instance);
+  void check_owned(Index index, MemberRef member, const std::vector<ClaimedJob>& jobs,
+                   std::uint32_t wanted);
 
   /* model_request.cpp */
   RequestRef begin_request(int session);
@@ -323,6 +340,7 @@ class World {
   std::int64_t early_rooms_ = 0; /* jobs that got room while a callback was to come */
   JobId next_id_ = 1;
   Micros next_version_ = 1;
+  std::int64_t next_instance_ = 1;
   int nested_ = 0;
   bool calm_ = false; /* no errors, nobody acts in between */
   bool housekeeping_ = false;
