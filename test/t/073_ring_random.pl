@@ -1,6 +1,7 @@
 # Eight workers that take jobs of their own buckets only, and join, leave, drain, are killed and come back at random,
-# while the number of buckets changes and jobs fail: each job is done once, nobody holds what another holds, and nothing
-# is left lying. Judged by what the workers themselves have written down.
+# while the number of buckets changes, jobs fail, are given back and come late: each job is done once, nobody holds what
+# another holds, the jobs of a key follow each other, and nothing is left lying. Judged by what the workers themselves have
+# written down.
 use strict;
 use warnings FATAL => 'all';
 
@@ -20,9 +21,9 @@ sub sql { return $node->safe_psql('postgres', $_[0]); }
 sub becomes { return ok(wait_until($node, 'postgres', $_[0]), $_[1]); }
 
 sql(<<'SQL');
-SELECT durable_work.create_queue('q', lease => '3 s', max_attempts => 30000, backoff => 'fixed', backoff_base => '10 ms');
-CREATE TABLE taken (job_id bigint, token bigint PRIMARY KEY, worker text, at timestamptz, until timestamptz);
-CREATE TABLE done (job_id bigint PRIMARY KEY, token bigint, worker text, began timestamptz, ended timestamptz);
+SELECT durable_work.create_queue('q', lease => '3 s', max_attempts => 30000, backoff => 'fixed', backoff_base => '10 ms', ordering => 'key');
+CREATE TABLE taken (job_id bigint, key text, token bigint PRIMARY KEY, worker text, at timestamptz, until timestamptz);
+CREATE TABLE done (job_id bigint PRIMARY KEY, key text, token bigint, worker text, began timestamptz, ended timestamptz);
 CREATE TABLE stop (what text);
 CREATE PROCEDURE produce() LANGUAGE plpgsql AS $$
 BEGIN
@@ -30,7 +31,7 @@ BEGIN
         PERFORM durable_work.enqueue_many('q', ARRAY(SELECT '{}'::jsonb FROM generate_series(1, 5)), ARRAY(SELECT 'k' || (random() * 100)::int FROM generate_series(1, 5)),
             available_ats => ARRAY(SELECT CASE WHEN random() < 0.2 THEN clock_timestamp() + random() * interval '300 ms' END FROM generate_series(1, 5)));
         COMMIT;
-        PERFORM pg_sleep(0.002);
+        PERFORM pg_sleep(0.01);
     END LOOP;
 END $$;
 -- What is taken is written down by the claim's own transaction, with the time before and the end of the lease.
@@ -46,7 +47,7 @@ BEGIN
         BEGIN
             began := clock_timestamp();
             jobs := ARRAY(SELECT c FROM durable_work.claim('q', who, 1 + (random() * 6)::int, wait => '50 ms', owned_only => true, instance => me) c);
-            INSERT INTO taken SELECT t.job_id, t.lease_token, who, began, t.lease_expires_at FROM unnest(jobs) t;
+            INSERT INTO taken SELECT t.job_id, t.partition_key, t.lease_token, who, began, t.lease_expires_at FROM unnest(jobs) t;
         EXCEPTION WHEN SQLSTATE 'DW006' THEN
             EXIT;
         END;
@@ -60,7 +61,7 @@ BEGIN
                     PERFORM durable_work.release(job.job_id, job.lease_token);
                 ELSE
                     PERFORM durable_work.complete(job.job_id, job.lease_token);
-                    INSERT INTO done VALUES (job.job_id, job.lease_token, who, began, clock_timestamp());
+                    INSERT INTO done VALUES (job.job_id, job.partition_key, job.lease_token, who, began, clock_timestamp());
                 END IF;
             EXCEPTION WHEN SQLSTATE 'DW001' THEN
                 NULL;
@@ -134,6 +135,8 @@ is(sql(q{SELECT enqueued - (SELECT count(*) FROM done) FROM durable_work.queue_s
 is(sql(q{SELECT count(*) FROM durable_work.inbox WHERE queue = 'q' AND status <> 'completed'}), '0', 'the log says the same');
 is(sql(q{SELECT count(*) FROM done d WHERE NOT EXISTS (SELECT FROM taken t WHERE t.token = d.token AND t.job_id = d.job_id AND t.worker = d.worker)}), '0', 'each was done under a lease that its worker had got');
 is(sql(q{SELECT count(*) FROM done d JOIN taken t ON t.job_id = d.job_id AND t.token > d.token}), '0', 'nobody got a job that was done');
+is(sql(q{SELECT count(*) FROM done d JOIN taken t ON t.key = d.key AND t.job_id > d.job_id AND t.token < d.token}), '0', 'no job was handed out before the earlier ones of its key were done');
+cmp_ok(sql('SELECT count(DISTINCT key) FROM done'), '>', 90, 'of many keys');
 cmp_ok(sql('SELECT count(DISTINCT worker) FROM done'), '>=', 4, 'several workers took part');
 $_->quit for $producer, values %running;
 $node->stop;
