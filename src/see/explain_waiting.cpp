@@ -76,7 +76,8 @@ bool tell_limits(Report* report) {
   return places != nullptr || tokens != nullptr;
 }
 
-/* Jobs that no worker gets that claims with owned_only, where nobody else takes them; the number. */
+/* Jobs that no worker gets that claims with owned_only, where nobody else takes them; the number.
+ */
 uint32 tell_unowned(Report* report, core::ReadyWait why) {
   const core::QueueWaits& waits = *report->waits;
   const bool others_take_them = why == core::ReadyWait::busy || why == core::ReadyWait::waking;
