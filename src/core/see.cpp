@@ -40,6 +40,8 @@ bool Dispatcher::see_job(Index database, QueueId queue_id, JobId id, ResidentRow
   out->attempts = e->attempts;
   out->segment = e->segment;
   out->paused = q.options.paused;
+  out->key_is_limited =
+      e->waits_for_key != 0 || (e->state == EntryState::gated && waits_for_limit(q, *e));
   out->lapsed = e->lapsed;
   out->holder = e->worker;
   if (e->worker != kNone) {
