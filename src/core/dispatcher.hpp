@@ -604,7 +604,7 @@ class Dispatcher {
   void settle_keys(Index queue, QueueId id) noexcept;
 
   /* Records of keys (limited_keys.cpp), under the queue lock. */
-  static TokenBucket bucket_of(const Queue& q, const LimitedKey* key) noexcept;
+  static TokenBucket tokens_of(const Queue& q, const LimitedKey* key) noexcept;
   LimitedKey* find_key(const Queue& q, std::uint32_t key_hash,
                        std::uint32_t key_check) const noexcept;
   LimitedKey* find_or_make_key(Queue& q, const Entry& e) const noexcept;

@@ -56,7 +56,7 @@ Dispatcher::KeyStart Dispatcher::key_start(const Queue& q, std::uint32_t key_has
   if (q.counts_keys != 0 && key != nullptr && key->in_flight >= most)
     return KeyStart{KeyWait::place, kNever};
   if (q.limits.key_rate.jobs == 0) return KeyStart{KeyWait::none, kAlways};
-  TokenBucket bucket = bucket_of(q, key);
+  TokenBucket bucket = tokens_of(q, key);
   const Micros now = platform_->monotonic_now();
   bucket.fill(now);
   if (bucket.tokens() > 0) return KeyStart{KeyWait::none, kAlways};

@@ -504,7 +504,7 @@ struct Waiter {
    * when it waits for that again; 0: none. */
   std::uint64_t kept_for;
   /* Whose jobs it waits for; kNoOwner: any. Does not change while it is linked, or woken. */
-  OwnerNumber member;
+  std::atomic<OwnerNumber> member;
   std::atomic<Index> sleeps_as; /* member + 1 as which it sleeps; 0: none */
   /* See await.cpp. */
   std::atomic<std::uint32_t> ended; /* the job that it waits for may have ended */

@@ -26,7 +26,7 @@ std::uint32_t mix(std::uint32_t key_hash, std::uint32_t key_check, Index queue) 
 }  // namespace
 
 /* Of a key without a record: nullptr. */
-TokenBucket Dispatcher::bucket_of(const Queue& q, const LimitedKey* key) noexcept {
+TokenBucket Dispatcher::tokens_of(const Queue& q, const LimitedKey* key) noexcept {
   TokenBucket bucket{};
   bucket.begin(q.limits.key_rate, q.keys_since);
   if (key == nullptr || key->era != q.key_era) return bucket;
@@ -116,7 +116,7 @@ void Dispatcher::unlink_key(Queue& q, LimitedKey& key) const noexcept {
 }
 
 void Dispatcher::take_token_of(Queue& q, LimitedKey& key) const noexcept {
-  TokenBucket bucket = bucket_of(q, &key);
+  TokenBucket bucket = tokens_of(q, &key);
   bucket.fill(platform_->monotonic_now());
   bucket.take(1);
   key.era = q.key_era;
@@ -133,8 +133,8 @@ bool Dispatcher::says_nothing(const Queue& q, const LimitedKey& key) const noexc
   if (key.in_flight > 0) return false;
   if (q.limits.key_rate.jobs == 0) return true;
   const Micros now = platform_->monotonic_now();
-  TokenBucket bucket = bucket_of(q, &key);
-  TokenBucket without = bucket_of(q, nullptr);
+  TokenBucket bucket = tokens_of(q, &key);
+  TokenBucket without = tokens_of(q, nullptr);
   bucket.fill(now);
   without.fill(now);
   return bucket.level == without.level;

@@ -71,7 +71,7 @@ class MemberTest : public ArenaTest {
     std::vector<ClaimedJob> jobs(n);
     const Claimant claimant{member(name), capacity, true};
     const std::uint32_t taken = d().claim(ref_of(queue), worker(name, facts_.instance), 0,
-                                          jobs.data(), n, nullptr, &claimant);
+                                          jobs.data(), n, nullptr, kNone, &claimant);
     jobs.resize(taken == kWorkerGone ? 0 : taken);
     return jobs;
   }
