@@ -19,7 +19,7 @@ LANGUAGE c STABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'durable_work_may';
 REVOKE ALL ON FUNCTION durable_work.may(integer, text) FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.may(integer, text) IS
-'Whether the current user has a right on the queue of that number: enqueue, work, operate, monitor; read (work or operate), see (one of those or monitor), any. What the views ask.';
+'Whether the current user has a right on the queue of that number (0: on every queue): enqueue, work, operate, monitor; read (work or operate), see (one of those or monitor), any. What the views ask.';
 
 CREATE FUNCTION durable_work.grant_queue(queue text, role text, "right" text) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE

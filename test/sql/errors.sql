@@ -624,7 +624,7 @@ SELECT * FROM pg_temp.refuse('revoke_queue', $$
 DW002 'nowhere', current_user
 $$);
 SELECT * FROM pg_temp.refuse('may', $$
-22023 0, 'see'
+22023 -1, 'see'
 22023 1, 'nothing'
 $$);
 SELECT * FROM pg_temp.refuse('bucket', $$
