@@ -86,7 +86,9 @@ void Dispatcher::keep_for_key(Queue& q, Entry& e, const KeyStart& start) noexcep
     gate_add(q, e, Gate::waits_for_turn);
     return;
   }
+  /* It is due, whatever becomes of it: this is no due time of its own. */
   e.at = start.at;
+  e.at_once = 1;
   e.waits_for_key = 1;
   delayed_add(q, e);
 }

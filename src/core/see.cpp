@@ -50,7 +50,7 @@ bool Dispatcher::see_job(Index database, QueueId queue_id, JobId id, ResidentRow
     out->deadline = e->lapsed != Lapse::none ? wall : wall_of(e->at, wall, monotonic);
     std::memcpy(out->worker, arena_->workers[e->worker].name, kWorkerNameSize);
   } else {
-    out->due = e->at_once != 0 ? kAlways : e->at;
+    out->due = e->at_once != 0 && e->waits_for_key == 0 ? kAlways : e->at;
   }
   return e->state != EntryState::busy;
 }

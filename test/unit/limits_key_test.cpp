@@ -436,6 +436,21 @@ TEST_F(KeyLimits, AnOrderedQueueThatIsStoppedGoesOnInItsOrder) {
   EXPECT_EQ(ids(), Ids{1});
 }
 
+TEST_F(KeyLimits, AChangeThatComesToNothingLeavesAStoppedJobDue) {
+  begin_queue(ordered());
+  JobRow due_once = row(1, 1);
+  due_once.due = platform().wall - kSecond;
+  put(due_once);
+  limit(key_places(0));
+  EXPECT_EQ(ids(), Ids{});
+  Decided decided{};
+  ASSERT_EQ(d().begin_change(database_, 1, 0, &decided), Verdict::ok);
+  EXPECT_EQ(decided.due, kAlways);
+  d().abort_decision(decided.ref, decided.token, decided.before);
+  limit(QueueLimits{});
+  EXPECT_EQ(ids(), Ids{1});
+}
+
 /* --- sleeping --------------------------------------------------------------------------------- */
 
 TEST_F(KeyLimits, AWaiterSleepsBesideAKeyAtItsLimitAndTheEndOfALeaseWakesIt) {
