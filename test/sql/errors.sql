@@ -170,7 +170,7 @@ DW002 'nowhere', NULL
 22004 'errors', 1, NULL
 22023 'errors', 1, ''
 22023 'errors', 1, 'topic'
-0A000 'errors', 1, 'key'
+22023 'errors', 1, 'key', 'partner'
 22023 'errors', 1, 'group'
 22023 'errors', 1, 'group', ''
 22023 'errors', 1, 'group', repeat('g', 64)

@@ -140,8 +140,8 @@ $$;
 SELECT pg_temp.keys('calls', 10), pg_temp.keys('calls', 10);
 SELECT reason, jobs, detail FROM durable_work.explain_waiting('calls') WHERE reason LIKE '%limit%';
 SELECT ready, blocked, processing FROM durable_work.queue_stats WHERE queue = 'calls';
-SELECT status, next_action, next_at, reason FROM durable_work.inbox i, LATERAL durable_work.explain_job(i.job_id)
-    WHERE i.queue = 'calls' AND i.status = 'pending' ORDER BY i.job_id LIMIT 1;
+SELECT x.status, x.next_action, x.next_at, x.reason FROM durable_work.inbox i, LATERAL durable_work.explain_job(i.id) x
+    WHERE i.queue = 'calls' AND i.status = 'pending' ORDER BY i.id LIMIT 1;
 SELECT durable_work.complete(o.job_id, o.lease_token) FROM pg_temp.oldest('calls') o;
 SELECT pg_temp.keys('calls', 10), pg_temp.keys('calls', 10);
 SELECT durable_work.set_concurrency_limit('calls', 2, scope => 'key');
@@ -161,10 +161,10 @@ SELECT durable_work.set_rate_limit('chats', 1, '1 h', scope => 'key');
 SELECT * FROM pg_temp.shown WHERE queue = 'chats';
 SELECT pg_temp.keys('chats', 10), pg_temp.keys('chats', 10);
 SELECT reason, jobs, regexp_replace(detail, 'start at .*', 'start …') FROM durable_work.explain_waiting('chats') WHERE reason LIKE '%limit%';
-SELECT status, next_action, next_at > clock_timestamp() AS later, reason FROM durable_work.inbox i, LATERAL durable_work.explain_job(i.job_id)
-    WHERE i.queue = 'chats' AND i.status = 'pending' ORDER BY i.job_id LIMIT 1;
+SELECT x.status, x.next_action, x.next_at > clock_timestamp() AS later, x.reason FROM durable_work.inbox i, LATERAL durable_work.explain_job(i.id) x
+    WHERE i.queue = 'chats' AND i.status = 'pending' ORDER BY i.id LIMIT 1;
 SELECT durable_work.set_rate_limit('chats', 1000, '1 s', burst => 1, scope => 'key');
-SELECT count(*) FROM generate_series(1, 2), durable_work.claim('chats', 'worker', 10, wait => '5 s');
+SELECT count(*) BETWEEN 1 AND 2 AS some FROM durable_work.claim('chats', 'worker', 10, wait => '5 s');
 SELECT durable_work.set_rate_limit('chats', NULL, scope => 'key');
 SELECT durable_work.drop_queue(queue, force => true) FROM unnest('{calls,chats}'::text[]) AS queue;
 -- Where a transaction that is prepared would have to make it known, it is refused.

@@ -224,9 +224,6 @@ class Check {
       const bool may_wait = q.options.ordered ? e.id >= q.frontier || waits_in_held(q, e)
                                               : has_no_place(i, e);
       if (turn == turns.end() && !may_wait) fault("entry {} waits behind nobody", index_of(e));
-      if (turn != turns.end() && !q.options.ordered && has_no_place(i, e) &&
-          turn->second->state == EntryState::ready)
-        fault("entry {} is ready and its key has no place", index_of(*turn->second));
     }
   }
   /* As many of its key are in flight as may be, or it is not known yet. */
