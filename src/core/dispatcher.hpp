@@ -163,8 +163,8 @@ class Dispatcher {
    * find it anew. request: what the batch is remembered under, if it is not empty. waiter: who
    * asks; if it was woken for this queue it owes nothing any more. */
   std::uint32_t claim(QueueRef queue, WorkerRef worker, Micros lease, ClaimedJob* out,
-                      std::uint32_t n, const RequestRef* request = nullptr,
-                      Index waiter = kNone, const Claimant* claimant = nullptr) noexcept;
+                      std::uint32_t n, const RequestRef* request = nullptr, Index waiter = kNone,
+                      const Claimant* claimant = nullptr) noexcept;
   /* The claiming statement failed before its rows were out: attempt refunded, after a pause. */
   void refund_claim(EntryRef ref, Token token) noexcept;
   /* The transaction of a finished claim rolled back: attempt charged, backoff. */

@@ -20,11 +20,12 @@
  * for good if the limit is 0.
  *
  * The rule that keeps every job moving, in queues that are not ordered: if jobs of a key hang in
- * `gated` and there is a place for one, then a job of the key has the turn, and is ready or delayed.
- * Only one has it, so what came back and finds the last place taken is one job. Whoever changes
- * what the rule speaks of restores it in the same lock hold: who starts a job (start_of_key), who
- * ends a lease (leave_key), and who takes the job away that has the turn (end_turn). A new limit is
- * settled key by key after it is in force; meanwhile too little may start, never too much.
+ * `gated` and there is a place for one, then a job of the key has the turn, and is ready or
+ * delayed. Only one has it, so what came back and finds the last place taken is one job. Whoever
+ * changes what the rule speaks of restores it in the same lock hold: who starts a job
+ * (start_of_key), who ends a lease (leave_key), and who takes the job away that has the turn
+ * (end_turn). A new limit is settled key by key after it is in force; meanwhile too little may
+ * start, never too much.
  *
  * In flight before the limit. Leases that are out when the first limit is set do not count for
  * their keys yet. They are counted a chunk a lock hold, and until counted_places is in_flight

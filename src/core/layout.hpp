@@ -103,8 +103,8 @@ struct Entry : TreeHook {
                        why */
   std::uint8_t counted_for_key : 1; /* in the record of its key, see key_limits.cpp */
   std::uint8_t waits_for_key : 1;   /* delayed, until a limit of its key lets it start */
-  std::uint8_t holds_place : 1; /* counted in Queue.in_flight */
-  std::uint8_t later : 1;       /* pending, and due later: counted in Queue.pending_later */
+  std::uint8_t holds_place : 1;     /* counted in Queue.in_flight */
+  std::uint8_t later : 1;           /* pending, and due later: counted in Queue.pending_later */
   std::uint8_t deciding : 1;  /* it waited, and an open transaction decides it: counted likewise */
   std::uint8_t leaving : 1;   /* that transaction drops it for a new one: QueueLength.leaving */
   std::uint8_t straddles : 1; /* that transaction decided it on both sides of the boundary of a
@@ -146,7 +146,8 @@ struct TimeOrder {
   }
 };
 
-/* Of one key by id, and before that by leased_at: the priority where turns are given by it, else 0. */
+/* Of one key by id, and before that by leased_at: the priority where turns are given by it, else 0.
+ */
 struct KeyOrder {
   bool operator()(const Entry& a, const Entry& b) const noexcept {
     if (a.key_hash != b.key_hash) return a.key_hash < b.key_hash;
@@ -413,13 +414,13 @@ struct alignas(kCacheLine) Queue {
   std::uint32_t key_waits;      /* delayed entries that wait for their keys */
   Index oldest_key;             /* records of its keys */
   Index newest_key;
-  std::uint32_t key_era; /* rises when the rate of keys changes */
-  Micros keys_since;     /* monotonic time of that: buckets began empty */
-  Micros short_of_keys;  /* wall time at which a job last found no record for its key; 0: never */
-  std::uint32_t resident;      /* all entries; changes under kArenaLock */
-  Index first_tombstone;       /* chained by next_of_worker */
-  WaitList waiters;            /* for any job of the queue */
-  std::uint32_t waiter_count;  /* with those in the owner table */
+  std::uint32_t key_era;  /* rises when the rate of keys changes */
+  Micros keys_since;      /* monotonic time of that: buckets began empty */
+  Micros short_of_keys;   /* wall time at which a job last found no record for its key; 0: never */
+  std::uint32_t resident; /* all entries; changes under kArenaLock */
+  Index first_tombstone;  /* chained by next_of_worker */
+  WaitList waiters;       /* for any job of the queue */
+  std::uint32_t waiter_count; /* with those in the owner table */
   std::uint32_t owed;     /* who were woken for this queue and have not asked yet, see wait.cpp */
   std::uint64_t given_up; /* waiting entries whose jobs went back to being on disk only */
   Micros last_claim;      /* wall time at which somebody last asked for a job; 0: never */

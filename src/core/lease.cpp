@@ -77,8 +77,7 @@ Entry* Dispatcher::next_ready(Queue& q, OwnedLook* look) noexcept {
 }
 
 /* The next that is due, past those that have expired; nullptr: none, or enough was looked at. */
-Entry* Dispatcher::pop_ready(Queue& q, Micros now, std::uint32_t* looks,
-                             OwnedLook* look) noexcept {
+Entry* Dispatcher::pop_ready(Queue& q, Micros now, std::uint32_t* looks, OwnedLook* look) noexcept {
   while (*looks > 0) {
     --*looks;
     Entry* const next = next_ready(q, look);

@@ -105,7 +105,8 @@ void Dispatcher::count_gated(Index index, QueueId id, QueueWaits* out) noexcept 
   }
 }
 
-/* What limits of keys hold back; of a fair queue others wait for their round, which is no reason. */
+/* What limits of keys hold back; of a fair queue others wait for their round, which is no reason.
+ */
 void Dispatcher::count_key_waits(Index index, QueueId id, QueueWaits* out) noexcept {
   Entry place{};
   place.leased_at = kAlways;

@@ -80,10 +80,10 @@ void tell_key_limits(Report* report) {
   if (waits.key_tokens == 0) return;
   const char* const interval = DatumGetCString(DirectFunctionCall1(
       interval_out, IntervalPGetDatum(pg::make_interval(limits.key_rate.interval))));
-  const char* const next = waits.next_token == core::kNever
-                               ? ""
-                               : psprintf(" The next of any key may start %s.",
-                                          moment(waits.next_token));
+  const char* const next =
+      waits.next_token == core::kNever
+          ? ""
+          : psprintf(" The next of any key may start %s.", moment(waits.next_token));
   const bool is_short = GetCurrentTimestamp() - waits.short_of_keys < core::kRecently;
   tell(report, "rate limited", waits.key_tokens,
        psprintf("They are due, and of each partition_key %u jobs may start in %s, at most %u of "
@@ -106,7 +106,8 @@ bool tell_limits(Report* report) {
   return places != nullptr || tokens != nullptr;
 }
 
-/* Jobs that no worker gets that claims with owned_only, where nobody else takes them; the number. */
+/* Jobs that no worker gets that claims with owned_only, where nobody else takes them; the number.
+ */
 uint32 tell_unowned(Report* report, core::ReadyWait why) {
   const core::QueueWaits& waits = *report->waits;
   const bool others_take_them = why == core::ReadyWait::busy || why == core::ReadyWait::waking;
@@ -122,9 +123,10 @@ void tell_ready(Report* report) {
   const char* const name = quote_literal_cstr(report->queue->name);
   tell_key_limits(report);
   if (waits.ready > 0 && waits.counting_keys && !waits.paused) {
-    tell(report, "at concurrency limit", waits.ready,
-         "They are due, and the limit for each key is new: leases from before it are being counted. "
-         "If this stays, there is no room to count them, and nothing starts until they end.");
+    tell(
+        report, "at concurrency limit", waits.ready,
+        "They are due, and the limit for each key is new: leases from before it are being counted. "
+        "If this stays, there is no room to count them, and nothing starts until they end.");
     return;
   }
   if (waits.ready > 0 && !waits.paused && tell_limits(report)) return;

@@ -103,10 +103,9 @@ class Check {
       fault("queue {}: {} delayed, {} counted", i, delayed, q.delayed_count);
     if (leased != q.leased_count)
       fault("queue {}: {} leased, {} counted", i, leased, q.leased_count);
-    const auto retrying = std::count_if(q.delayed.begin(), q.delayed.end(),
-                                        [](const Entry& e) {
-                                          return e.attempts > 0 && e.waits_for_key == 0;
-                                        });
+    const auto retrying = std::count_if(q.delayed.begin(), q.delayed.end(), [](const Entry& e) {
+      return e.attempts > 0 && e.waits_for_key == 0;
+    });
     if (retrying != q.retrying)
       fault("queue {}: {} delayed after an attempt, {} counted", i, retrying, q.retrying);
     const auto key_waits = std::count_if(q.delayed.begin(), q.delayed.end(),
@@ -221,8 +220,8 @@ class Check {
             q.blocked_count, q.ending_count);
     for (const Entry& e : q.gated) {
       const auto turn = turns.find(Key{e.key_hash, e.key_check});
-      const bool may_wait = q.options.ordered ? e.id >= q.frontier || waits_in_held(q, e)
-                                              : has_no_place(i, e);
+      const bool may_wait =
+          q.options.ordered ? e.id >= q.frontier || waits_in_held(q, e) : has_no_place(i, e);
       if (turn == turns.end() && !may_wait) fault("entry {} waits behind nobody", index_of(e));
     }
   }
@@ -235,10 +234,10 @@ class Check {
     if (q.counted_places != q.in_flight) return true;
     std::uint32_t held = 0;
     for (const Entry& other : q.leased)
-      held += other.holds_place != 0 && other.key_hash == e.key_hash &&
-                      other.key_check == e.key_check
-                  ? 1
-                  : 0;
+      held +=
+          other.holds_place != 0 && other.key_hash == e.key_hash && other.key_check == e.key_check
+              ? 1
+              : 0;
     return held >= q.limits.key_max_in_flight;
   }
   static bool waits_in_held(const Queue& q, const Entry& e) {

@@ -191,7 +191,8 @@ TEST_F(KeyLimits, NothingStartsWhileLeasesAreBeingCounted) {
   std::size_t claims = 0;
   std::size_t started = 0;
   platform().on_unlocked = [&](std::uint32_t number) {
-    if (number < kFirstQueueLock || q().counted_places == q().in_flight || q().counts_keys == 0) return;
+    if (number < kFirstQueueLock || q().counted_places == q().in_flight || q().counts_keys == 0)
+      return;
     claims++;
     started += claim(kQueue, 10).size();
   };
@@ -542,8 +543,8 @@ TEST_F(KeyLimits, AnExpiredJobThatWasHeldBackTakesNoPlace) {
 
 /* --- random lives ----------------------------------------------------------------------------- */
 
-/* No period, from any start of the key up to now, had more than burst + t * rate, and none since the
- * rate was set more than t * rate. */
+/* No period, from any start of the key up to now, had more than burst + t * rate, and none since
+ * the rate was set more than t * rate. */
 struct KeyStarts {
   std::vector<Micros> at;
   [[nodiscard]] bool may(const Rate& rate, Micros since, Micros now) const {
@@ -588,9 +589,8 @@ void RandomKeyLimits::change() {
   QueueLimits limits;
   if (draw(3) != 0) limits.key_max_in_flight = static_cast<std::uint32_t>(draw(5));
   if (draw(2) == 0)
-    limits.key_rate =
-        Rate{static_cast<std::uint32_t>(1 + draw(40)), static_cast<std::uint32_t>(1 + draw(4)),
-             kSecond};
+    limits.key_rate = Rate{static_cast<std::uint32_t>(1 + draw(40)),
+                           static_cast<std::uint32_t>(1 + draw(4)), kSecond};
   if (limits.key_rate != limits_.key_rate) {
     since_ = platform().monotonic;
     starts_.clear();

@@ -123,19 +123,19 @@ TEST(Model, NoJobIsLostRepeatedOrHeldTwice) {
                            "prepare refused",
                            "commit prepared",
                            "rollback prepared",
-                            "limits changed",
-                            "held back",
-                            "not its turn",
-                            "no place of the key",
-                            "no token of the key",
-                            "found prepared",
-                            "worker registered",
-                            "worker left",
-                            "worker drains",
-                            "workers looked after",
-                            "buckets changed",
-                            "claim of own jobs",
-                            "claim of no own job"})
+                           "limits changed",
+                           "held back",
+                           "not its turn",
+                           "no place of the key",
+                           "no token of the key",
+                           "found prepared",
+                           "worker registered",
+                           "worker left",
+                           "worker drains",
+                           "workers looked after",
+                           "buckets changed",
+                           "claim of own jobs",
+                           "claim of no own job"})
     EXPECT_GT(happened[what], 50U) << what;
   std::uint64_t operations = 0;
   for (const char* what : kOperations) operations += happened[what];
