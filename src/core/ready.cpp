@@ -1,7 +1,7 @@
 /*
- * The order of the jobs that are ready: (round, priority, id), the round being 0 but in a fair queue,
- * see gate.cpp. Everything here runs under the lock of the
- * entry's queue, and nobody else touches the trees.
+ * The order of the jobs that are ready: (round, priority, id), the round being 0 but in a fair
+ * queue, see gate.cpp. Everything here runs under the lock of the entry's queue, and nobody else
+ * touches the trees.
  *
  * What becomes ready lies on the shelf, one tree for the queue. Claims of workers that want jobs of
  * their own buckets take others off it into groups, see ready_groups.cpp; without such claims there

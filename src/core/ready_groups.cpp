@@ -128,8 +128,8 @@ void Dispatcher::change_owner(Queue& q, Group& group, OwnerNumber owner) noexcep
 /* --- claims --- */
 
 /*
- * The member's next job, where it lies; nullptr: none is ready, or so many of others lie in front of
- * it that the lock is to be let go first (look->more). One that is on the shelf in front of the
+ * The member's next job, where it lies; nullptr: none is ready, or so many of others lie in front
+ * of it that the lock is to be let go first (look->more). One that is on the shelf in front of the
  * member's first group is its own, or somebody else's and put into a group. look->place is how far
  * the shelf was looked through, if anything had to stay there.
  */

@@ -19,7 +19,8 @@ void Dispatcher::owes_no_claim(Queue& q, OwnerNumber member) const noexcept {
   if (member != kNoOwner) table_of(q).owed[member]--;
 }
 
-/* --- jobs for which somebody sleeps ------------------------------------------------------------ */
+/* --- jobs for which somebody sleeps ------------------------------------------------------------
+ */
 
 bool Dispatcher::is_ready_for(const Queue& q, OwnerNumber member) const noexcept {
   if (member == kNoOwner) return due_count(q) > 0;
@@ -32,7 +33,8 @@ void Dispatcher::for_each_waiting_member(const Queue& q, Visit visit) const noex
   const OwnerTable& table = table_of(q);
   for (std::uint32_t word = 0; word < kMostMembers / 64; word++) {
     for (std::uint64_t left = table.waited_for[word]; left != 0; left &= left - 1)
-      visit(static_cast<OwnerNumber>(word * 64 + static_cast<std::uint32_t>(std::countr_zero(left))));
+      visit(
+          static_cast<OwnerNumber>(word * 64 + static_cast<std::uint32_t>(std::countr_zero(left))));
   }
 }
 
@@ -57,9 +59,8 @@ std::uint32_t Dispatcher::jobs_to_wake_for(const Queue& q) const noexcept {
 
 bool Dispatcher::has_sleeper_for_work(const Queue& q) const noexcept {
   bool found = q.waiters.first != kNone && due_count(q) > 0;
-  for_each_waiting_member(q, [this, &q, &found](OwnerNumber member) {
-    found = found || is_ready_for(q, member);
-  });
+  for_each_waiting_member(
+      q, [this, &q, &found](OwnerNumber member) { found = found || is_ready_for(q, member); });
   return found;
 }
 
@@ -95,8 +96,7 @@ std::uint32_t Dispatcher::take_waiters(Index queue_index, Index* out,
     const std::uint32_t most = std::min(n - taken, unasked_of(q, member));
     taken += take_from(queue_index, member, out + taken, most);
   });
-  return taken +
-         take_from(queue_index, kNoOwner, out + taken, std::min(n - taken, unasked(q)));
+  return taken + take_from(queue_index, kNoOwner, out + taken, std::min(n - taken, unasked(q)));
 }
 
 /* Whatever they wait for. */

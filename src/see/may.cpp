@@ -31,7 +31,8 @@ Right right_argument(FunctionCallInfo fcinfo) {
 }  // namespace
 
 extern "C" Datum dw_may_body(FunctionCallInfo fcinfo) {
-  const core::QueueId queue = pg::required_int(fcinfo, 0, "queue", store::kEveryQueue, PG_INT32_MAX);
+  const core::QueueId queue =
+      pg::required_int(fcinfo, 0, "queue", store::kEveryQueue, PG_INT32_MAX);
   const Right needed = right_argument(fcinfo);
   if (store::find_tables() == nullptr) return BoolGetDatum(superuser());
   return BoolGetDatum(store::may(queue, needed));

@@ -43,8 +43,7 @@ bool may_see(const core::MemberRow& row) {
 bool lock_own_worker(std::string_view name, core::MemberRow* row) {
   if (!store::lock_worker(name, row) || !may_see(*row)) return false;
   if (may_all(*row, Right::read)) return true;
-  pg::raise(DW_INSUFFICIENT_PRIVILEGE,
-            psprintf("permission denied for worker \"%s\"", row->name),
+  pg::raise(DW_INSUFFICIENT_PRIVILEGE, psprintf("permission denied for worker \"%s\"", row->name),
             "It is registered for queues that you may neither work on nor operate.",
             "Ask for a right on all of its queues: durable_work.grant_queue.");
 }

@@ -153,10 +153,12 @@ TEST_F(OwnedClaim, CapacityHoldsForClaimsOfAnyJobToo) {
   put_many(1, 1, 5);
   ClaimedJob jobs[5];
   const Claimant claimant{member("a"), 2, false};
-  EXPECT_EQ(d().claim(ref_of(1), worker("a", instance_of("a")), 0, jobs, 5, nullptr, kNone, &claimant),
-            2U);
-  EXPECT_EQ(d().claim(ref_of(1), worker("a", instance_of("a")), 0, jobs, 5, nullptr, kNone, &claimant),
-            0U);
+  EXPECT_EQ(
+      d().claim(ref_of(1), worker("a", instance_of("a")), 0, jobs, 5, nullptr, kNone, &claimant),
+      2U);
+  EXPECT_EQ(
+      d().claim(ref_of(1), worker("a", instance_of("a")), 0, jobs, 5, nullptr, kNone, &claimant),
+      0U);
 }
 
 TEST_F(OwnedClaim, OneThatDrainsGetsNothingAtAll) {
@@ -165,8 +167,9 @@ TEST_F(OwnedClaim, OneThatDrainsGetsNothingAtAll) {
   drain("a", platform().wall + kMinute);
   ClaimedJob job;
   const Claimant claimant{member("a"), 0, false};
-  EXPECT_EQ(d().claim(ref_of(1), worker("a", instance_of("a")), 0, &job, 1, nullptr, kNone, &claimant),
-            0U);
+  EXPECT_EQ(
+      d().claim(ref_of(1), worker("a", instance_of("a")), 0, &job, 1, nullptr, kNone, &claimant),
+      0U);
 }
 
 TEST_F(OwnedClaim, AnEarlierRegistrationGetsNothing) {
