@@ -120,7 +120,7 @@ for my $queue ('keyed', 'fair_keyed') {
     is(sql("SELECT count(DISTINCT job) || ' ' || count(*) FROM helper.journal WHERE queue = '$queue'"), '600 600', 'and each job is done once');
 }
 # A limit that comes while they work: leases that are out count.
-sql(q{SELECT durable_work.create_queue('late'); SELECT helper.fill_keys('late', 20, 60)});
+sql(q{SELECT durable_work.create_queue('late'); SELECT helper.fill_keys('late', 20, 400)});
 {
     my $workers = start_workers(64, '1 s', 'late');
     wait_until($node, 'postgres', q{SELECT count(*) > 100 FROM helper.journal WHERE queue = 'late'}) or die 'they do not work';
