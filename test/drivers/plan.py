@@ -21,7 +21,7 @@ import routines  # noqa: E402
 from connection import Connection  # noqa: E402
 
 # Called by views, triggers and the install script; nobody calls them over a driver.
-INTERNAL = {"attach_database", "job_state", "live_leases", "log_slots", "outcome_members"}
+INTERNAL = {"attach_database", "job_state", "live_leases", "log_slots", "may", "outcome_members"}
 # What is refused, where a wrong queue, job or token is not.
 REFUSED = {
     "bucket": {"buckets": "0"},

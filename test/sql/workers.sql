@@ -144,6 +144,16 @@ INSERT INTO durable_work.inbox (queue, partition_key, payload) VALUES ('workers_
 SELECT pg_temp.try($$SELECT durable_work.resize_buckets('workers_b', 0)$$), pg_temp.try($$SELECT durable_work.resize_buckets('workers_b', 1025)$$);
 SELECT pg_temp.try($$SELECT durable_work.resize_buckets('nowhere', 5)$$), pg_temp.try($$SELECT durable_work.create_queue('workers_b', buckets => 7)$$);
 
+-- Nobody is left who owns them --------------------------------------------------------------------------------------------
+SELECT durable_work.create_queue('workers_c');
+SELECT durable_work.register_worker('last', '{workers_c}') AS last \gset
+SELECT count(*) FROM durable_work.enqueue_many('workers_c', ARRAY(SELECT '{}'::jsonb FROM generate_series(1, 3)), ARRAY(SELECT 'k' || n FROM generate_series(1, 3) n));
+SELECT reason, jobs FROM durable_work.explain_waiting('workers_c');
+SELECT durable_work.deregister_worker('last');
+SELECT reason, jobs, detail FROM durable_work.explain_waiting('workers_c');
+SELECT count(*) FROM durable_work.claim('workers_c', 'anybody', 1);
+SELECT reason, jobs FROM durable_work.explain_waiting('workers_c') ORDER BY reason;
+
 -- What is refused ------------------------------------------------------------------------------------------------------
 SELECT pg_temp.try($$SELECT durable_work.register_worker('', '{workers_a}')$$), pg_temp.try($$SELECT durable_work.register_worker('w', '{}')$$);
 SELECT pg_temp.try($$SELECT durable_work.register_worker('w', '{nowhere}')$$), pg_temp.try($$SELECT durable_work.register_worker('w', '{workers_a,NULL}')$$);
