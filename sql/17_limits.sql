@@ -12,7 +12,7 @@ REVOKE ALL ON FUNCTION durable_work.set_concurrency_limit(text, integer, text, t
 COMMENT ON FUNCTION durable_work.set_concurrency_limit(text, integer, text, text) IS
 'Hands out no job while as many as that are in flight, over all connections. In flight is what a worker holds: from the claim until the lease ends or its completion is committed; a job that was cancelled under its holder until the holder is told. It is in force from the commit on; leases that are out stay.
 max_in_flight: 0: none at all; null: the limit is removed.
-scope: queue (the jobs of this queue), or group (those of all queues with the same limit_group together). key, for the jobs of one partition_key, is not supported yet (0A000).
+scope: queue (the jobs of this queue), key (those of each partition_key of this queue; jobs without one are not limited), or group (those of all queues with the same limit_group together).
 limit_group: name of the group, up to 63 bytes. The number holds for all of its queues, so it takes operate on each of them; null for max_in_flight takes this queue out of it.';
 
 CREATE FUNCTION durable_work.set_rate_limit(
@@ -31,7 +31,7 @@ COMMENT ON FUNCTION durable_work.set_rate_limit(text, integer, interval, integer
 jobs: that may start in each interval (1 to 1000000; null: the limit is removed).
 per_interval: 1 ms to 31 days. A token comes each per_interval / jobs.
 burst: tokens that are kept at most (1 to 1000000; null: as many as jobs).
-scope: queue, or group; limit_group: see set_concurrency_limit.';
+scope: queue, key (a bucket for each partition_key), or group; limit_group: see set_concurrency_limit.';
 
 CREATE FUNCTION durable_work.limit_figures(
     OUT queue integer,
@@ -75,7 +75,7 @@ LEFT JOIN durable_work.limit_figures() AS figures
 WHERE (setting.max_in_flight IS NOT NULL OR setting.jobs IS NOT NULL) AND durable_work.may(queue.id, 'see');
 REVOKE ALL ON durable_work.limits FROM PUBLIC;
 COMMENT ON VIEW durable_work.limits IS
-'The limits that are set on queues that the user may see, one row for each queue, kind and scope, and how they stand. The last columns are null on a standby, and until the server has read its queues after a start.';
+'The limits that are set on queues that the user may see, one row for each queue, kind and scope, and how they stand. The last columns are null for scope key, where they would differ from key to key, on a standby, and until the server has read its queues after a start.';
 COMMENT ON COLUMN durable_work.limits.kind IS 'concurrency or rate';
 COMMENT ON COLUMN durable_work.limits.scope IS 'queue, key or group';
 COMMENT ON COLUMN durable_work.limits.in_flight IS 'Now; of a group: of all its queues';

@@ -47,6 +47,14 @@ std::uint32_t group_count(std::uint32_t entries) noexcept {
   return std::min({std::max(entries / 8, 4096U), std::max(entries, 1U), kMostGroups});
 }
 
+std::uint32_t limited_key_count(std::uint32_t entries) noexcept {
+  return std::max(entries / 8, 1024U);
+}
+
+std::uint32_t limited_key_bucket_count(std::uint32_t entries) noexcept {
+  return bucket_count(limited_key_count(entries));
+}
+
 void create_queue_slot(Queue& queue) noexcept {
   new (&queue) Queue();
   queue.state = QueueState::free;
@@ -54,6 +62,8 @@ void create_queue_slot(Queue& queue) noexcept {
   queue.first_tombstone = kNone;
   queue.waiters = WaitList{kNone, kNone};
   queue.owners = kNone;
+  queue.oldest_key = kNone;
+  queue.newest_key = kNone;
   queue.dirty.clear();
   queue.urgent.clear();
   for (GroupMember& member : queue.member) member.group = kNone;
@@ -82,6 +92,18 @@ void create_groups(Arena* arena, char* place, std::uint32_t entries) noexcept {
   arena->owner_table_capacity = tables;
   arena->groups = reinterpret_cast<Group*>(place + padded(sizeof(OwnerTable) * tables));
   arena->group_capacity = group_count(entries);
+}
+
+/* Likewise. */
+void create_limited_keys(Arena* arena, char* place, std::uint32_t entries) noexcept {
+  const std::uint32_t count = limited_key_count(entries);
+  const std::uint32_t buckets = limited_key_bucket_count(entries);
+  arena->limited_keys = reinterpret_cast<LimitedKey*>(place);
+  arena->limited_key_buckets = reinterpret_cast<Index*>(place + padded(sizeof(LimitedKey) * count));
+  for (std::uint32_t i = 0; i < buckets; i++) arena->limited_key_buckets[i] = kNone;
+  arena->first_free_key = kNone;
+  arena->limited_key_capacity = count;
+  arena->limited_key_mask = buckets - 1;
 }
 
 /* As many buckets as slots. */
@@ -135,7 +157,9 @@ std::size_t arena_size(std::uint32_t entries, std::uint32_t waiters,
          padded(sizeof(Watch) * std::size_t{watches}) +
          padded(sizeof(Held) * std::size_t{held_count(entries, watches)}) +
          padded(sizeof(OwnerTable) * std::size_t{owner_table_count(entries)}) +
-         padded(sizeof(Group) * std::size_t{group_count(entries)});
+         padded(sizeof(Group) * std::size_t{group_count(entries)}) +
+         padded(sizeof(LimitedKey) * std::size_t{limited_key_count(entries)}) +
+         padded(sizeof(Index) * std::size_t{limited_key_bucket_count(entries)});
 }
 
 Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters,
@@ -162,6 +186,9 @@ Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters,
   place += padded(sizeof(Watch) * std::size_t{watches}) +
            padded(sizeof(Held) * std::size_t{held_count(entries, watches)});
   create_groups(arena, place, entries);
+  place += padded(sizeof(OwnerTable) * owner_table_count(entries)) +
+           padded(sizeof(Group) * std::size_t{group_count(entries)});
+  create_limited_keys(arena, place, entries);
 
   arena->capacity = entries;
   arena->bucket_mask = buckets - 1;

@@ -283,6 +283,8 @@ class Dispatcher {
   /* Wakes waiters of queues of the database that have work nobody was woken for, or somebody who
    * has not come; true if it did. */
   bool wake_idle(Index database) noexcept;
+  /* Records of keys that say nothing any more make room for others. */
+  void drop_idle_keys(Index database) const noexcept;
   /* The queue has due work that nobody has taken and no waiter is going to. */
   bool calls_for_work(QueueRef queue) noexcept;
 
@@ -540,6 +542,8 @@ class Dispatcher {
   [[nodiscard]] static Micros extended(const Queue& q, const Entry& e, Micros wanted) noexcept;
   void charge_attempt(QueueLock& hold, Queue& q, Entry& e, Lapse at_the_end) noexcept;
   void leave_tree(Queue& q, Entry& e) noexcept;
+  void delayed_add(Queue& q, Entry& e) noexcept;
+  void delayed_remove(Queue& q, Entry& e) noexcept;
   void promote_due(Queue& q, Micros now) noexcept;
   void drop_lease_link(Entry& e) noexcept;
 
@@ -552,7 +556,7 @@ class Dispatcher {
   void tell_others(QueueLock& hold, const Queue& q, LimitGroup& group, Micros now) const noexcept;
   void return_starts(QueueLock& hold, Queue& q, std::uint32_t n, Micros taken_at) const noexcept;
   /* The entry is nobody's any more, as far as limits go. */
-  void give_place_back(Entry& e) const noexcept;
+  void give_place_back(Entry& e) noexcept;
   [[nodiscard]] Micros starts_at(const Queue& q) const noexcept;
   void set_start_timer(const Queue& q) const noexcept;
   void pass_on(QueueLock& hold, const Queue& q) const noexcept;
@@ -570,6 +574,51 @@ class Dispatcher {
   [[nodiscard]] Index next_to_call(const LimitGroup& group, std::uint64_t tried) const noexcept;
   void leave_group(Queue& q, LimitKind kind) const noexcept;
   void join_group(Queue& q, LimitKind kind, Index group) const noexcept;
+  /* Limits of keys (key_limits.cpp), under the queue lock. */
+  enum class KeyWait : std::uint8_t { none, place, token };
+  /* Why a job of a key may not start now. */
+  struct KeyStart {
+    KeyWait wait;
+    Micros at; /* wall; of a token */
+  };
+  /* Leases are out that do not count for their keys yet: until they do, or have ended, nothing is
+   * handed out. */
+  static bool is_counting_keys(const Queue& q) noexcept {
+    return q.counts_keys != 0 && q.counted_places != q.in_flight;
+  }
+  KeyStart key_start(const Queue& q, std::uint32_t key_hash,
+                     std::uint32_t key_check) const noexcept;
+  [[nodiscard]] bool waits_for_limit(const Queue& q, const Entry& e) const noexcept;
+  bool key_lets_start(Queue& q, Entry& e) noexcept;
+  bool start_of_key(Queue& q, Entry& e) noexcept;
+  void keep_for_key(Queue& q, Entry& e, const KeyStart& start) noexcept;
+  void settle_key(Queue& q, const Entry& of) noexcept;
+  static void count_without_key(Queue& q, Entry& e) noexcept;
+  bool count_for_key(Queue& q, Entry& e) const noexcept;
+  void leave_key(Queue& q, Entry& e) noexcept;
+  static void begin_key_limits(Queue& q, const QueueLimits& limits, Micros now) noexcept;
+  /* Under no lock. */
+  void key_limits_changed(Index queue, QueueId id) noexcept;
+  void count_leases(Index queue, QueueId id) noexcept;
+  void look_at_key_waits(Index queue, QueueId id) noexcept;
+  void settle_keys(Index queue, QueueId id) noexcept;
+
+  /* Records of keys (limited_keys.cpp), under the queue lock. */
+  static TokenBucket tokens_of(const Queue& q, const LimitedKey* key) noexcept;
+  LimitedKey* find_key(const Queue& q, std::uint32_t key_hash,
+                       std::uint32_t key_check) const noexcept;
+  LimitedKey* find_or_make_key(Queue& q, const Entry& e) const noexcept;
+  LimitedKey* take_key_record() const noexcept;
+  void link_key(Queue& q, LimitedKey& key) const noexcept;
+  void unlink_key(Queue& q, LimitedKey& key) const noexcept;
+  void free_key(Queue& q, LimitedKey& key) const noexcept;
+  void take_token_of(Queue& q, LimitedKey& key) const noexcept;
+  [[nodiscard]] bool says_nothing(const Queue& q, const LimitedKey& key) const noexcept;
+  void drop_idle_keys(Queue& q, std::uint32_t looks) const noexcept;
+  void ask_for_keys() const noexcept;
+  /* Under no lock. */
+  void drop_idle_keys_of(Index queue, QueueId id) const noexcept;
+  void free_keys(Index queue) const noexcept;
   /* Under no lock. */
   bool wake_group(Index group) const noexcept;
   bool call_member(Index queue, Index group, LimitKind kind) const noexcept;
@@ -655,7 +704,8 @@ class Dispatcher {
     const RequestRef* request;
     Index waiter;
     const Claimant* claimant;
-    OwnedLook* look; /* nullptr: any job */
+    OwnedLook* look;  /* nullptr: any job */
+    bool* unfinished; /* it looked at as many as one lock hold may, in vain */
   };
   Entry* next_ready(Queue& q, OwnedLook* look) noexcept;
   Entry* pop_ready(Queue& q, Micros now, std::uint32_t* looks, OwnedLook* look) noexcept;
@@ -669,6 +719,7 @@ class Dispatcher {
   bool walk_by_time(Index queue, QueueId id, TimeTree Queue::*tree, Visit visit) noexcept;
   void count_delayed(Index queue, QueueId id, QueueWaits* out) noexcept;
   void count_gated(Index queue, QueueId id, QueueWaits* out) noexcept;
+  void count_key_waits(Index queue, QueueId id, QueueWaits* out) noexcept;
   void count_leased(Index queue, QueueId id, QueueWaits* out) noexcept;
   static void forget_later(Queue& q, Entry& e) noexcept;
   /* Entries of a queue that are due later, at most: half of its share or of what it holds, or

@@ -149,8 +149,9 @@ struct ResidentRow {
   std::uint16_t attempts;
   std::uint8_t segment; /* of the row it is known by */
   bool paused;
-  Lapse lapsed; /* why it is about to end */
-  Index holder; /* for see_progress(); kNone: none */
+  bool key_is_limited; /* what it waits for is a limit of its key */
+  Lapse lapsed;        /* why it is about to end */
+  Index holder;        /* for see_progress(); kNone: none */
   char worker[kWorkerNameSize];
 };
 

@@ -98,6 +98,8 @@ Entry* Dispatcher::allocate(Index queue_index) noexcept {
   e.at_once = 0;
   e.has_turn = 0;
   e.gate = 0;
+  e.counted_for_key = 0;
+  e.waits_for_key = 0;
   e.recorded = 0;
   e.expires_at = 0;
   return &e;
@@ -246,11 +248,7 @@ void Dispatcher::make_waiting(Queue& q, Entry& e, Micros due, Micros now) noexce
   } else if (due <= now) {
     make_ready(q, e);
   } else {
-    e.state = EntryState::delayed;
-    insert_near_end(q.delayed, e);
-    q.delayed_count++;
-    if (e.attempts > 0) q.retrying++;
-    set_due_timer(q, due);
+    delayed_add(q, e);
   }
 }
 
@@ -321,10 +319,32 @@ void Dispatcher::leave_tree(Queue& q, Entry& e) noexcept {
   } else if (e.state == EntryState::gated) {
     leave_gate(q, e);
   } else if (e.state == EntryState::delayed) {
-    q.delayed.erase(q.delayed.iterator_to(e));
-    q.delayed_count--;
-    if (e.attempts > 0) q.retrying--;
+    delayed_remove(q, e);
+    if (e.has_turn != 0 && !q.options.ordered) end_turn(q, e);
   }
+}
+
+void Dispatcher::delayed_add(Queue& q, Entry& e) noexcept {
+  e.state = EntryState::delayed;
+  insert_near_end(q.delayed, e);
+  q.delayed_count++;
+  if (e.waits_for_key != 0) {
+    q.key_waits++;
+  } else if (e.attempts > 0) {
+    q.retrying++;
+  }
+  set_due_timer(q, e.at);
+}
+
+void Dispatcher::delayed_remove(Queue& q, Entry& e) noexcept {
+  q.delayed.erase(q.delayed.iterator_to(e));
+  q.delayed_count--;
+  if (e.waits_for_key != 0) {
+    q.key_waits--;
+  } else if (e.attempts > 0) {
+    q.retrying--;
+  }
+  e.waits_for_key = 0;
 }
 
 void Dispatcher::drop_lease_link(Entry& e) noexcept {
@@ -352,9 +372,7 @@ void Dispatcher::promote_due(Queue& q, Micros now) noexcept {
   for (std::uint32_t i = 0; i < kEntriesPerHold && !q.delayed.empty(); i++) {
     Entry& e = *q.delayed.begin();
     if (e.at > now) return;
-    q.delayed.erase(q.delayed.begin());
-    q.delayed_count--;
-    if (e.attempts > 0) q.retrying--;
+    delayed_remove(q, e);
     make_ready(q, e);
   }
 }

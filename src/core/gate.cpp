@@ -33,6 +33,8 @@
  * round after the one that was served last: so each key with work is served once a round, and a key
  * that comes new waits for one round at most, however much the others have. (Start-time fair
  * queueing, Goyal et al. 1996, with every job of the same length.) Keys without work cost nothing.
+ *
+ * Limits of keys (key_limits.cpp) use the same turns and the same tree, in queues of any kind.
  */
 #include "core/open_claim.hpp"
 #include "core/queue_lock.hpp"
@@ -67,8 +69,12 @@ bool Dispatcher::waits_for_turn(const Queue& q, const Entry& e) noexcept {
   return q.options.ordered && e.key_check != 0;
 }
 
+/* Where keys are limited, what waits behind others may have to wait for longer, but one of each key
+ * that may start a job is ready. */
 std::uint32_t Dispatcher::due_count(const Queue& q) noexcept {
-  return q.options.fair && !q.options.ordered ? q.ready_count + q.gated_count : q.ready_count;
+  if (is_counting_keys(q)) return 0;
+  const bool follows = q.options.fair && !q.options.ordered && q.keys_limited == 0;
+  return follows ? q.ready_count + q.gated_count : q.ready_count;
 }
 
 Micros Dispatcher::due_of(const Entry& e) noexcept { return e.at_once != 0 ? kAlways : e.at; }
@@ -126,6 +132,7 @@ void Dispatcher::gate_add(Queue& q, Entry& e, Gate gate) noexcept {
   if (e.state == EntryState::gated) q.waiting_turn++;
   e.gate = static_cast<std::uint8_t>(gate) & 3U;
   if (gate == Gate::waits_for_turn) {
+    e.leased_at = q.options.ordered || q.options.fair ? 0 : Micros{e.priority};
     insert_near_end(q.gated, e);
     q.gated_count++;
   } else {
@@ -177,8 +184,10 @@ void Dispatcher::step_back(Queue& q, Entry& e) noexcept {
   gate_add(q, e, Gate::waits_for_turn);
 }
 
-/* Due; of a fair queue it may have to wait for its turn first. */
+/* Due; a limit of its key may hold it back, and of a fair queue it may have to wait for its turn
+ * first. */
 void Dispatcher::make_ready(Queue& q, Entry& e) noexcept {
+  if (q.keys_limited != 0 && e.key_check != 0 && !key_lets_start(q, e)) return;
   const bool takes_turns = q.options.fair && e.key_check != 0;
   if (takes_turns && e.has_turn == 0 && !queue_up(q, e)) {
     become_gated(q, e);
@@ -367,7 +376,11 @@ bool Dispatcher::end_followers(QueueRef ref, JobId dead, std::uint32_t n) noexce
   const Entry* const e = find_entry(ref.queue, dead);
   if (e == nullptr || e->state != EntryState::blocked || e->at == 0) return true;
   const JobId up_to = e->at;
-  auto next = q.gated.upper_bound(*e);
+  Entry place{};
+  place.key_hash = e->key_hash;
+  place.key_check = e->key_check;
+  place.id = e->id;
+  auto next = q.gated.upper_bound(place);
   bool more = q.frontier < up_to;
   while (next != q.gated.end() && same_key(*next, *e) && next->id < up_to) {
     Entry& follower = *next;
@@ -409,6 +422,7 @@ bool Dispatcher::see_key(Index index, QueueId id, std::uint32_t key_hash, std::u
       if (next == q.gated.end() || !same_key(*next, place))
         return out->first != 0 || out->waiting > 0;
       out->waiting++;
+      place.leased_at = next->leased_at;
       place.id = next->id;
     }
   }

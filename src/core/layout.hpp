@@ -13,10 +13,10 @@
  *   kAwaitingLock      the lists of processes that wait for the end of a job
  *   kProgressLock      slots of progress, their hash and order
  *   kWatchLock         what prepared transactions have left, see watch.hpp
- *   kLimitsLock        limit groups and their members, see limits.hpp
+ *   kLimitsLock        limit groups and their members, see limits.hpp; free records of keys
  *   kMembersLock       registered workers; what of them is atomic may be read without it
- *   kFirstStripeLock…  one for each stripe of the hash from job id to entry, and of that from key
- * to the entry whose turn it is
+ *   kFirstStripeLock…  one for each stripe of the hash from job id to entry, and of those from key
+ * to the entry whose turn it is and to the record of the key
  *   kFirstQueueLock…   one for each queue slot: the slot's fields, its trees, every field of its
  * entries, its owner table and its groups. A process holds at most one queue lock. The others are
  * leaves: they may be taken while a queue lock is held, never the other way round, and never two
@@ -80,7 +80,8 @@ struct Entry : TreeHook {
   Token token;      /* last token given, 0 for none */
   Micros at;        /* pending, ready, delayed: due (wall); leased, cancelled: deadline (monotonic);
                        overdue: kAlways, later after a failed sweep (monotonic) */
-  Micros leased_at; /* monotonic time of the last claim; ready: its round in a fair queue, else 0 */
+  Micros leased_at; /* monotonic time of the last claim; ready: its round in a fair queue, else 0;
+                       behind others of its key: see KeyOrder */
   Index next_in_stripe; /* hash chain; in a free entry the free list */
   Index worker;         /* worker slot of the lease, kNone when not leased */
   Index next_of_worker; /* of a ready one the group that it lies in; kNone: the shelf */
@@ -98,10 +99,12 @@ struct Entry : TreeHook {
   std::uint16_t max_attempts; /* 0: the queue's */
   std::uint8_t priority;
   std::uint8_t refunds; /* claiming statements that failed in a row */
-  Lapse lapsed : 7; /* leased, but void: the sweep takes it at once and its token is stale; overdue:
+  Lapse lapsed : 5; /* leased, but void: the sweep takes it at once and its token is stale; overdue:
                        why */
-  std::uint8_t holds_place : 1; /* counted in Queue.in_flight */
-  std::uint8_t later : 1;       /* pending, and due later: counted in Queue.pending_later */
+  std::uint8_t counted_for_key : 1; /* in the record of its key, see key_limits.cpp */
+  std::uint8_t waits_for_key : 1;   /* delayed, until a limit of its key lets it start */
+  std::uint8_t holds_place : 1;     /* counted in Queue.in_flight */
+  std::uint8_t later : 1;           /* pending, and due later: counted in Queue.pending_later */
   std::uint8_t deciding : 1;  /* it waited, and an open transaction decides it: counted likewise */
   std::uint8_t leaving : 1;   /* that transaction drops it for a new one: QueueLength.leaving */
   std::uint8_t straddles : 1; /* that transaction decided it on both sides of the boundary of a
@@ -143,10 +146,13 @@ struct TimeOrder {
   }
 };
 
+/* Of one key by id, and before that by leased_at: the priority where turns are given by it, else 0.
+ */
 struct KeyOrder {
   bool operator()(const Entry& a, const Entry& b) const noexcept {
     if (a.key_hash != b.key_hash) return a.key_hash < b.key_hash;
-    return a.key_check != b.key_check ? a.key_check < b.key_check : a.id < b.id;
+    if (a.key_check != b.key_check) return a.key_check < b.key_check;
+    return a.leased_at != b.leased_at ? a.leased_at < b.leased_at : a.id < b.id;
   }
 };
 struct IdOrder {
@@ -261,6 +267,25 @@ struct Member {
   char utf8_name[kUtf8NameSize];
 };
 
+/*
+ * What is known of a key of a queue whose keys are limited, see key_limits.cpp. A key without a
+ * record has nothing in flight, and its bucket has been filling since the limit was set. Under the
+ * queue's lock; the hash chain belongs to its stripe.
+ */
+struct LimitedKey {
+  std::uint32_t queue; /* + 1; 0: free */
+  std::uint32_t key_hash;
+  std::uint32_t key_check;
+  std::uint32_t in_flight; /* leases that count for it */
+  Index next_in_chain;     /* in a free one the free list */
+  Index older;             /* of the queue's; the one that took a token last is the newest */
+  Index newer;
+  std::uint32_t era; /* the bucket is one of that rate of the queue, see Queue.key_era */
+  std::int64_t level;
+  Micros as_of;
+};
+static_assert(sizeof(LimitedKey) == 48);
+
 struct EntryRef {
   Index entry;
   std::uint32_t incarnation;
@@ -354,7 +379,7 @@ struct alignas(kCacheLine) Queue {
   alignas(kCacheLine) ReadyTree ready; /* those that lie in no group: the shelf */
   TimeTree delayed;
   TimeTree leased;
-  KeyTree gated;        /* behind the job whose turn it is */
+  KeyTree gated;        /* behind the job whose turn it is, or at a limit of their key */
   IdTree held;          /* from the frontier on */
   JobId frontier;       /* of an ordered queue: every unfinished job before it is resident */
   JobId dirty_from;     /* pages were marked since the last chunk began, for a job with that id */
@@ -382,10 +407,20 @@ struct alignas(kCacheLine) Queue {
   std::uint32_t freed_places;  /* ends of leases in this lock hold, if the queue is limited */
   std::uint8_t limited;        /* any limit applies */
   std::uint8_t grouped;        /* one that it shares with other queues */
-  std::uint32_t resident;      /* all entries; changes under kArenaLock */
-  Index first_tombstone;       /* chained by next_of_worker */
-  WaitList waiters;            /* for any job of the queue */
-  std::uint32_t waiter_count;  /* with those in the owner table */
+  /* See key_limits.cpp. */
+  std::uint8_t keys_limited;    /* a limit of keys holds jobs back */
+  std::uint8_t counts_keys;     /* leases count for their keys */
+  std::uint32_t counted_places; /* of in_flight */
+  std::uint32_t key_waits;      /* delayed entries that wait for their keys */
+  Index oldest_key;             /* records of its keys */
+  Index newest_key;
+  std::uint32_t key_era;  /* rises when the rate of keys changes */
+  Micros keys_since;      /* monotonic time of that: buckets began empty */
+  Micros short_of_keys;   /* wall time at which a job last found no record for its key; 0: never */
+  std::uint32_t resident; /* all entries; changes under kArenaLock */
+  Index first_tombstone;  /* chained by next_of_worker */
+  WaitList waiters;       /* for any job of the queue */
+  std::uint32_t waiter_count; /* with those in the owner table */
   std::uint32_t owed;     /* who were woken for this queue and have not asked yet, see wait.cpp */
   std::uint64_t given_up; /* waiting entries whose jobs went back to being on disk only */
   Micros last_claim;      /* wall time at which somebody last asked for a job; 0: never */
@@ -509,6 +544,8 @@ struct alignas(kCacheLine) Database {
   std::uint8_t redrives_changed; /* the table of redrives at a rate */
   std::uint8_t workers_changed;  /* that of registered workers, past the functions */
   std::uint8_t outcomes_noted;   /* at least one outcome page is in outcome_pages */
+  /* Somebody found no record for a key: those that say nothing are to be dropped. */
+  std::atomic<bool> keys_wanted;
   /* Attached while durable_work.start_paused was on, and that is still so: nothing is handed out.
    * Set before the database opens, taken back once. */
   std::atomic<bool> paused;
@@ -611,6 +648,12 @@ struct Arena {
   std::atomic<std::uint32_t> used_groups;
   std::uint32_t group_capacity;
   std::uint32_t owner_table_capacity;
+  /* Records of keys: those given back, and those from `used_keys` on were never used. Under
+   * kLimitsLock. */
+  alignas(kCacheLine) Index first_free_key;
+  std::uint32_t used_keys;
+  std::uint32_t limited_key_capacity;
+  std::uint32_t limited_key_mask;
   /* Rises whenever a ring may have changed; under kMembersLock, read without it. */
   alignas(kCacheLine) std::atomic<std::uint64_t> members_version;
   std::atomic<std::uint32_t> member_count;
@@ -632,6 +675,8 @@ struct Arena {
   Held* held;
   OwnerTable* owner_tables;
   Group* groups;
+  LimitedKey* limited_keys;
+  Index* limited_key_buckets;
 };
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);

@@ -85,13 +85,15 @@ Entry* Dispatcher::pop_ready(Queue& q, Micros now, std::uint32_t* looks, OwnedLo
     Entry& e = *next;
     ready_remove(q, e);
     if (q.options.fair) q.round = std::max(q.round, e.leased_at);
-    if (e.has_turn != 0 && !q.options.ordered) end_turn(q, e);
-    if (has_expired(e.expires_at, now)) {
-      make_overdue(q, e, Lapse::expired);
-    } else if (q.options.at_most_once && e.attempts > 0) {
-      /* Handed out before, when the queue was of another kind. */
-      make_overdue(q, e, Lapse::attempts_exhausted);
-    } else {
+    const bool has_expired_meanwhile = has_expired(e.expires_at, now);
+    /* Handed out before, when the queue was of another kind. */
+    const bool is_used_up = q.options.at_most_once && e.attempts > 0;
+    const bool dies = has_expired_meanwhile || is_used_up;
+    const bool is_limited = q.keys_limited != 0 && e.key_check != 0;
+    if (e.has_turn != 0 && !q.options.ordered && (dies || !is_limited)) end_turn(q, e);
+    if (dies) {
+      make_overdue(q, e, has_expired_meanwhile ? Lapse::expired : Lapse::attempts_exhausted);
+    } else if (!is_limited || start_of_key(q, e)) {
       return &e;
     }
   }
@@ -125,6 +127,7 @@ std::uint32_t Dispatcher::hand_out(Queue& q, const Claim& claim, Micros now, Mic
     e.lapsed = Lapse::none;
     if (e.attempts < kMostAttempts) e.attempts++;
     e.holds_place = 1;
+    if (q.counts_keys != 0 && e.counted_for_key == 0) count_without_key(q, e);
     e.worker = claim.worker.worker;
     make_leased(q, e, later(monotonic, span));
     out[given++] = ClaimedJob{EntryRef{index_of(e), e.incarnation},
@@ -138,6 +141,7 @@ std::uint32_t Dispatcher::hand_out(Queue& q, const Claim& claim, Micros now, Mic
                               e.attempts,
                               e.queue};
   }
+  if (given == 0 && looks == 0) *claim.unfinished = true;
   q.counters.claimed += given;
   q.in_flight += given;
   const LeafLock leaf(*platform_, kWorkersLock);
@@ -190,15 +194,16 @@ Token Dispatcher::take_tokens(Index index, std::uint32_t n) noexcept {
 }
 
 /*
- * A claim of owned jobs may have to look at many of others before it meets one. It goes on under
- * another hold of the lock, unless it has some already: tokens of one batch are drawn under one
- * hold.
+ * A claim may have to look at many jobs before it meets one that it may have: of other owners,
+ * expired, or held back by a limit of their key. It goes on under another hold of the lock, unless
+ * it has some already: tokens of one batch are drawn under one hold.
  */
 std::uint32_t Dispatcher::claim(QueueRef ref, WorkerRef worker, Micros lease, ClaimedJob* out,
                                 std::uint32_t n, const RequestRef* request, Index waiter,
                                 const Claimant* claimant) noexcept {
   OwnedLook look{};
-  Claim claim{ref, worker, lease, request, waiter, claimant, nullptr};
+  bool unfinished = false;
+  Claim claim{ref, worker, lease, request, waiter, claimant, nullptr, &unfinished};
   if (claimant != nullptr && claimant->owned_only) {
     look.member = static_cast<OwnerNumber>(claimant->member.member);
     claim.look = &look;
@@ -207,19 +212,23 @@ std::uint32_t Dispatcher::claim(QueueRef ref, WorkerRef worker, Micros lease, Cl
   do {
     look.more = false;
     look.passed = 0;
+    unfinished = false;
     taken = claim_some(claim, out, n);
-  } while (taken == 0 && look.more);
+  } while (taken == 0 && (look.more || unfinished));
   return taken;
 }
 
-/* How many jobs a claim may find. */
+/* How many jobs a claim may find, at most. */
 std::uint32_t Dispatcher::count_for(const Queue& q, const Claimant* claimant) const noexcept {
-  if (claimant == nullptr) return due_count(q);
+  /* Behind each that is ready there may be others of its key that may start too. */
+  const std::uint32_t behind = q.keys_limited != 0 && !q.options.ordered ? q.gated_count : 0;
+  const std::uint32_t all = due_count(q) > 0 ? due_count(q) + behind : 0;
+  if (claimant == nullptr) return all;
   if (!may_claim(claimant->member)) return 0;
-  if (!claimant->owned_only) return due_count(q);
+  if (!claimant->owned_only) return all;
   if (!is_ready_for(q, static_cast<OwnerNumber>(claimant->member.member))) return 0;
   /* Of a fair queue there may be more behind those that are ready. */
-  return q.options.fair ? due_count(q) : table_of(q).owned[claimant->member.member];
+  return q.options.fair || behind > 0 ? all : table_of(q).owned[claimant->member.member];
 }
 
 std::uint32_t Dispatcher::claim_some(const Claim& claim, ClaimedJob* out,
@@ -251,7 +260,10 @@ std::uint32_t Dispatcher::claim_some(const Claim& claim, ClaimedJob* out,
   }
   if (runs_dry(q)) hold.wake_housekeeper(q.database);
   starts.end();
-  if (taken == 0 && claim.look != nullptr && claim.look->more) return 0;
+  if (taken == 0 && (*claim.unfinished || (claim.look != nullptr && claim.look->more))) return 0;
+  /* What it reserved for jobs that their keys hold back is not missing to the queue. */
+  if (q.keys_limited != 0 && q.grouped != 0 && due_count(q) == 0)
+    allowance(nullptr, q, 0, platform_->monotonic_now(), false);
   if (claim.waiter != kNone) settle_wake(claim.waiter, index, taken);
   wake_for_work(hold, index, 1);
   return taken;

@@ -106,7 +106,9 @@ void Dispatcher::end_deciding(Queue& q, Entry& e) noexcept {
 
 Entry* Dispatcher::oldest_waiting(Queue& q) noexcept {
   if (Entry* const oldest = ready_oldest(q); oldest != nullptr) return oldest;
-  return q.delayed.empty() ? nullptr : &*q.delayed.begin();
+  if (!q.delayed.empty()) return &*q.delayed.begin();
+  /* All keys are at their limit: the next of one of them. */
+  return q.options.ordered || q.gated.empty() ? nullptr : &*q.gated.begin();
 }
 
 /*

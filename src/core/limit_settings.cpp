@@ -10,7 +10,8 @@ namespace dw::core {
 namespace {
 
 bool limits_anything(const QueueLimits& limits) noexcept {
-  return limits.max_in_flight != kUnlimited || limits.rate.jobs != 0;
+  return limits.max_in_flight != kUnlimited || limits.rate.jobs != 0 ||
+         limits.key_max_in_flight != kUnlimited || limits.key_rate.jobs != 0;
 }
 
 bool is_grouped(const QueueLimits& limits) noexcept {
@@ -98,6 +99,7 @@ void Dispatcher::set_queue_limits(Index database, QueueId id, const QueueLimits&
   const Index index = find_queue(database, id);
   if (index == kNone) return;
   Index groups[2 * kLimitKinds] = {kNone, kNone, kNone, kNone};
+  bool keys = false;
   {
     QueueLock hold(*this, index);
     Queue& q = queue(index);
@@ -108,11 +110,15 @@ void Dispatcher::set_queue_limits(Index database, QueueId id, const QueueLimits&
       groups[place_of(kind)] = q.member[place_of(kind)].group;
       groups[kLimitKinds + place_of(kind)] = set_group(q, kind, limits, now);
     }
+    keys = q.limits.key_max_in_flight != limits.key_max_in_flight ||
+           q.limits.key_rate != limits.key_rate;
+    if (keys) begin_key_limits(q, limits, now);
     q.limits = limits;
     q.grouped = is_grouped(limits) ? 1 : 0;
     q.limited = q.grouped != 0 || limits_anything(limits) ? 1 : 0;
     wake_for_work(hold, index, hold.waiter_room());
   }
+  if (keys) key_limits_changed(index, id);
   /* Where there is more now than before, somebody is to take it. */
   for (const Index group : groups) {
     if (group != kNone) wake_group(group);
@@ -130,6 +136,7 @@ void Dispatcher::clear_limits(QueueLock& hold, Queue& q) const noexcept {
   }
   q.limits = QueueLimits{};
   q.bucket.begin(Rate{}, 0);
+  begin_key_limits(q, q.limits, 0);
   q.limited = 0;
   q.grouped = 0;
   q.freed_places = 0;

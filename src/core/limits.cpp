@@ -1,6 +1,6 @@
 /*
  * Limits: how many jobs of a queue may be in flight, how many may start in a time, and both for
- * several queues together, which are a limit group then.
+ * several queues together, which are a limit group then. Those of keys are in key_limits.cpp.
  *
  * Places. A lease takes a place when it is handed out (hand_out) and gives it back when it leaves
  * its worker (drop_lease_link), which is where every lease ends, however it ends; a lease that was
@@ -167,11 +167,12 @@ void Dispatcher::return_starts(QueueLock& hold, Queue& q, std::uint32_t n,
   pass_on(hold, q);
 }
 
-void Dispatcher::give_place_back(Entry& e) const noexcept {
+void Dispatcher::give_place_back(Entry& e) noexcept {
   if (e.holds_place == 0) return;
   Queue& q = queue(e.queue);
   e.holds_place = 0;
   q.in_flight--;
+  if (e.counted_for_key != 0) leave_key(q, e);
   if (q.limited == 0) return;
   q.freed_places++;
   const Index group = q.member[place_of(LimitKind::concurrency)].group;
@@ -204,6 +205,7 @@ void Dispatcher::fill_limits(const Queue& q, Micros monotonic, Micros offset,
   *out = QueueLimitFigures{};
   out->in_flight = q.in_flight;
   out->last_handed_out = q.last_handed_out;
+  out->short_of_keys = q.short_of_keys;
   out->own[place_of(LimitKind::concurrency)] =
       figures_of_places(q.limits.max_in_flight, q.in_flight);
   out->own[place_of(LimitKind::rate)] = figures_of_tokens(q.bucket, monotonic, offset);

@@ -24,6 +24,8 @@ constexpr std::size_t kLimitKinds = 2;
 struct QueueLimits {
   std::uint32_t max_in_flight = kUnlimited;
   Rate rate;
+  std::uint32_t key_max_in_flight = kUnlimited; /* of each key; see key_limits.cpp */
+  Rate key_rate;
   std::uint32_t group_max_in_flight = kUnlimited;
   Rate group_rate;
   char group[kLimitKinds][kGroupNameSize] = {};
@@ -76,6 +78,7 @@ struct LimitFigures {
 struct QueueLimitFigures {
   std::uint32_t in_flight;
   Micros last_handed_out; /* wall; 0: none since the server started */
+  Micros short_of_keys;   /* wall, when a key last found no room to be counted; 0: never */
   LimitFigures own[kLimitKinds];
   LimitFigures group[kLimitKinds];
 };

@@ -47,6 +47,7 @@ Index Dispatcher::attach_database(DatabaseOid oid) noexcept {
     database.redrives_changed = 0;
     database.workers_changed = 0;
     database.paused.store(false);
+    database.keys_wanted.store(false);
     database.epoch = 0;
     database.counter.store(0);
     database.job_ids.store(0);
@@ -236,6 +237,7 @@ Index Dispatcher::add_queue(Index database, QueueId id, std::string_view name,
     q.blocked_count = 0;
     q.ending_count = 0;
     q.turns_passed = 0;
+    q.short_of_keys = 0;
     const std::size_t length = std::min(name.size(), kQueueNameSize - 1);
     std::memcpy(q.name, name.data(), length);
     q.name[length] = '\0';
@@ -332,6 +334,7 @@ void Dispatcher::remove_queue(QueueRef ref) noexcept {
     clear_limits(hold, q);
   }
   free_all_entries(index);
+  free_keys(index);
   bool more_waiters = true;
   while (more_waiters) {
     QueueLock hold(*this, index);
@@ -391,7 +394,7 @@ void Dispatcher::fill_figures(const Queue& q, std::uint32_t due, QueueFigures* o
                       due_count(q) + due,
                       q.delayed_count - due + q.deciding,
                       q.leased_count - q.cancelled,
-                      q.options.ordered ? q.waiting_turn : 0,
+                      q.options.ordered || q.keys_limited != 0 ? q.waiting_turn : 0,
                       q.blocked_count,
                       q.resident,
                       q.waiter_count,

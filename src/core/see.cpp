@@ -40,6 +40,8 @@ bool Dispatcher::see_job(Index database, QueueId queue_id, JobId id, ResidentRow
   out->attempts = e->attempts;
   out->segment = e->segment;
   out->paused = q.options.paused;
+  out->key_is_limited =
+      e->waits_for_key != 0 || (e->state == EntryState::gated && waits_for_limit(q, *e));
   out->lapsed = e->lapsed;
   out->holder = e->worker;
   if (e->worker != kNone) {
@@ -48,7 +50,7 @@ bool Dispatcher::see_job(Index database, QueueId queue_id, JobId id, ResidentRow
     out->deadline = e->lapsed != Lapse::none ? wall : wall_of(e->at, wall, monotonic);
     std::memcpy(out->worker, arena_->workers[e->worker].name, kWorkerNameSize);
   } else {
-    out->due = e->at_once != 0 ? kAlways : e->at;
+    out->due = e->at_once != 0 && e->waits_for_key == 0 ? kAlways : e->at;
   }
   return e->state != EntryState::busy;
 }

@@ -39,6 +39,11 @@ void Dispatcher::count_delayed(Index index, QueueId id, QueueWaits* out) noexcep
   const Micros now = platform_->wall_now();
   std::uint32_t looked_at = 0;
   walk_by_time(index, id, &Queue::delayed, [&](const Queue&, const Entry& e) noexcept {
+    if (e.waits_for_key != 0) {
+      out->next_token = std::min(out->next_token, e.at);
+      looked_at += e.at > now ? 1 : 0;
+      return looked_at < kEntriesPerHold;
+    }
     const bool retry = e.attempts > 0;
     if (e.at <= now) {
       std::uint32_t& counted_as = retry ? out->retrying : out->later;
@@ -100,10 +105,38 @@ void Dispatcher::count_gated(Index index, QueueId id, QueueWaits* out) noexcept 
   }
 }
 
+/* What limits of keys hold back; of a fair queue others wait for their round, which is no reason.
+ */
+void Dispatcher::count_key_waits(Index index, QueueId id, QueueWaits* out) noexcept {
+  Entry place{};
+  place.leased_at = kAlways;
+  KeyWait wait = KeyWait::none;
+  for (bool more = true; more;) {
+    const QueueLock hold(*this, index);
+    Queue& q = queue(index);
+    if (q.id != id || q.options.ordered) return;
+    auto at = q.gated.upper_bound(place);
+    for (std::uint32_t i = 0; i < kEntriesPerHold && at != q.gated.end(); i++, ++at) {
+      if (i == 0 || at->key_hash != place.key_hash || at->key_check != place.key_check)
+        wait = key_start(q, at->key_hash, at->key_check).wait;
+      (wait == KeyWait::place   ? out->key_places
+       : wait == KeyWait::token ? out->key_tokens
+                                : out->ready)++;
+      place.key_hash = at->key_hash;
+      place.key_check = at->key_check;
+      place.leased_at = at->leased_at;
+      place.id = at->id;
+    }
+    more = at != q.gated.end();
+  }
+}
+
 bool Dispatcher::queue_waits(Index index, QueueId id, QueueWaits* out) noexcept {
   *out = QueueWaits{};
+  out->next_token = kNever;
   out->next_due = kNever;
   out->next_retry = kNever;
+  bool limits_keys = false;
   {
     const QueueLock hold(*this, index);
     const Queue& q = queue(index);
@@ -116,13 +149,17 @@ bool Dispatcher::queue_waits(Index index, QueueId id, QueueWaits* out) noexcept 
     out->ready = q.ready_count;
     out->unowned = ready_unowned(q);
     out->retrying = q.retrying;
-    out->later = q.delayed_count - q.retrying;
+    out->later = q.delayed_count - q.retrying - q.key_waits;
+    limits_keys = q.keys_limited != 0;
+    (q.limits.key_max_in_flight == 0 ? out->key_places : out->key_tokens) = q.key_waits;
+    out->counting_keys = is_counting_keys(q);
+    out->short_of_keys = q.short_of_keys;
     /* Entries that hang in no tree: a transaction is deciding or enqueuing them. */
     out->deciding = q.resident - q.ready_count - q.delayed_count - q.leased_count - tombstones -
                     q.waiting_turn - q.blocked_count;
     out->blocked_keys = q.blocked_count;
     out->key_busy = q.options.ordered ? q.waiting_turn : 0;
-    if (!q.options.ordered) out->ready += q.waiting_turn;
+    if (!q.options.ordered && !limits_keys) out->ready += q.waiting_turn;
     out->waiters = has_sleeper_for_work(q) ? q.waiter_count : 0;
     out->oldest_due = ready_oldest_due(q);
     out->last_claim = q.last_claim;
@@ -134,6 +171,7 @@ bool Dispatcher::queue_waits(Index index, QueueId id, QueueWaits* out) noexcept 
     const std::int64_t unfinished = q.length.before + q.length.since;
     out->on_disk = std::max<std::int64_t>(0, unfinished - in_memory);
   }
+  if (limits_keys) count_key_waits(index, id, out);
   count_delayed(index, id, out);
   count_leased(index, id, out);
   if (out->blocked_keys > 0) count_gated(index, id, out);

@@ -22,13 +22,18 @@ struct QueueWaits {
   std::uint32_t key_busy;    /* behind an earlier job of their key */
   std::uint32_t key_blocked; /* behind a dead one */
   std::uint32_t blocked_keys;
-  std::uint32_t ending;  /* lease over, or overdue: the sweep is about to record it */
-  std::uint32_t waiters; /* sleeping workers, if there are any who could take what is ready */
-  std::int64_t on_disk;  /* unfinished and not in memory */
-  Micros next_due;       /* wall; kNever: none of them is among the first due */
+  std::uint32_t key_places; /* as many of their key are in flight as may be */
+  std::uint32_t key_tokens; /* their key has started as many as may start for now */
+  bool counting_keys;       /* for a new limit leases are counted for their keys */
+  std::uint32_t ending;     /* lease over, or overdue: the sweep is about to record it */
+  std::uint32_t waiters;    /* sleeping workers, if there are any who could take what is ready */
+  std::int64_t on_disk;     /* unfinished and not in memory */
+  Micros next_due;          /* wall; kNever: none of them is among the first due */
   Micros next_retry;
-  Micros oldest_due; /* wall, of those that are ready; kNever: none is */
-  Micros last_claim; /* wall; 0: none since the server started */
+  Micros next_token;    /* of a key; likewise */
+  Micros short_of_keys; /* wall: a key found no room to be counted; 0: never */
+  Micros oldest_due;    /* wall, of those that are ready; kNever: none is */
+  Micros last_claim;    /* wall; 0: none since the server started */
   Micros last_handed_out;
   LeaseRow first_to_end;
 };

@@ -24,7 +24,7 @@ void Dispatcher::owes_no_claim(Queue& q, OwnerNumber member) const noexcept {
 
 bool Dispatcher::is_ready_for(const Queue& q, OwnerNumber member) const noexcept {
   if (member == kNoOwner) return due_count(q) > 0;
-  return q.owners != kNone && table_of(q).owned[member] > 0;
+  return q.owners != kNone && table_of(q).owned[member] > 0 && !is_counting_keys(q);
 }
 
 template <typename Visit>

@@ -22,8 +22,10 @@ struct Sum {
   uint32 limited;
   uint32 closed; /* limit 0, and jobs are due */
   uint32 stuck;
+  uint32 crowded; /* more keys are to be counted than there is room for */
   StringInfoData closed_names;
   StringInfoData stuck_names;
+  StringInfoData crowded_names;
 };
 
 void add_name(StringInfo names, uint32 already, const char* name, const char* remark) {
@@ -41,6 +43,8 @@ void add_queue(const store::QueueInfo& info, void* arg) {
   core::QueueLimitFigures limits;
   core::QueueFigures figures;
   if (!runtime::dispatcher().see_limits(info.slot.queue, info.id, &limits)) return;
+  if (limits.short_of_keys != 0 && GetCurrentTimestamp() - limits.short_of_keys < kLong)
+    add_name(&sum->crowded_names, sum->crowded++, info.name, "");
   runtime::dispatcher().queue_figures(info.slot.queue, &figures);
   const core::LimitFigures* const places = hindrance(limits, core::LimitKind::concurrency);
   if (places == nullptr || figures.id != info.id || figures.ready == 0 || figures.paused) return;
@@ -58,6 +62,7 @@ Finding look() {
   Sum sum{};
   initStringInfo(&sum.closed_names);
   initStringInfo(&sum.stuck_names);
+  initStringInfo(&sum.crowded_names);
   store::for_each_queue(add_queue, &sum);
   if (sum.limited == 0) return ok("no queue is limited");
   if (sum.closed > 0)
@@ -70,6 +75,11 @@ Finding look() {
         psprintf("jobs are due, and all places have been taken for long: %s", sum.stuck_names.data),
         "Look in the view leases and in pg_prepared_xacts for who holds them; "
         "explain_waiting says which limit it is.");
+  if (sum.crowded > 0)
+    return warning(
+        psprintf("more keys are limited than there is room to count: %s", sum.crowded_names.data),
+        "Jobs of other keys wait until some need not be counted any more. A higher "
+        "durable_work.max_resident_jobs has room for an eighth as many keys.");
   return ok(psprintf("%u queues are limited", sum.limited));
 }
 

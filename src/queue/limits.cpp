@@ -1,5 +1,6 @@
 /*
- * set_concurrency_limit, set_rate_limit: limits of one queue, or of several that share them.
+ * set_concurrency_limit, set_rate_limit: limits of one queue, of each of its keys, or of several
+ * queues that share them.
  *
  * The limit of a group stands in the row of each of its queues, so that a queue's row says all that
  * the dispatcher has to know before it hands out the first job, also when a restore brings the rows
@@ -39,12 +40,9 @@ Scope read_scope(FunctionCallInfo fcinfo, int number) {
   const std::string_view word = pg::required_text(fcinfo, number, "scope", 1, NAMEDATALEN);
   if (word == "queue") return Scope::queue;
   if (word == "group") return Scope::group;
-  if (word != "key")
-    pg::raise_invalid(psprintf("scope \"%s\" is not known", pg::copy(word)), nullptr,
-                      "Use queue, key or group.");
-  pg::raise(DW_FEATURE_NOT_SUPPORTED, "limits for each partition key are not supported yet",
-            "A limit of scope \"key\" would hold for the jobs of one partition_key.",
-            "Limit the queue with scope => 'queue', or several queues with scope => 'group'.");
+  if (word == "key") return Scope::key;
+  pg::raise_invalid(psprintf("scope \"%s\" is not known", pg::copy(word)), nullptr,
+                    "Use queue, key or group.");
 }
 
 void read_group(FunctionCallInfo fcinfo, int number, Wish* wish) {
@@ -100,14 +98,26 @@ void set_group_limit(const Wish& wish, QueueLimits* limits) {
   if (!wish.removes) memcpy(name, wish.group.data(), wish.group.size());
 }
 
+void set_own_limit(const Wish& wish, uint32* max_in_flight, core::Rate* rate) {
+  if (wish.kind == LimitKind::concurrency)
+    *max_in_flight = wish.max_in_flight;
+  else
+    *rate = wish.rate;
+}
+
 void apply_to_queue(const store::QueueInfo& queue, const Wish& wish) {
   QueueLimits limits = queue.limits;
-  if (wish.scope == Scope::group)
-    set_group_limit(wish, &limits);
-  else if (wish.kind == LimitKind::concurrency)
-    limits.max_in_flight = wish.max_in_flight;
-  else
-    limits.rate = wish.rate;
+  switch (wish.scope) {
+    case Scope::queue:
+      set_own_limit(wish, &limits.max_in_flight, &limits.rate);
+      break;
+    case Scope::key:
+      set_own_limit(wish, &limits.key_max_in_flight, &limits.key_rate);
+      break;
+    case Scope::group:
+      set_group_limit(wish, &limits);
+      break;
+  }
   if (limits != queue.limits) store::update_limits(queue, limits);
 }
 

@@ -286,6 +286,7 @@ bool work(Housekeeper* self) {
     self->idle_check_at = core::kNever;
     dispatcher().wake_idle(self->slot);
   }
+  dispatcher().drop_idle_keys(self->slot);
   announce(self);
   if (!more && is_due(self->summary)) more = summarise_ranges(self);
   if (!more && !slot.paused.load() && !rows_are_arriving(*self) && is_due(self->prune))

@@ -31,6 +31,8 @@ Next next_of_pending(const see::JobState& state, bool is_own, bool paused, Times
   if (runtime::starts_paused()) return {"claim after start_paused is turned off", 0};
   if (paused) return {"claim after resume_queue", 0};
   if (due > GetCurrentTimestamp()) return {"claim when due", due};
+  if (state.resident.found && state.resident.row.key_is_limited)
+    return {"claim when its key may start a job", 0};
   if (state.behind_others) return {"claim after the earlier jobs of its key", 0};
   if (state.resident.found || state.unknown_leases) return {"claim", 0};
   return {"load into memory, then claim", 0};

@@ -64,6 +64,36 @@ void tell_tokens(Report* report, const core::LimitFigures& limit) {
                 limit.rate.jobs, shared_by(limit), interval, limit.rate.burst, moment(limit.next)));
 }
 
+/* What limits of keys hold back is not among the ready jobs. */
+void tell_key_limits(Report* report) {
+  const core::QueueWaits& waits = *report->waits;
+  const core::QueueLimits& limits = report->queue->limits;
+  if (waits.key_places > 0 && limits.key_max_in_flight == 0)
+    tell(report, "at concurrency limit", waits.key_places,
+         "They are due and have a partition_key, and the limit for each key is 0. "
+         "set_concurrency_limit with scope => 'key' changes it.");
+  else if (waits.key_places > 0)
+    tell(report, "at concurrency limit", waits.key_places,
+         psprintf("They are due, and %u jobs of their partition_key are in flight, which is the "
+                  "limit for each key. The next of a key starts when one of them ends.",
+                  limits.key_max_in_flight));
+  if (waits.key_tokens == 0) return;
+  const char* const interval = DatumGetCString(DirectFunctionCall1(
+      interval_out, IntervalPGetDatum(pg::make_interval(limits.key_rate.interval))));
+  const char* const next =
+      waits.next_token == core::kNever
+          ? ""
+          : psprintf(" The next of any key may start %s.", moment(waits.next_token));
+  const bool is_short = GetCurrentTimestamp() - waits.short_of_keys < core::kRecently;
+  tell(report, "rate limited", waits.key_tokens,
+       psprintf("They are due, and of each partition_key %u jobs may start in %s, at most %u of "
+                "them at once.%s%s",
+                limits.key_rate.jobs, interval, limits.key_rate.burst, next,
+                is_short ? " Some wait because more keys are to be counted than there is room "
+                           "for: an eighth of durable_work.max_resident_jobs."
+                         : ""));
+}
+
 /* False: no limit holds the ready jobs back. */
 bool tell_limits(Report* report) {
   core::QueueLimitFigures figures;
@@ -91,6 +121,14 @@ uint32 tell_unowned(Report* report, core::ReadyWait why) {
 void tell_ready(Report* report) {
   const core::QueueWaits& waits = *report->waits;
   const char* const name = quote_literal_cstr(report->queue->name);
+  tell_key_limits(report);
+  if (waits.ready > 0 && waits.counting_keys && !waits.paused) {
+    tell(
+        report, "at concurrency limit", waits.ready,
+        "They are due, and the limit for each key is new: leases from before it are being counted. "
+        "If this stays, there is no room to count them, and nothing starts until they end.");
+    return;
+  }
   if (waits.ready > 0 && !waits.paused && tell_limits(report)) return;
   const core::ReadyWait why = core::why_ready_waits(waits, GetCurrentTimestamp());
   const uint32 ready = waits.ready - tell_unowned(report, why);

@@ -70,6 +70,7 @@ const char* reason_of_end(core::Lapse lapsed) {
 void take_waiting(const core::ResidentRow& row, JobState* state) {
   state->status = Status::pending;
   state->next_due = time_or_none(row.due);
+  if (row.key_is_limited) state->reason = "a limit of the queue for each key holds it back";
   if (row.paused) state->reason = "queue is paused";
   if (runtime::starts_paused()) state->reason = "durable_work.start_paused holds the database back";
 }
@@ -118,7 +119,7 @@ void take_resident(const JobOutcomes& outcomes, JobState* state) {
       return;
     case core::EntryState::gated:
       take_waiting(row, state);
-      state->behind_others = true;
+      state->behind_others = !row.key_is_limited;
       if (state->reason == nullptr) state->reason = "an earlier job of its key is not finished";
       return;
     case core::EntryState::blocked:

@@ -59,6 +59,8 @@ void fill_group(const Datum* values, core::LimitKind kind, int column, core::Que
 void read_limits(const Datum* values, const bool* nulls, core::QueueLimits* limits) {
   limits->max_in_flight = max_in_flight_of(values, nulls, limit_max_in_flight);
   limits->rate = rate_of(values, nulls, limit_rate_jobs);
+  limits->key_max_in_flight = max_in_flight_of(values, nulls, limit_key_max_in_flight);
+  limits->key_rate = rate_of(values, nulls, limit_key_rate_jobs);
   if (!nulls[limit_concurrency_group]) {
     limits->group_max_in_flight = max_in_flight_of(values, nulls, limit_group_max_in_flight);
     if (limits->group_max_in_flight != core::kUnlimited)

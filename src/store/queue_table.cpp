@@ -129,7 +129,7 @@ void write_settings(const char* statement, const Parameters& all, int expected) 
 
 /* Limits as parameters; what is not limited is null. */
 struct LimitParameters {
-  static constexpr int kMost = 11;
+  static constexpr int kMost = 15;
   Oid types[kMost];
   Datum values[kMost];
   char nulls[kMost + 1];
@@ -262,6 +262,8 @@ void update_limits(const QueueInfo& queue, const core::QueueLimits& limits) {
   all.add(INT4OID, Int32GetDatum(id));
   all.add_places(limits.max_in_flight);
   all.add_rate(limits.rate);
+  all.add_places(limits.key_max_in_flight);
+  all.add_rate(limits.key_rate);
   all.add_name(limits.group_of(core::LimitKind::concurrency));
   all.add_places(limits.group_max_in_flight);
   all.add_name(limits.group_of(core::LimitKind::rate));
@@ -269,8 +271,9 @@ void update_limits(const QueueInfo& queue, const core::QueueLimits& limits) {
   OwnerScope scope;
   open_spi(&scope);
   run("UPDATE durable_work.queue SET (max_in_flight, rate_jobs, rate_interval, rate_burst, "
-      "concurrency_group, group_max_in_flight, rate_group, group_rate_jobs, group_rate_interval, "
-      "group_rate_burst) = ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11) WHERE id = $1",
+      "key_max_in_flight, key_rate_jobs, key_rate_interval, key_rate_burst, concurrency_group, "
+      "group_max_in_flight, rate_group, group_rate_jobs, group_rate_interval, group_rate_burst) = "
+      "($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) WHERE id = $1",
       all.count, all.types, all.values, all.nulls, SPI_OK_UPDATE);
   close_spi(&scope);
   queues_changed();

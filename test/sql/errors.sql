@@ -170,7 +170,7 @@ DW002 'nowhere', NULL
 22004 'errors', 1, NULL
 22023 'errors', 1, ''
 22023 'errors', 1, 'topic'
-0A000 'errors', 1, 'key'
+22023 'errors', 1, 'key', 'partner'
 22023 'errors', 1, 'group'
 22023 'errors', 1, 'group', ''
 22023 'errors', 1, 'group', repeat('g', 64)
@@ -195,7 +195,7 @@ DW002 'nowhere', 1
 22023 'errors', 1, '1 s', 1000001
 22004 'errors', 1, scope => NULL
 22023 'errors', 1, scope => 'worker'
-0A000 'errors', 1, scope => 'key'
+22023 'errors', 1, scope => 'key', limit_group => 'partner'
 22023 'errors', 1, scope => 'group'
 22023 'errors', 1, limit_group => 'partner'
 22023 'errors', NULL, scope => 'group', limit_group => 'partner'

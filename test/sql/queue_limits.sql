@@ -126,6 +126,47 @@ SELECT pg_temp.take('mail', 1), pg_temp.take('push', 1);
 SELECT * FROM pg_temp.shown;
 SELECT durable_work.set_rate_limit('mail', NULL, scope => 'group'), durable_work.set_rate_limit('mail', NULL, scope => 'group');
 SELECT pg_temp.take('mail', 1), pg_temp.take('push', 1);
+-- Each key on its own.
+SELECT durable_work.create_queue(queue, lease => '1 h') FROM unnest('{calls,chats}'::text[]) AS queue;
+SELECT job_id > 0 AS ok FROM (VALUES ('a'), ('a'), ('a'), ('b'), ('b'), (NULL)) AS v (key),
+    LATERAL durable_work.enqueue('calls', '{}', partition_key => key);
+SELECT durable_work.set_concurrency_limit('calls', 1, scope => 'key');
+SELECT * FROM pg_temp.shown WHERE queue = 'calls';
+CREATE FUNCTION pg_temp.keys(queue text, n int) RETURNS text LANGUAGE sql AS $$
+    WITH claimed AS (SELECT * FROM durable_work.claim(queue, 'worker', n)), noted AS (
+        INSERT INTO held SELECT queue, job_id, lease_token FROM claimed)
+    SELECT string_agg(coalesce(partition_key, '-'), ' ' ORDER BY job_id) FROM claimed
+$$;
+SELECT pg_temp.keys('calls', 10), pg_temp.keys('calls', 10);
+SELECT reason, jobs, detail FROM durable_work.explain_waiting('calls') WHERE reason LIKE '%limit%';
+SELECT ready, blocked, processing FROM durable_work.queue_stats WHERE queue = 'calls';
+SELECT x.status, x.next_action, x.next_at, x.reason FROM durable_work.inbox i, LATERAL durable_work.explain_job(i.id) x
+    WHERE i.queue = 'calls' AND i.status = 'pending' ORDER BY i.id LIMIT 1;
+SELECT durable_work.complete(o.job_id, o.lease_token) FROM pg_temp.oldest('calls') o;
+SELECT pg_temp.keys('calls', 10), pg_temp.keys('calls', 10);
+SELECT durable_work.set_concurrency_limit('calls', 2, scope => 'key');
+SELECT pg_temp.keys('calls', 10), pg_temp.keys('calls', 10);
+-- None at all for what has a key, and no limit.
+SELECT job_id > 0 AS ok FROM (VALUES ('c'), (NULL)) AS v (key), LATERAL durable_work.enqueue('calls', '{}', partition_key => key);
+SELECT durable_work.set_concurrency_limit('calls', 0, scope => 'key');
+SELECT pg_temp.keys('calls', 10), pg_temp.keys('calls', 10);
+SELECT reason, jobs, detail FROM durable_work.explain_waiting('calls') WHERE reason LIKE '%limit%';
+SELECT durable_work.set_concurrency_limit('calls', NULL, scope => 'key');
+SELECT pg_temp.keys('calls', 10);
+SELECT count(*) FROM pg_temp.shown WHERE queue = 'calls';
+-- A bucket for each key; it begins empty when the limit is set.
+SELECT job_id > 0 AS ok FROM (VALUES ('a'), ('a'), ('b'), (NULL)) AS v (key),
+    LATERAL durable_work.enqueue('chats', '{}', partition_key => key);
+SELECT durable_work.set_rate_limit('chats', 1, '1 h', scope => 'key');
+SELECT * FROM pg_temp.shown WHERE queue = 'chats';
+SELECT pg_temp.keys('chats', 10), pg_temp.keys('chats', 10);
+SELECT reason, jobs, regexp_replace(detail, 'start at .*', 'start …') FROM durable_work.explain_waiting('chats') WHERE reason LIKE '%limit%';
+SELECT x.status, x.next_action, x.next_at > clock_timestamp() AS later, x.reason FROM durable_work.inbox i, LATERAL durable_work.explain_job(i.id) x
+    WHERE i.queue = 'chats' AND i.status = 'pending' ORDER BY i.id LIMIT 1;
+SELECT durable_work.set_rate_limit('chats', 1000, '1 s', burst => 1, scope => 'key');
+SELECT count(*) BETWEEN 1 AND 2 AS some FROM durable_work.claim('chats', 'worker', 10, wait => '5 s');
+SELECT durable_work.set_rate_limit('chats', NULL, scope => 'key');
+SELECT durable_work.drop_queue(queue, force => true) FROM unnest('{calls,chats}'::text[]) AS queue;
 -- Where a transaction that is prepared would have to make it known, it is refused.
 BEGIN;
 SELECT durable_work.set_concurrency_limit('mail', 2);

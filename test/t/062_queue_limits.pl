@@ -14,7 +14,7 @@ my $node = new_server('queue_limits', conf => [ 'max_connections = 100', 'max_pr
 sub sql { return $node->safe_psql('postgres', $_[0]); }
 
 sql(<<'SQL');
-CREATE TABLE helper.journal (queue text, job bigint, asked timestamptz, began timestamptz, ended timestamptz);
+CREATE TABLE helper.journal (queue text, key text, job bigint, asked timestamptz, began timestamptz, ended timestamptz);
 -- Works until the queue is empty. What is written down lies within the time of the lease, so others can see less than
 -- there is, never more; asked and began lie around the hand-out.
 CREATE PROCEDURE helper.work(of_queue text, worker text, patience interval) LANGUAGE plpgsql AS $$
@@ -25,7 +25,7 @@ DECLARE
 BEGIN
     LOOP
         asked := clock_timestamp();
-        SELECT job_id, lease_token INTO mine FROM durable_work.claim(of_queue, worker, 1, wait => patience);
+        SELECT job_id, lease_token, partition_key INTO mine FROM durable_work.claim(of_queue, worker, 1, wait => patience);
         began := clock_timestamp();
         COMMIT;
         IF mine.job_id IS NULL THEN
@@ -33,7 +33,7 @@ BEGIN
             CONTINUE;
         END IF;
         PERFORM count(*) FROM generate_series(1, 5000);
-        INSERT INTO helper.journal VALUES (of_queue, mine.job_id, asked, began, clock_timestamp());
+        INSERT INTO helper.journal VALUES (of_queue, mine.partition_key, mine.job_id, asked, began, clock_timestamp());
         PERFORM durable_work.complete(mine.job_id, mine.lease_token);
         COMMIT;
     END LOOP;
@@ -51,6 +51,22 @@ CREATE FUNCTION helper.excess(queues text[], burst int, per_second int) RETURNS 
         - per_second * extract(epoch FROM t.began - f.asked))
     FROM j f, j t WHERE t.began > f.asked
 $$;
+-- The same for the jobs of each key, the highest of all.
+CREATE FUNCTION helper.most_of_a_key(of_queue text) RETURNS bigint LANGUAGE sql AS $$
+    SELECT max(n) FROM (SELECT sum(step) OVER (PARTITION BY key ORDER BY at, step) AS n FROM (
+        SELECT key, began AS at, 1 AS step FROM helper.journal WHERE queue = of_queue
+        UNION ALL SELECT key, ended, -1 FROM helper.journal WHERE queue = of_queue) e) s
+$$;
+CREATE FUNCTION helper.excess_of_a_key(of_queue text, burst int, per_second int) RETURNS numeric LANGUAGE sql AS $$
+    WITH j AS MATERIALIZED (SELECT * FROM helper.journal WHERE queue = of_queue)
+    SELECT max((SELECT count(*) FROM j WHERE j.key = f.key AND j.asked >= f.asked AND j.began <= t.began) - burst
+        - per_second * extract(epoch FROM t.began - f.asked))
+    FROM j f JOIN j t USING (key) WHERE t.began > f.asked
+$$;
+-- So many jobs for each of the keys k1, k2 and so on, one key after the other.
+CREATE FUNCTION helper.fill_keys(queue text, keys int, jobs int) RETURNS bigint LANGUAGE sql AS $$
+    SELECT count(*) FROM generate_series(1, keys) k, LATERAL durable_work.enqueue_many(
+        queue, array_fill('{}'::jsonb, ARRAY[jobs]), array_fill('k' || k, ARRAY[jobs])) $$;
 CREATE FUNCTION helper.fill(queue text, jobs int) RETURNS bigint LANGUAGE sql AS $$
     SELECT count(*) FROM durable_work.enqueue_many(queue, array_fill('{}'::jsonb, ARRAY[jobs])) $$;
 SQL
@@ -91,6 +107,33 @@ is(sql(q{SELECT helper.most_at_once('{narrow}')}), 5, 'with a limit of five it i
 is(sql(q{SELECT count(DISTINCT job) || ' ' || count(*) FROM helper.journal WHERE queue = 'narrow'}), '500 500', 'and each job is done once');
 is(sql(q{SELECT in_flight FROM durable_work.limits WHERE queue = 'narrow'}), 0, 'nothing is left in flight');
 
+# --- places of each key ------------------------------------------------------------------------------
+sql(q{SELECT durable_work.create_queue(q) FROM unnest('{free_keys,keyed}'::text[]) q;
+      SELECT durable_work.create_queue('fair_keyed', fairness => 'key');
+      SELECT durable_work.set_concurrency_limit(q, 2, 'key') FROM unnest('{keyed,fair_keyed}'::text[]) q;
+      SELECT helper.fill_keys(q, 20, 30) FROM unnest('{free_keys,keyed,fair_keyed}'::text[]) q});
+work(64, '0', 'free_keys');
+cmp_ok(sql(q{SELECT helper.most_of_a_key('free_keys')}), '>', 2, 'without a limit more of a key are in flight');
+for my $queue ('keyed', 'fair_keyed') {
+    work(64, '1 s', $queue);
+    is(sql("SELECT helper.most_of_a_key('$queue')"), 2, "$queue: with a limit of two it is two of each key, and both are used");
+    is(sql("SELECT count(DISTINCT job) || ' ' || count(*) FROM helper.journal WHERE queue = '$queue'"), '600 600', 'and each job is done once');
+}
+# A limit that comes while they work: leases that are out count.
+sql(q{SELECT durable_work.create_queue('late'); SELECT helper.fill_keys('late', 20, 400)});
+{
+    my $workers = start_workers(64, '1 s', 'late');
+    wait_until($node, 'postgres', q{SELECT count(*) > 100 FROM helper.journal WHERE queue = 'late'}) or die 'they do not work';
+    sql(q{SELECT durable_work.set_concurrency_limit('late', 1, 'key')});
+    my $since = sql(q{SELECT clock_timestamp()});
+    $workers->{run}->finish;
+    is($workers->{run}->result(0), 0, 'they come to an end') or diag(${ $workers->{err} });
+    # What was asked for later must not overlap anything of its key.
+    is(sql(qq{SELECT count(*) FROM helper.journal a JOIN helper.journal b ON b.queue = a.queue AND b.key = a.key AND b.job <> a.job
+        AND b.began < a.ended AND a.began < b.ended WHERE a.queue = 'late' AND a.asked > '$since'}), 0, 'from the commit of a limit on it holds');
+    cmp_ok(sql(qq{SELECT count(*) FROM helper.journal WHERE queue = 'late' AND asked > '$since'}), '>', 100, 'for many of them');
+}
+
 # --- a limit of several queues, with workers that sleep and workers that do not -----------------------
 sql(q{SELECT durable_work.create_queue(q) FROM unnest('{east,west}'::text[]) q;
       SELECT durable_work.set_concurrency_limit(q, 4, 'group', 'partner') FROM unnest('{east,west}'::text[]) q;
@@ -119,8 +162,19 @@ sql(q{SELECT helper.fill('paced_too', 300)});
 work(64, '0', 'paced_too');
 cmp_ok(sql(q{SELECT helper.excess('{paced_too}', 7, 100)}), '>', 0, 'which a queue without a limit does not keep to');
 
+sql(q{SELECT durable_work.create_queue(q) FROM unnest('{paced_keys,unpaced_keys}'::text[]) q;
+      SELECT durable_work.set_rate_limit('paced_keys', 20, '1 s', burst => 3, scope => 'key');
+      SELECT helper.fill_keys(q, 8, 40) FROM unnest('{paced_keys,unpaced_keys}'::text[]) q});
+work(64, '1 s', 'paced_keys');
+cmp_ok(sql(q{SELECT helper.excess_of_a_key('paced_keys', 3, 20)}), '<=', 0, 'no period sees more starts of a key than its rate allows');
+is(sql(q{SELECT count(DISTINCT job) FROM helper.journal WHERE queue = 'paced_keys'}), 320, 'and each job is done');
+work(64, '0', 'unpaced_keys');
+cmp_ok(sql(q{SELECT helper.excess_of_a_key('unpaced_keys', 3, 20)}), '>', 0, 'which keys without a limit do not keep to');
+
 # --- a backend is killed, and the server with it -------------------------------------------------------
 sql(q{SELECT durable_work.create_queue('killed'); SELECT durable_work.set_concurrency_limit('killed', 3); SELECT helper.fill('killed', 1500)});
+sql(q{SELECT durable_work.create_queue('killed_keys'); SELECT durable_work.set_concurrency_limit('killed_keys', 1, 'key');
+      SELECT helper.fill_keys('killed_keys', 3, 50); SELECT count(*) FROM durable_work.claim('killed_keys', 'gone', 2)});
 {
     my $workers = start_workers(64, '1 s', 'killed');
     wait_until($node, 'postgres', q{SELECT count(*) > 50 FROM helper.journal WHERE queue = 'killed'}) or die 'they do not work';
@@ -136,6 +190,13 @@ my $got = sub { $claimed += $_[0]->query(q{SELECT count(*) FROM durable_work.cla
 for (1 .. 100_000) { last if $claimed >= 3; $got->($_) for @hands; }
 $got->($_) for @hands, @hands;
 is($claimed, 3, 'the limit is in force before the first job is handed out');
+my $keyed = 0;
+for (1 .. 100_000) {
+    last if $keyed >= 3;
+    $keyed += $_->query(q{SELECT count(*) FROM durable_work.claim('killed_keys', 'hand ' || pg_backend_pid(), 25, lease => '1 h')}) for @hands;
+}
+is(sql(q{SELECT count(DISTINCT partition_key) || ' ' || count(*) FROM durable_work.inbox WHERE queue = 'killed_keys' AND status = 'processing'}), '3 3',
+    'and that of its keys, of whose jobs nothing is in flight any more');
 is(sql(q{SELECT in_flight || ' ' || max_in_flight FROM durable_work.limits WHERE queue = 'killed'}), '3 3', 'and counts what there is now');
 # A holder that is gone without a word keeps its place, as it keeps its lease.
 my $victim = sql(q{SELECT worker FROM durable_work.leases WHERE queue = 'killed' LIMIT 1});

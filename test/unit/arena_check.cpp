@@ -35,6 +35,7 @@ class Check {
     check_bucket_groups();
     check_owner_tables();
     check_requests();
+    check_limited_keys();
     check_entries();
     check_groups();
     check_room();
@@ -102,10 +103,15 @@ class Check {
       fault("queue {}: {} delayed, {} counted", i, delayed, q.delayed_count);
     if (leased != q.leased_count)
       fault("queue {}: {} leased, {} counted", i, leased, q.leased_count);
-    const auto retrying = std::count_if(q.delayed.begin(), q.delayed.end(),
-                                        [](const Entry& e) { return e.attempts > 0; });
+    const auto retrying = std::count_if(q.delayed.begin(), q.delayed.end(), [](const Entry& e) {
+      return e.attempts > 0 && e.waits_for_key == 0;
+    });
     if (retrying != q.retrying)
       fault("queue {}: {} delayed after an attempt, {} counted", i, retrying, q.retrying);
+    const auto key_waits = std::count_if(q.delayed.begin(), q.delayed.end(),
+                                         [](const Entry& e) { return e.waits_for_key != 0; });
+    if (key_waits != q.key_waits)
+      fault("queue {}: {} wait for their keys, {} counted", i, key_waits, q.key_waits);
     for (const Entry& e : q.ready)
       if (e.state != EntryState::ready)
         fault("entry {} is in ready with another state", index_of(e));
@@ -214,9 +220,25 @@ class Check {
             q.blocked_count, q.ending_count);
     for (const Entry& e : q.gated) {
       const auto turn = turns.find(Key{e.key_hash, e.key_check});
-      if (turn == turns.end() && e.id < q.frontier && !waits_in_held(q, e))
-        fault("entry {} waits behind nobody", index_of(e));
+      const bool may_wait =
+          q.options.ordered ? e.id >= q.frontier || waits_in_held(q, e) : has_no_place(i, e);
+      if (turn == turns.end() && !may_wait) fault("entry {} waits behind nobody", index_of(e));
     }
+  }
+  /* As many of its key are in flight as may be, or it is not known yet. */
+  bool has_no_place(Index i, const Entry& e) const {
+    const Queue& q = arena_.queues[i];
+    if (q.keys_limited == 0) return false;
+    if (q.limits.key_max_in_flight == 0) return true;
+    if (q.counts_keys == 0) return false;
+    if (q.counted_places != q.in_flight) return true;
+    std::uint32_t held = 0;
+    for (const Entry& other : q.leased)
+      held +=
+          other.holds_place != 0 && other.key_hash == e.key_hash && other.key_check == e.key_check
+              ? 1
+              : 0;
+    return held >= q.limits.key_max_in_flight;
   }
   static bool waits_in_held(const Queue& q, const Entry& e) {
     return std::any_of(q.held.begin(), q.held.end(), [&e](const Entry& other) {
@@ -335,6 +357,63 @@ class Check {
     }
   }
 
+  /* A record is that of one key of its queue, found by its hash, and says something; it counts the
+   * leases of its key. */
+  void check_limited_keys() {
+    using Key = std::pair<Index, std::pair<std::uint32_t, std::uint32_t>>;
+    std::map<Key, std::uint32_t> held;
+    std::vector<std::uint32_t> counted(kMostQueues);
+    for (Index k = 0; k < arena_.capacity; k++) {
+      const Entry& e = arena_.entries[k];
+      if (e.state == EntryState::free || e.counted_for_key == 0) continue;
+      if (e.holds_place == 0) fault("entry {} counts for its key without a place", k);
+      counted[e.queue]++;
+      if (e.key_check != 0) held[{e.queue, {e.key_hash, e.key_check}}]++;
+    }
+    std::vector<char> seen(arena_.limited_key_capacity);
+    for (Index i = 0; i < kMostQueues; i++) {
+      const Queue& q = arena_.queues[i];
+      if (q.counted_places != counted[i])
+        fault("queue {}: {} leases count for keys, {} counted", i, counted[i], q.counted_places);
+      Index before = kNone;
+      for (Index k = q.oldest_key; k != kNone; k = arena_.limited_keys[k].newer) {
+        const LimitedKey& key = arena_.limited_keys[k];
+        if (seen[k]++ != 0) return fault("record {} of a key is in two lists", k);
+        if (key.queue != i + 1 || key.older != before)
+          fault("queue {}: its records of keys are damaged at {}", i, k);
+        before = k;
+        const auto found = held.find({i, {key.key_hash, key.key_check}});
+        const std::uint32_t in_flight = found != held.end() ? found->second : 0;
+        if (in_flight != key.in_flight)
+          fault("queue {}: {} of a key in flight, {} counted", i, in_flight, key.in_flight);
+        if (found != held.end()) held.erase(found);
+        if (key.in_flight == 0 && q.limits.key_rate.jobs == 0)
+          fault("record {} of a key says nothing", k);
+      }
+      if (q.newest_key != before) fault("queue {}: its records of keys end elsewhere", i);
+    }
+    for (const auto& [key, count] : held)
+      fault("queue {}: {} leases of a key have no record", key.first, count);
+    std::uint32_t chained = 0;
+    for (std::uint32_t b = 0; b <= arena_.limited_key_mask; b++) {
+      for (Index k = arena_.limited_key_buckets[b]; k != kNone;
+           k = arena_.limited_keys[k].next_in_chain) {
+        if (seen[k] == 0) return fault("record {} of a key is in no list", k);
+        chained++;
+      }
+    }
+    const auto listed = std::count(seen.begin(), seen.end(), 1);
+    if (listed != chained) fault("{} records of keys, {} are found by hash", listed, chained);
+    std::uint32_t unused = arena_.limited_key_capacity - arena_.used_keys;
+    for (Index k = arena_.first_free_key; k != kNone; k = arena_.limited_keys[k].next_in_chain) {
+      if (arena_.limited_keys[k].queue != 0 || seen[k]++ != 0)
+        return fault("free records of keys are damaged at {}", k);
+      unused++;
+    }
+    if (unused + chained != arena_.limited_key_capacity)
+      fault("{} records of keys of {} are left", unused + chained, arena_.limited_key_capacity);
+  }
+
   void check_free_queue(Index i) {
     const Queue& q = arena_.queues[i];
     if (!q.ready.empty() || !q.delayed.empty() || !q.leased.empty() || q.resident != 0 ||
@@ -344,6 +423,8 @@ class Check {
     if (q.waiters.first != kNone || q.waiter_count != 0) fault("free queue slot {} has waiters", i);
     if (q.owed != 0) fault("free queue slot {} is owed claims", i);
     if (!q.dirty.empty()) fault("free queue slot {} has dirty pages", i);
+    if (q.oldest_key != kNone || q.counted_places != 0 || q.key_waits != 0)
+      fault("free queue slot {} has limited keys", i);
     if (q.in_flight != 0) fault("free queue slot {} has {} jobs in flight", i, q.in_flight);
     for (const GroupMember& member : q.member)
       if (member.group != kNone) fault("free queue slot {} is in a limit group", i);

@@ -30,6 +30,11 @@ QueueOptions World::options_of(const ModelQueue& queue) const {
 /* A place at least, so that everything ends. */
 QueueLimits World::any_limits() {
   QueueLimits limits;
+  if (settings_.key_limits && chance(60))
+    limits.key_max_in_flight = static_cast<std::uint32_t>(chance(10) ? 0 : 1 + draw(3));
+  if (settings_.key_limits && chance(30))
+    limits.key_rate = Rate{static_cast<std::uint32_t>(1 + draw(20)),
+                           static_cast<std::uint32_t>(1 + draw(4)), kSecond};
   if (!settings_.limits) return limits;
   if (chance(40)) limits.max_in_flight = static_cast<std::uint32_t>(1 + draw(6));
   if (chance(30))
@@ -84,6 +89,50 @@ void World::check_limits(const Queue& q, std::uint32_t taken, std::uint32_t want
                         hindrance(figures, LimitKind::rate) != nullptr;
   if (!hindered && q.grouped == 0) throw Violation("a claim left a ready job behind");
   note(hindered ? "held back" : "not its turn", "queue {}: {} of {}", q.id, taken, wanted);
+}
+
+/* After a claim: of no key more is held than it may, and what is left of a key in memory waits for
+ * a reason. */
+void World::check_key_limits(const Queue& q, const std::vector<ClaimedJob>& jobs, bool took_all) {
+  if (q.keys_limited == 0) return;
+  using Key = std::pair<std::uint32_t, std::uint32_t>;
+  std::map<Key, std::uint32_t> held;
+  std::map<Key, const Entry*> turns;
+  for (const Entry& e : q.leased) {
+    if (e.key_check == 0) continue;
+    if (e.holds_place != 0) held[{e.key_hash, e.key_check}]++;
+    if (e.has_turn != 0) turns[{e.key_hash, e.key_check}] = &e;
+  }
+  for (const ClaimedJob& job : jobs) {
+    const Entry& e = d().arena().entries[job.ref.entry];
+    if (e.key_check != 0 && held[{e.key_hash, e.key_check}] > q.limits.key_max_in_flight)
+      throw Violation(fmt::format("queue {} has {} jobs of a key in flight", q.id,
+                                  held[{e.key_hash, e.key_check}]));
+  }
+  if (took_all || q.grouped != 0) return;
+  QueueLimitFigures figures{};
+  d().see_limits(static_cast<Index>(&q - d().arena().queues), q.id, &figures);
+  if (hindrance(figures, LimitKind::concurrency) != nullptr ||
+      hindrance(figures, LimitKind::rate) != nullptr)
+    return;
+  for (const Entry& e : q.delayed) {
+    if (e.at > platform().wall) break;
+    throw Violation(fmt::format("job {} was due and left behind", e.id));
+  }
+  for (const Entry& e : q.delayed)
+    if (e.has_turn != 0) turns[{e.key_hash, e.key_check}] = &e;
+  for (const Entry& e : q.gated) {
+    if (q.options.ordered) break;
+    const Key key{e.key_hash, e.key_check};
+    const auto turn = turns.find(key);
+    if (held[key] >= q.limits.key_max_in_flight) {
+      note("no place of the key", "queue {} job {}", q.id, e.id);
+    } else if (turn == turns.end()) {
+      throw Violation(fmt::format("job {} waits for no reason", e.id));
+    } else if (turn->second->waits_for_key != 0) {
+      note("no token of the key", "queue {} job {}", q.id, e.id);
+    }
+  }
 }
 
 std::vector<QueueId> World::committed_queues() const {

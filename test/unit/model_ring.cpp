@@ -97,7 +97,7 @@ void World::check_owned(Index index, MemberRef member, const std::vector<Claimed
   const auto check = [&](const Entry& e) {
     if (owner(e) != member.member) return;
     if (jobs.size() < wanted) throw Violation(fmt::format("own job {} was left behind", e.id));
-    if (settings_.fair) return;
+    if (settings_.fair || q.limits.key_rate.jobs != 0) return;
     const ClaimedJob& last = jobs.back();
     if (e.priority < last.priority || (e.priority == last.priority && e.id < last.id))
       throw Violation(fmt::format("own job {} was passed over", e.id));

@@ -252,7 +252,8 @@ void World::claim(int session, QueueId queue, std::uint32_t n) {
       throw Violation(fmt::format("job {} was handed out with row {} instead of {}", job.id,
                                   stored.row.enqueued_at, claimed.version));
     if (settings_.ordered) reference_.check_turn(key, platform().wall);
-    const bool in_order = i == 0 || settings_.fair || jobs[i - 1].priority < job.priority ||
+    const bool in_order = i == 0 || settings_.fair || q.limits.key_rate.jobs != 0 ||
+                          jobs[i - 1].priority < job.priority ||
                           (jobs[i - 1].priority == job.priority && jobs[i - 1].id < job.id);
     if (!in_order) throw Violation("a claim is out of order");
     self.effects.push_back(Effect{
@@ -261,7 +262,10 @@ void World::claim(int session, QueueId queue, std::uint32_t n) {
   if (!q.options.paused) {
     const bool owned = owner.member != kNone;
     check_limits(q, taken, owned ? taken : n);
-    if (!owned && taken > 0 && q.ready_count > 0 && !settings_.fair) {
+    check_key_limits(q, jobs, owned || taken == n);
+    /* A token comes to the job of the key that waited for it, whatever came since. */
+    const bool keeps_order = !settings_.fair && q.limits.key_rate.jobs == 0;
+    if (!owned && taken > 0 && q.ready_count > 0 && keeps_order) {
       const Entry& next = first_ready(q);
       const ClaimedJob& last = jobs.back();
       if (next.priority < last.priority || (next.priority == last.priority && next.id < last.id))

@@ -126,6 +126,8 @@ TEST(Model, NoJobIsLostRepeatedOrHeldTwice) {
                            "limits changed",
                            "held back",
                            "not its turn",
+                           "no place of the key",
+                           "no token of the key",
                            "found prepared",
                            "worker registered",
                            "worker left",

@@ -41,6 +41,7 @@ World::World(std::uint64_t seed, bool traced) : engine_(seed * 7919 + 1), traced
   settings_.ordered = settings_.keys > 0 && chance(75);
   settings_.fair = settings_.keys > 0 && (!settings_.ordered || chance(25));
   settings_.limits = chance(40);
+  settings_.key_limits = settings_.keys > 0 && chance(50);
   settings_.workers = chance(50);
   platform().reset(seed);
   log_ = FakeLog(settings_.rows_a_page);
@@ -84,13 +85,14 @@ std::string World::description() const {
       "{} entries, {} rows a page, {} sessions, {} queues, {} attempts, lease {} s, backoff {} s, "
       "horizon {} s, "
       "backlog {}, at most {}, drop oldest {}, errors {}, restarts {}, queues come and go {}, "
-      "purges {}, prepares {}, keys {}, ordered {}, fair {}, limits {}, workers {}",
+      "purges {}, prepares {}, keys {}, ordered {}, fair {}, limits {}, limits of keys {}, workers "
+      "{}",
       settings_.entries, settings_.rows_a_page, settings_.sessions, settings_.queues,
       settings_.most_attempts, settings_.lease / kSecond, settings_.backoff / kSecond,
       settings_.horizon / kSecond, settings_.backlog, settings_.max_length, settings_.drop_oldest,
       settings_.errors, settings_.restarts, settings_.queues_come_and_go, settings_.purges,
       settings_.prepares, settings_.keys, settings_.ordered, settings_.fair, settings_.limits,
-      settings_.workers);
+      settings_.key_limits, settings_.workers);
 }
 
 void World::start_server() {
@@ -222,7 +224,7 @@ void World::housekeeper() {
   } else if (what < 99) {
     note("reload");
     d().request_reload(database_);
-  } else if (settings_.limits && chance(50)) {
+  } else if ((settings_.limits || settings_.key_limits) && chance(50)) {
     change_limits(false);
   } else {
     for (auto& [queue, row] : queues_) {

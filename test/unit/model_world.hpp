@@ -69,6 +69,7 @@ class World {
     int backlog;
     int max_length; /* 0: none */
     bool limits;
+    bool key_limits;
     bool redrives;
     bool drop_oldest;
     bool errors;
@@ -215,6 +216,7 @@ class World {
   QueueLimits any_limits();
   void change_limits(bool none);
   void check_limits(const Queue& q, std::uint32_t taken, std::uint32_t wanted);
+  void check_key_limits(const Queue& q, const std::vector<ClaimedJob>& jobs, bool took_all);
   Index slot_index(QueueId queue);
   void undo_queue(const Effect& effect);
   void show_queue(const Effect& effect);
