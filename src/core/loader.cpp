@@ -177,6 +177,7 @@ bool Loader::choose() {
     load.dry = false;
     load.limit = 0;
     load.raises = false;
+    load.made_way = false;
     load.gathered.clear();
     const QueueLock hold(*dispatcher_, load.ref.queue);
     Queue& q = dispatcher_->queue(load.ref.queue);
@@ -195,6 +196,7 @@ bool Loader::choose() {
     const bool wants = load.whole || !load.scan.empty() || load.parked || !q.dirty.empty() ||
                        !q.urgent.empty() || q.mode != LoadMode::live;
     if (wants) load.limit = limit_of(load, q);
+    load.made_way = load.has_left && load.limit == load.left.priority + 1;
     load.has_left = false;
     load.active = load.limit > 0;
     load.most_gathered =
@@ -371,6 +373,16 @@ void Loader::prepare_rows(QueueLoad& load, std::uint8_t segment) {
   }
 }
 
+namespace {
+
+/* What evict_behind() would take away for the first one. */
+bool comes_behind(const JobRow& row, const JobRow& first) noexcept {
+  return row.priority > first.priority || (row.priority == first.priority && row.id > first.id &&
+                                           row.segment == first.segment && row.block > first.block);
+}
+
+}  // namespace
+
 /*
  * Under the queue lock. Jobs whose priority is `limit` or worse are passed over; the answer is the
  * best priority of those that are left on the page, kNoLimit: none.
@@ -381,6 +393,9 @@ std::uint8_t Loader::link_prepared(QueueLoad& load, Queue& q, std::uint8_t segme
   for (const StoredJob& job : load.rows) {
     if (known_.finished(load.id, segment, job.row.id)) continue;
     if (job.row.priority >= limit) return job.row.priority;
+    /* A page may be read early because another queue has its turn. */
+    if (load.made_way && comes_behind(job.row, load.left)) return job.row.priority;
+    if (job.row.id == load.left.id) load.made_way = false;
     /* What has expired is linked whatever its due time, to become a dead letter. */
     const Micros expires = expiry_time(job.row.expires_at);
     const bool sleeps = job.row.due > now && expires > now && !job.row.claim_is_open;

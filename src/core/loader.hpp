@@ -88,6 +88,7 @@ class Loader {
     std::uint8_t limit; /* only jobs of a better priority than this are made resident */
     JobRow left;        /* the first in the order that found no room */
     bool has_left;
+    bool made_way; /* others have given way for it: nothing that comes behind it takes its room */
     PageClasses scan;
     RangeList asleep;
     Micros asleep_until;

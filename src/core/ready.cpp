@@ -88,12 +88,15 @@ Entry* Dispatcher::ready_oldest(Queue& q) noexcept {
   return const_cast<Entry*>(oldest);
 }
 
+/* The last of any group: the loader goes by the worst priority that there is (ready_worst), and
+ * would try for ever to make room where this found a better one only. */
 Entry* Dispatcher::ready_last_to_go(Queue& q) noexcept {
-  Entry* const on_shelf = last_to_go(q.ready);
-  if (q.groups.empty()) return on_shelf;
-  Entry* const grouped = last_to_go(q.groups.rbegin()->jobs);
-  if (on_shelf == nullptr || grouped == nullptr) return on_shelf != nullptr ? on_shelf : grouped;
-  return ReadyOrder{}(*on_shelf, *grouped) ? grouped : on_shelf;
+  Entry* last = last_to_go(q.ready);
+  for (Group& group : q.groups) {
+    Entry* const of_group = last_to_go(group.jobs);
+    if (of_group != nullptr && (last == nullptr || ReadyOrder{}(*last, *of_group))) last = of_group;
+  }
+  return last;
 }
 
 std::uint8_t Dispatcher::ready_worst(const Queue& q) noexcept {
