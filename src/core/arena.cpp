@@ -39,16 +39,16 @@ std::uint32_t held_count(std::uint32_t entries, std::uint32_t watches) noexcept 
 
 /* As many as there may be queues of registered workers. */
 std::uint32_t owner_table_count(std::uint32_t entries) noexcept {
-  return std::clamp(entries / 2048, 16U, 256U);
+  return std::clamp(entries / 4096, 16U, 256U);
 }
 
-/* Each that is in use holds a job. */
+/* Each that is in use holds a job; for a dozen queues or two whose every bucket has one. */
 std::uint32_t group_count(std::uint32_t entries) noexcept {
-  return std::min({std::max(entries / 8, 4096U), std::max(entries, 1U), kMostGroups});
+  return std::min({std::max(entries / 32, 4096U), std::max(entries, 1U), kMostGroups});
 }
 
 std::uint32_t limited_key_count(std::uint32_t entries) noexcept {
-  return std::max(entries / 8, 1024U);
+  return std::max(entries / 16, 1024U);
 }
 
 std::uint32_t limited_key_bucket_count(std::uint32_t entries) noexcept {

@@ -79,7 +79,7 @@ Finding look() {
     return warning(
         psprintf("more keys are limited than there is room to count: %s", sum.crowded_names.data),
         "Jobs of other keys wait until some need not be counted any more. A higher "
-        "durable_work.max_resident_jobs has room for an eighth as many keys.");
+        "durable_work.max_resident_jobs has room for a sixteenth as many keys.");
   return ok(psprintf("%u queues are limited", sum.limited));
 }
 

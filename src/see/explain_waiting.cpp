@@ -90,7 +90,7 @@ void tell_key_limits(Report* report) {
                 "them at once.%s%s",
                 limits.key_rate.jobs, interval, limits.key_rate.burst, next,
                 is_short ? " Some wait because more keys are to be counted than there is room "
-                           "for: an eighth of durable_work.max_resident_jobs."
+                           "for: a sixteenth of durable_work.max_resident_jobs."
                          : ""));
 }
 
