@@ -392,7 +392,7 @@ DW002 'nowhere', 'a', 2
 22023 'errors_fair', 'a', 0
 22023 'errors_fair', 'a', 101
 $$);
-SELECT durable_work.drop_queue('errors_keys');
+SELECT durable_work.drop_queue('errors_keys'), durable_work.drop_queue('errors_fair');
 SELECT * FROM pg_temp.refuse('claim', $$
 22004 NULL::text, 'w'
 22023 '', 'w'
