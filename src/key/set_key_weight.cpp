@@ -40,10 +40,13 @@ core::QueueId fair_queue(FunctionCallInfo fcinfo) {
                     "Use a queue made with fairness => 'key'.");
 }
 
-/* Two sessions that ask at the same time may both find room for one: then one of the keys counts as
- * any other until there is some. */
+/* The table has what this transaction has written, memory what other databases have. Two sessions
+ * that ask at the same time may both find room for one: then one of the keys counts as any other
+ * until there is some. */
 void require_room(core::QueueId queue, Datum key) {
-  if (runtime::dispatcher().has_room_for_weight() || store::has_key_weight(queue, key)) return;
+  const store::KeyWeightRows rows = store::count_key_weights(queue, key);
+  if (rows.has_key) return;
+  if (rows.count < core::kMostWeightedKeys && runtime::dispatcher().has_room_for_weight()) return;
   pg::raise("53400", "too many keys have a weight",
             psprintf("There is room for %u of all queues of the server.", core::kMostWeightedKeys),
             "Take those away that nobody needs: set_key_weight with weight null. The view "

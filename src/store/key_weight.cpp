@@ -53,11 +53,18 @@ void write_key_weight(core::QueueId queue, Datum partition_key, core::KeyWeight 
   transaction.note_weight(runtime::level(), row);
 }
 
-bool has_key_weight(core::QueueId queue, Datum partition_key) {
+KeyWeightRows count_key_weights(core::QueueId queue, Datum partition_key) {
   const Oid types[] = {INT4OID, TEXTOID};
   Datum values[] = {Int32GetDatum(queue), partition_key};
-  return execute("SELECT FROM durable_work.key_weight WHERE queue = $1 AND partition_key = $2",
-                 types, values, "  ", ignore) > 0;
+  KeyWeightRows rows{};
+  execute(
+      "SELECT count(*), coalesce(bool_or(queue = $1 AND partition_key = $2), false) FROM "
+      "durable_work.key_weight",
+      types, values, "  ", [&rows](uint64 row) {
+        rows.count = DatumGetInt64(number(row, 1));
+        rows.has_key = DatumGetBool(number(row, 2));
+      });
+  return rows;
 }
 
 bool writes_key_weight() {

@@ -10,7 +10,12 @@ namespace dw::store {
 // Writes the row, or deletes it for weight 1, and lets memory follow at commit.
 void write_key_weight(core::QueueId queue, Datum partition_key, core::KeyWeight row);
 
-bool has_key_weight(core::QueueId queue, Datum partition_key);
+// What the transaction sees of the table.
+struct KeyWeightRows {
+  int64 count;
+  bool has_key;
+};
+KeyWeightRows count_key_weights(core::QueueId queue, Datum partition_key);
 
 // The statement that runs is ours.
 bool writes_key_weight();

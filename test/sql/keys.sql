@@ -186,6 +186,17 @@ SELECT * FROM durable_work.key_weights WHERE queue = 'keys_weight' ORDER BY 2;
 SELECT pg_temp.refusal($$SELECT durable_work.set_key_weight('keys', 'a', 2)$$);
 SELECT pg_temp.refusal($$SELECT durable_work.set_key_weight('keys_weight', 'a', 101)$$);
 SELECT pg_temp.refusal($$SELECT durable_work.set_key_weight('keys_weight', NULL, 2)$$);
+-- as many as there is room for
+BEGIN;
+SELECT count(*) FROM generate_series(1, 4095) AS n, LATERAL durable_work.set_key_weight('keys_weight', 'many ' || n, 2);
+SELECT pg_temp.refusal($$SELECT durable_work.set_key_weight('keys_weight', 'one more', 2)$$);
+SELECT pg_temp.refusal($$SELECT durable_work.set_key_weight('keys_weight', 'b', 3)$$);
+SELECT pg_temp.refusal($$SELECT durable_work.set_key_weight('keys_weight', 'many 1', NULL)$$);
+SELECT pg_temp.refusal($$SELECT durable_work.set_key_weight('keys_weight', 'one more', 2)$$);
+COMMIT;
+SELECT pg_temp.refusal($$SELECT durable_work.set_key_weight('keys_weight', 'another', 2)$$) ~ '^53400';
+SELECT durable_work.set_key_weight('keys_weight', 'many 2', 1);
+SELECT durable_work.set_key_weight('keys_weight', 'another', 2);
 
 -- purge and drop
 SELECT count(pg_temp.put('keys', 'p', n)) FROM generate_series(1, 5) AS n;
