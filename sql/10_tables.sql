@@ -73,6 +73,14 @@ CREATE TABLE durable_work.blocked_key (
     UNIQUE (queue, job_id)
 );
 
+-- Keys of fair queues that get more than one job a round.
+CREATE TABLE durable_work.key_weight (
+    queue integer NOT NULL,
+    partition_key text NOT NULL,
+    weight integer NOT NULL,
+    PRIMARY KEY (queue, partition_key)
+);
+
 CREATE TABLE durable_work.epoch (
     value bigint NOT NULL,
     system_identifier bigint NOT NULL,

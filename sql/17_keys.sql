@@ -1,4 +1,4 @@
--- Keys of ordered queues: what holds one up, and how it goes on.
+-- Keys of ordered queues: what holds one up, and how it goes on. Keys of fair queues: how much each gets.
 
 CREATE FUNCTION durable_work.key_status(queue text, partition_key text,
     OUT state text, OUT job_id bigint, OUT until timestamptz, OUT waiting bigint, OUT blocked_at timestamptz, OUT advice text)
@@ -22,3 +22,22 @@ AS 'MODULE_PATHNAME', 'durable_work_unblock_key';
 REVOKE ALL ON FUNCTION durable_work.unblock_key(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.unblock_key(text, text, text) IS
 'Lets a blocked key go on when the transaction commits. action: retry (the dead letter is redriven, and comes first), skip (it stays a dead letter, the next job follows), dead_letter (those that wait behind it now become dead letters too, then the key goes on). DW002: the key is not blocked. DW006: retry, and its dead letter was discarded or redriven to another queue.';
+
+CREATE FUNCTION durable_work.set_key_weight(queue text, partition_key text, weight integer) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'durable_work_set_key_weight';
+REVOKE ALL ON FUNCTION durable_work.set_key_weight(text, text, integer) FROM PUBLIC;
+COMMENT ON FUNCTION durable_work.set_key_weight(text, text, integer) IS
+'Lets a key of a queue with fairness have more than one job a round, from the commit on; the view key_weights shows it. 22023 for a queue without fairness. 53400: 4096 keys of the server have a weight already.
+weight: up to so many jobs of the key are handed out a round, 1 to 100. Null or 1 is what every other key has.';
+
+CREATE VIEW durable_work.key_weights WITH (security_barrier) AS
+SELECT queue.name AS queue,
+       CASE WHEN durable_work.may(queue.id, 'read') THEN weighted.partition_key END AS partition_key,
+       weighted.weight
+FROM durable_work.key_weight AS weighted
+JOIN durable_work.queue AS queue ON queue.id OPERATOR(pg_catalog.=) weighted.queue
+WHERE durable_work.may(queue.id, 'see');
+REVOKE ALL ON durable_work.key_weights FROM PUBLIC;
+COMMENT ON VIEW durable_work.key_weights IS
+'Keys that get more than one job a round, see set_key_weight. Of queues on which one has the right to work, operate or monitor; partition_key is null without the right to work or operate.';

@@ -16,7 +16,7 @@ BEGIN
         SELECT pg_catalog.format('%s_%s', kind, n) FROM pg_catalog.unnest(ARRAY['job', 'outcome']) kind,
             pg_catalog.generate_series(0, 7) n
         UNION ALL
-        SELECT pg_catalog.unnest(ARRAY['parked', 'parked_outcome', 'segment', 'queue', 'topic', 'redrive_task', 'blocked_key'])
+        SELECT pg_catalog.unnest(ARRAY['parked', 'parked_outcome', 'segment', 'queue', 'topic', 'redrive_task', 'blocked_key', 'key_weight'])
     LOOP
         EXECUTE pg_catalog.format('CREATE TRIGGER rows_arrived AFTER INSERT ON durable_work.%I FOR EACH STATEMENT '
             'EXECUTE FUNCTION durable_work.rows_arrived()', name);

@@ -13,6 +13,7 @@ COMMENT ON TABLE durable_work.parked_outcome IS 'What became of parked jobs';
 COMMENT ON TABLE durable_work.idempotency IS 'Idempotency keys and the jobs that have them; they outlive the jobs';
 COMMENT ON TABLE durable_work.dead_letter IS 'Jobs that will not be tried again; shown by the view dead_letters';
 COMMENT ON TABLE durable_work.blocked_key IS 'Keys of ordered queues that wait for unblock_key; see blocked_keys';
+COMMENT ON TABLE durable_work.key_weight IS 'Keys of fair queues that get more than one job a round; see set_key_weight and the view key_weights';
 COMMENT ON SEQUENCE durable_work.redrive_id_seq IS 'Numbers of redrives at a rate';
 COMMENT ON TABLE durable_work.redrive_task IS 'Redrives at a rate, see the view redrives. Deleting a row stops one';
 COMMENT ON TABLE durable_work.handled IS 'Keys of effects that happened, see mark_handled';

@@ -60,6 +60,17 @@ COMMENT ON TABLE durable_work.blocked_key IS 'Keys of ordered queues that wait f
 SELECT pg_catalog.pg_extension_config_dump('durable_work.blocked_key', '');
 CREATE TRIGGER rows_arrived AFTER INSERT ON durable_work.blocked_key FOR EACH STATEMENT EXECUTE FUNCTION durable_work.rows_arrived();
 ALTER TABLE durable_work.blocked_key ENABLE ALWAYS TRIGGER rows_arrived;
+CREATE TABLE durable_work.key_weight (
+    queue integer NOT NULL,
+    partition_key text NOT NULL,
+    weight integer NOT NULL,
+    PRIMARY KEY (queue, partition_key)
+);
+REVOKE ALL ON durable_work.key_weight FROM PUBLIC;
+COMMENT ON TABLE durable_work.key_weight IS 'Keys of fair queues that get more than one job a round; see set_key_weight and the view key_weights';
+SELECT pg_catalog.pg_extension_config_dump('durable_work.key_weight', '');
+CREATE TRIGGER rows_arrived AFTER INSERT ON durable_work.key_weight FOR EACH STATEMENT EXECUTE FUNCTION durable_work.rows_arrived();
+ALTER TABLE durable_work.key_weight ENABLE ALWAYS TRIGGER rows_arrived;
 DROP FUNCTION durable_work.create_queue(text, interval, integer, text, interval, interval, double precision, text, bigint, text,
     interval, interval, text, boolean, boolean, interval, text);
 DROP FUNCTION durable_work.alter_queue(text, interval, integer, text, interval, interval, double precision, text, bigint, text,

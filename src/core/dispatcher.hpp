@@ -109,6 +109,22 @@ class Dispatcher {
   void set_queue_options(Index database, QueueId id, const QueueOptions& options) noexcept;
   /* Token buckets whose rate changes begin empty. */
   void set_queue_limits(Index database, QueueId id, const QueueLimits& limits) noexcept;
+  /* Jobs that a key of a fair queue gets a round; 1 is that of any key. False: there is no slot of
+   * the queue, or no room for one more key. */
+  bool set_key_weight(Index database, QueueId id, std::uint32_t key_hash, std::uint32_t key_check,
+                      std::uint32_t weight) noexcept;
+  [[nodiscard]] bool has_room_for_weight() const noexcept {
+    return arena_->weighted_key_count.load(std::memory_order_relaxed) < kMostWeightedKeys;
+  }
+  /* What the table says, as a snapshot read it that was taken after weight_changes() had answered
+   * `changes`; stale: a transaction has changed weights since, nothing is done. `reading` is
+   * another number than that of the reading before. */
+  std::uint32_t weight_changes(QueueRef ref) noexcept;
+  WeightFound weight_found(QueueRef ref, std::uint32_t changes, const KeyWeight& row,
+                           std::uint32_t reading) noexcept;
+  /* Those that it did not find. */
+  WeightFound drop_other_weights(QueueRef ref, std::uint32_t changes,
+                                 std::uint32_t reading) noexcept;
   /* Frees the slot and its entries, in chunks; wakes its waiters. */
   void remove_queue(QueueRef ref) noexcept;
   [[nodiscard]] QueueRef queue_ref(Index queue) const noexcept;
@@ -374,6 +390,7 @@ class Dispatcher {
   friend class Announcer;
   friend class Census;
   friend class KeyBlocks;
+  friend class KeyWeights;
   friend class Loader;
   friend class Sweeper;
   friend class ExpiryWalk;
@@ -619,6 +636,19 @@ class Dispatcher {
   /* Under no lock. */
   void drop_idle_keys_of(Index queue, QueueId id) const noexcept;
   void free_keys(Index queue) const noexcept;
+
+  /* Keys with a weight (weighted_keys.cpp), under the queue lock. */
+  WeightedKey* find_weighted_key(const Queue& q, std::uint32_t key_hash,
+                                 std::uint32_t key_check) const noexcept;
+  WeightedKey* make_weighted_key(Queue& q, std::uint32_t key_hash,
+                                 std::uint32_t key_check) const noexcept;
+  void free_weighted_key(Queue& q, WeightedKey& key) const noexcept;
+  bool weigh(Queue& q, std::uint32_t key_hash, std::uint32_t key_check, std::uint32_t weight,
+             std::uint32_t reading) const noexcept;
+  [[nodiscard]] Micros next_round(const Queue& q, const Entry& e) const noexcept;
+  WeightedKey* begin_serving(Queue& q, const Entry& e) const noexcept;
+  /* Under no lock. */
+  void free_weighted_keys(Index queue) const noexcept;
   /* Under no lock. */
   bool wake_group(Index group) const noexcept;
   bool call_member(Index queue, Index group, LimitKind kind) const noexcept;

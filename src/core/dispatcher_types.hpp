@@ -228,6 +228,16 @@ enum class LinkResult : std::uint8_t {
   no_room,
 };
 
+/* A row of the table of weights of keys. */
+struct KeyWeight {
+  QueueId queue;
+  std::uint32_t key_hash;
+  std::uint32_t key_check;
+  std::uint32_t weight;
+};
+
+enum class WeightFound : std::uint8_t { done, stale, no_room };
+
 /* How a blocked key goes on. */
 enum class Unblock : std::uint8_t {
   skip,  /* with the job behind the dead one */

@@ -33,6 +33,7 @@
  * round after the one that was served last: so each key with work is served once a round, and a key
  * that comes new waits for one round at most, however much the others have. (Start-time fair
  * queueing, Goyal et al. 1996, with every job of the same length.) Keys without work cost nothing.
+ * A key with a weight may get several jobs a round (weighted_keys.cpp).
  *
  * Limits of keys (key_limits.cpp) use the same turns and the same tree, in queues of any kind.
  */
@@ -193,7 +194,7 @@ void Dispatcher::make_ready(Queue& q, Entry& e) noexcept {
     become_gated(q, e);
     return;
   }
-  e.leased_at = q.options.fair ? q.round + 1 : 0;
+  e.leased_at = q.options.fair ? next_round(q, e) : 0;
   ready_add(q, e);
 }
 

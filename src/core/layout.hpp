@@ -286,6 +286,25 @@ struct LimitedKey {
 };
 static_assert(sizeof(LimitedKey) == 48);
 
+/* A key of a fair queue that gets more than one job a round, see weighted_keys.cpp. Under the queue
+ * lock; next_in_chain under its stripe, in a free one under kLimitsLock. */
+struct WeightedKey {
+  std::uint32_t queue; /* + 1; 0: free */
+  std::uint32_t key_hash;
+  std::uint32_t key_check;
+  Index next_in_chain;  /* in a free one the free list */
+  Micros round;         /* of its job that was handed out last; kNeverServed: none was */
+  std::uint32_t served; /* in that round */
+  std::uint32_t weight;
+  std::uint32_t reading; /* of the table that has found it last */
+  std::uint32_t unused;
+};
+static_assert(sizeof(WeightedKey) == 40);
+/* Of the server. */
+constexpr std::uint32_t kMostWeightedKeys = 4096;
+constexpr Micros kNeverServed = -1;
+constexpr std::uint32_t kMostWeight = 100;
+
 struct EntryRef {
   Index entry;
   std::uint32_t incarnation;
@@ -385,6 +404,10 @@ struct alignas(kCacheLine) Queue {
   JobId dirty_from;     /* pages were marked since the last chunk began, for a job with that id */
   std::uint64_t chunks; /* of the loader that have begun */
   Micros round;         /* of a fair queue: of the last job handed out */
+  /* See weighted_keys.cpp. */
+  std::uint32_t weighted_keys;  /* records of its keys */
+  std::uint32_t weight_changes; /* by transactions */
+  Index served_key;             /* record + 1 of the key whose job is being handed out; 0: none */
   std::uint32_t gated_count;
   std::uint32_t waiting_turn; /* in both trees, and neither committing nor being decided */
   std::uint32_t held_count;
@@ -654,6 +677,10 @@ struct Arena {
   std::uint32_t used_keys;
   std::uint32_t limited_key_capacity;
   std::uint32_t limited_key_mask;
+  /* Likewise. The count is read without the lock. */
+  Index first_free_weighted_key;
+  std::uint32_t used_weighted_keys;
+  std::atomic<std::uint32_t> weighted_key_count;
   /* Rises whenever a ring may have changed; under kMembersLock, read without it. */
   alignas(kCacheLine) std::atomic<std::uint64_t> members_version;
   std::atomic<std::uint32_t> member_count;
@@ -662,6 +689,8 @@ struct Arena {
   Worker workers[kMostWorkers];
   LimitGroup limit_groups[kMostLimitGroups];
   Member members[kMostMembers];
+  WeightedKey weighted_keys[kMostWeightedKeys];
+  Index weighted_key_buckets[kMostWeightedKeys];
   /* Behind the arena, in this order, aligned to 64 bytes each. */
   Entry* entries;
   Index* buckets;

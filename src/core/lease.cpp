@@ -90,12 +90,16 @@ Entry* Dispatcher::pop_ready(Queue& q, Micros now, std::uint32_t* looks, OwnedLo
     const bool is_used_up = q.options.at_most_once && e.attempts > 0;
     const bool dies = has_expired_meanwhile || is_used_up;
     const bool is_limited = q.keys_limited != 0 && e.key_check != 0;
+    WeightedKey* const weighted = q.weighted_keys != 0 ? begin_serving(q, e) : nullptr;
+    if (weighted != nullptr && !dies) weighted->served++;
     if (e.has_turn != 0 && !q.options.ordered && (dies || !is_limited)) end_turn(q, e);
-    if (dies) {
+    const bool starts = !dies && (!is_limited || start_of_key(q, e));
+    q.served_key = 0;
+    if (starts) return &e;
+    if (dies)
       make_overdue(q, e, has_expired_meanwhile ? Lapse::expired : Lapse::attempts_exhausted);
-    } else if (!is_limited || start_of_key(q, e)) {
-      return &e;
-    }
+    else if (weighted != nullptr)
+      weighted->served--;
   }
   return nullptr;
 }

@@ -234,6 +234,7 @@ Index Dispatcher::add_queue(Index database, QueueId id, std::string_view name,
     q.dirty_from = kNever;
     q.chunks = 0;
     q.round = 0;
+    q.served_key = 0;
     q.blocked_count = 0;
     q.ending_count = 0;
     q.turns_passed = 0;
@@ -335,6 +336,7 @@ void Dispatcher::remove_queue(QueueRef ref) noexcept {
   }
   free_all_entries(index);
   free_keys(index);
+  free_weighted_keys(index);
   bool more_waiters = true;
   while (more_waiters) {
     QueueLock hold(*this, index);

@@ -94,6 +94,12 @@ class KeyBlockSink {
   virtual void take(const KeyBlock& block) = 0;
 };
 
+class KeyWeightSink {
+ public:
+  virtual ~KeyWeightSink() = default;
+  virtual void take(const KeyWeight& row) = 0;
+};
+
 class Store {
  public:
   virtual ~Store() = default;
@@ -120,6 +126,7 @@ class Store {
   /* First id on a page of a segment, whoever sees it; kNever: there is none. */
   virtual JobId first_job_id(std::uint8_t segment, std::uint32_t block) = 0;
   virtual void scan_key_blocks(KeyBlockSink& sink) = 0;
+  virtual void scan_key_weights(KeyWeightSink& sink) = 0;
   /* In the transaction begun. */
   virtual void remove_key_block(QueueId queue, JobId job) = 0;
   /* All outcome rows of long sleepers that the snapshot sees. */

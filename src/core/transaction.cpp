@@ -178,6 +178,14 @@ void Transaction::note_unblocked(std::int32_t level, QueueId queue, JobId job, U
   action.count = static_cast<std::uint32_t>(how);
 }
 
+void Transaction::note_weight(std::int32_t level, const KeyWeight& row) noexcept {
+  Action& action = add(level, ActionKind::key_weighed);
+  action.number = row.queue;
+  action.due = row.key_hash;
+  action.token = row.key_check;
+  action.count = row.weight;
+}
+
 void Transaction::set_options(QueueId id, const QueueOptions& options) {
   options_.push_back(Options{id, options});
 }
@@ -365,6 +373,14 @@ void Transaction::apply(const Action& action) noexcept {
                                 static_cast<Unblock>(action.count), action.due))
         dispatcher_->note_catalog_stale(oid_);
       break;
+    case ActionKind::key_weighed:
+      /* The housekeeper finds it in the table, and room for it. */
+      if (database_ != kNone &&
+          !dispatcher_->set_key_weight(database_, static_cast<QueueId>(action.number),
+                                       static_cast<std::uint32_t>(action.due),
+                                       static_cast<std::uint32_t>(action.token), action.count))
+        dispatcher_->note_catalog_stale(oid_);
+      break;
     case ActionKind::redriven:
       if (database_ != kNone)
         dispatcher_->publish_redriven(database_, static_cast<QueueId>(action.number), action.due,
@@ -453,6 +469,7 @@ void Transaction::undo(const Action& action) noexcept {
     case ActionKind::purged:
     case ActionKind::segment_emptied:
     case ActionKind::key_unblocked:
+    case ActionKind::key_weighed:
     case ActionKind::queue_changed:
     case ActionKind::queue_dropped:
     case ActionKind::limits_changed:

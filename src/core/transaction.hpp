@@ -38,6 +38,7 @@ enum class ActionKind : std::uint8_t {
   purged,           /* jobs that had no entry */
   segment_emptied,  /* the tables of a segment were truncated */
   key_unblocked,    /* a row of the table of blocked keys was deleted, or says something else */
+  key_weighed,      /* of a fair queue: a row of the table of weights was written or deleted */
   worker_changed,   /* a worker was registered, or is to end */
   worker_left,
 };
@@ -182,6 +183,7 @@ class Transaction {
   /* --- keys --- */
   void note_unblocked(std::int32_t level, QueueId queue, JobId job, Unblock how,
                       JobId up_to) noexcept;
+  void note_weight(std::int32_t level, const KeyWeight& row) noexcept;
 
   /* --- the log --- */
   void note_segment_emptied(std::int32_t level, std::uint8_t segment) noexcept;
@@ -224,7 +226,8 @@ class Transaction {
     Token token;
     Micros due;
     std::int64_t number; /* queue id, epoch, segment, or jobs that have room */
-    /* redriven, purged: jobs; withheld: 1 if it was before; attach: 1 for paused */
+    /* key_weighed: the weight, its hashes being `due` and `token`; redriven, purged: jobs;
+     * withheld: 1 if it was before; attach: 1 for paused */
     std::uint32_t count;
     /* queue_*: its options are the one before this; 0: none; limits_changed: its limits */
     std::size_t options;

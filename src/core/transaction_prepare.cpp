@@ -45,6 +45,7 @@ Preparation Transaction::obstacle() const noexcept {
       case ActionKind::queue_changed:
       case ActionKind::queue_dropped:
       case ActionKind::key_unblocked:
+      case ActionKind::key_weighed:
       case ActionKind::limits_changed:
         return Preparation::has_queues;
       case ActionKind::attach:

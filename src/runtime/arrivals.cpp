@@ -10,6 +10,7 @@
 #include "runtime/session.hpp"
 #include "store/blocked_key.hpp"
 #include "store/catalog.hpp"
+#include "store/key_weight.hpp"
 
 namespace dw::runtime {
 
@@ -31,7 +32,10 @@ extern "C" Datum dw_rows_arrived_body(FunctionCallInfo fcinfo) {
     return PointerGetDatum(nullptr);
   const bool is_blocked_key = tables != nullptr && table == tables->blocked_key;
   if (is_blocked_key && store::writes_blocked_key()) return PointerGetDatum(nullptr);
-  if (tables != nullptr && (table == tables->queue || table == tables->topic || is_blocked_key))
+  const bool is_key_weight = tables != nullptr && table == tables->key_weight;
+  if (is_key_weight && store::writes_key_weight()) return PointerGetDatum(nullptr);
+  if (tables != nullptr &&
+      (table == tables->queue || table == tables->topic || is_blocked_key || is_key_weight))
     kind = core::ActionKind::queues_arrived;
   /* These rows are written by statements, also by redrive(). */
   if (tables != nullptr && table == tables->redrive_task) kind = core::ActionKind::redrives_changed;

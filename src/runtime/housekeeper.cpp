@@ -88,6 +88,7 @@ void follow_catalog(Housekeeper* self) {
     good = catch_up_epoch(self) && read_queues(self);
     self->wants_catalog = !good;
     self->key_blocks->reread();
+    self->key_weights->reread();
   }
   if (good && self->wants_reload) {
     /* A new housekeeper reads again as well, but what is in memory is right then. */
@@ -128,6 +129,7 @@ bool load(Housekeeper* self) {
   bool more = false;
   if (!step(*self, [self, &more] {
         self->key_blocks->step();
+        self->key_weights->step();
         more = self->loader->step(kChunk);
       })) {
     self->store->abort();
@@ -234,6 +236,8 @@ int64 plan(Housekeeper* self) {
   int64 sleep = span_to_acts(self, monotonic);
   sleep = std::min(sleep, span(wall, self->idle_check_at));
   sleep = std::min(sleep, span(monotonic, self->key_blocks->next_step()));
+  sleep = std::min(sleep, std::max(span(monotonic, self->key_weights->next_step()),
+                                   pause_left(self->load, monotonic)));
   sleep = std::min(sleep, std::max(span(wall, wake), pause_left(self->load, monotonic)));
   sleep = std::min(sleep, std::max(pause_of_workers(), pause_left(self->workers, monotonic)));
   sleep =

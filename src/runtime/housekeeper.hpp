@@ -7,6 +7,7 @@
 #include "core/census.hpp"
 #include "core/expiry_walk.hpp"
 #include "core/key_blocks.hpp"
+#include "core/key_weights.hpp"
 #include "core/loader.hpp"
 #include "core/prepared_scan.hpp"
 #include "core/rotation.hpp"
@@ -32,6 +33,7 @@ struct Housekeeper {
   store::PageStore* store;
   core::Loader* loader;
   core::KeyBlocks* key_blocks;
+  core::KeyWeights* key_weights;
   core::Sweeper* sweeper;
   core::Census* census;
   core::ExpiryWalk* expiry_walk;

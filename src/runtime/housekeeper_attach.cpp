@@ -92,6 +92,8 @@ Attach attach_slot(Housekeeper* self) {
       core::Loader(&engine, self->slot, self->store);
   self->key_blocks = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::KeyBlocks)))
       core::KeyBlocks(&engine, self->slot, self->store);
+  self->key_weights = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::KeyWeights)))
+      core::KeyWeights(&engine, self->slot, self->store);
   self->sweeper = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::Sweeper)))
       core::Sweeper(&engine, self->slot, self->store);
   self->census = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::Census)))

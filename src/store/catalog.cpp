@@ -77,6 +77,7 @@ bool look_up(Tables* found, Oid* first, Oid* last) {
   found->epoch = relation_named(*found, "epoch");
   found->segment = relation_named(*found, "segment");
   found->blocked_key = relation_named(*found, "blocked_key");
+  found->key_weight = relation_named(*found, "key_weight");
   found->idempotency = relation_named(*found, "idempotency");
   found->dead_letter = relation_named(*found, "dead_letter");
   found->redrive_task = relation_named(*found, "redrive_task");
@@ -94,8 +95,8 @@ bool look_up(Tables* found, Oid* first, Oid* last) {
   for (const Oid relation : found->outcome) note(relation);
   for (const Oid relation :
        {found->job_id_sequence, found->topic, found->queue, found->queue_right, found->epoch,
-        found->segment, found->blocked_key, found->idempotency, found->dead_letter,
-        found->redrive_task, found->handled, found->fence_token, found->worker})
+        found->segment, found->blocked_key, found->key_weight, found->idempotency,
+        found->dead_letter, found->redrive_task, found->handled, found->fence_token, found->worker})
     note(relation);
   if (!OidIsValid(least)) return false; /* one is missing: the script has not got that far */
   *first = least;

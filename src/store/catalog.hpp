@@ -25,6 +25,7 @@ struct Tables {
   Oid epoch;
   Oid segment;
   Oid blocked_key;
+  Oid key_weight;
   Oid idempotency;
   Oid dead_letter;
   Oid redrive_task;

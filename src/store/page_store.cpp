@@ -10,6 +10,7 @@
 #include "store/blocked_key.hpp"
 #include "store/catalog.hpp"
 #include "store/job_row.hpp"
+#include "store/key_weight.hpp"
 #include "store/page_rows.hpp"
 #include "store/page_store.hpp"
 
@@ -171,6 +172,13 @@ void PageStore::scan_key_blocks(core::KeyBlockSink& sink) {
   const core::KeyBlock* const blocks =
       pg::call([this, &count] { return read_blocked_keys(snapshot_, &count); });
   for (int i = 0; i < count; i++) sink.take(blocks[i]);
+}
+
+void PageStore::scan_key_weights(core::KeyWeightSink& sink) {
+  int count = 0;
+  const core::KeyWeight* const rows =
+      pg::call([this, &count] { return read_key_weights(snapshot_, &count); });
+  for (int i = 0; i < count; i++) sink.take(rows[i]);
 }
 
 void PageStore::remove_key_block(core::QueueId queue, core::JobId job) {

@@ -37,6 +37,7 @@ class PageStore final : public core::Store {
   void scan_parked_outcomes(core::OutcomeSink& sink) override;
   core::JobId first_job_id(std::uint8_t segment, std::uint32_t block) override;
   void scan_key_blocks(core::KeyBlockSink& sink) override;
+  void scan_key_weights(core::KeyWeightSink& sink) override;
   void remove_key_block(core::QueueId queue, core::JobId job) override;
   std::size_t list_prepared(core::TransactionNumber* out, std::size_t most) override;
   void scan_open_jobs(std::uint8_t segment, std::uint32_t block, core::PreparedSink& sink) override;

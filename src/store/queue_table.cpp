@@ -291,6 +291,8 @@ void delete_queue(const QueueInfo& queue) {
              {Int32GetDatum(id)}, SPI_OK_DELETE);
   execute<1>("DELETE FROM durable_work.blocked_key WHERE queue = $1", {INT4OID},
              {Int32GetDatum(id)}, SPI_OK_DELETE);
+  execute<1>("DELETE FROM durable_work.key_weight WHERE queue = $1", {INT4OID}, {Int32GetDatum(id)},
+             SPI_OK_DELETE);
   execute<1>("DELETE FROM durable_work.idempotency WHERE topic = $1", {INT4OID}, {topic},
              SPI_OK_DELETE);
   execute<1>("UPDATE durable_work.queue SET dead_letter_queue = NULL WHERE dead_letter_queue = $1",

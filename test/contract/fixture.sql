@@ -32,6 +32,7 @@ BEGIN
     PERFORM durable_work.create_queue('contract_durable', durable_claims => true);
     PERFORM durable_work.create_queue('contract_full', max_length => 1);
     PERFORM durable_work.create_queue('contract_keys', ordering => 'key', on_exhausted => 'hold');
+    PERFORM durable_work.create_queue('contract_fair', fairness => 'key');
     PERFORM contract.add('contract_keys', name) FROM unnest('{blocks,follows}'::text[]) AS name;
     PERFORM contract.add(queue, 'only one') FROM unnest('{contract_once,contract_durable,contract_full}'::text[]) AS queue;
     PERFORM durable_work.register_worker('contract_worker', '{contract}');

@@ -98,6 +98,7 @@ GOOD = {
     "until": "'2100-01-01 00:00:00+00'",
     "vnodes": "150",
     "wait": "'50 ms'",
+    "weight": "3",
     "worker": "'contract'",
     "workers": "'{a,b}'",
 }
@@ -123,6 +124,7 @@ GOOD_FOR = {
     ("redrive", "job_ids"): "'{@dead@}'",
     ("reschedule", "job_id"): "@waiting@",
     ("reschedule_many", "available_at"): "'2100-01-01 00:00:00+00'",
+    ("set_key_weight", "queue"): "'contract_fair'",
     ("unblock_key", "partition_key"): "'a'",
     ("unblock_key", "queue"): "'contract_keys'",
     ("update_payload", "job_id"): "@waiting@",

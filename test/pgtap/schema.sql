@@ -1,15 +1,15 @@
 -- The public objects are exactly those of the reference, with their columns, arguments and defaults; each is
 -- commented, and nobody but the owner may use any of them.
 BEGIN;
-SELECT plan(53);
+SELECT plan(54);
 
 SELECT has_schema('durable_work');
 SELECT is((SELECT nspname::text FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace WHERE extname = 'durable_work'), 'durable_work', 'the extension lives there');
 SELECT is((SELECT extrelocatable FROM pg_extension WHERE extname = 'durable_work'), false, 'the extension cannot be moved');
 SELECT is((SELECT superuser FROM pg_available_extension_versions WHERE name = 'durable_work' AND installed), true, 'and only a superuser creates it');
 
-SELECT views_are('durable_work', ARRAY['queues', 'queue_grants', 'inbox', 'leases', 'dead_letters', 'attempts', 'segments', 'queue_stats', 'redrives', 'limits', 'wakeups', 'workers']);
-SELECT tables_are('durable_work', ARRAY['topic', 'queue', 'queue_right', 'epoch', 'parked', 'parked_outcome', 'idempotency', 'dead_letter', 'redrive_task', 'segment', 'blocked_key', 'handled', 'fence_token', 'worker']
+SELECT views_are('durable_work', ARRAY['queues', 'queue_grants', 'inbox', 'leases', 'dead_letters', 'attempts', 'segments', 'queue_stats', 'redrives', 'limits', 'wakeups', 'workers', 'key_weights']);
+SELECT tables_are('durable_work', ARRAY['topic', 'queue', 'queue_right', 'epoch', 'parked', 'parked_outcome', 'idempotency', 'dead_letter', 'redrive_task', 'segment', 'blocked_key', 'key_weight', 'handled', 'fence_token', 'worker']
     || ARRAY(SELECT 'job_' || n FROM generate_series(0, 7) n) || ARRAY(SELECT 'outcome_' || n FROM generate_series(0, 7) n));
 SELECT has_sequence('durable_work', 'job_id_seq', 'job ids have a sequence');
 SELECT is((SELECT seqcache FROM pg_sequence WHERE seqrelid = 'durable_work.job_id_seq'::regclass), 1::bigint, 'which keeps no numbers back');
@@ -34,6 +34,7 @@ SELECT results_eq($$SELECT pg_temp.columns_of('queue_stats')$$, ARRAY['queue tex
     'columns of queue_stats');
 SELECT results_eq($$SELECT pg_temp.columns_of('limits')$$, ARRAY['queue text', 'kind text', 'scope text', 'limit_group text', 'max_in_flight integer',
     'in_flight bigint', 'jobs integer', 'per_interval interval', 'burst integer', 'available bigint', 'next_start_at timestamp with time zone'], 'columns of limits');
+SELECT results_eq($$SELECT pg_temp.columns_of('key_weights')$$, ARRAY['queue text', 'partition_key text', 'weight integer'], 'columns of key_weights');
 SELECT results_eq($$SELECT pg_temp.columns_of('wakeups')$$, ARRAY['queue text', 'sleeping bigint', 'woken bigint', 'woken_in_vain bigint'], 'columns of wakeups');
 SELECT results_eq($$SELECT pg_temp.columns_of('leases')$$, ARRAY['queue text', 'job_id bigint', 'worker text', 'lease_token bigint', 'attempt integer',
     'leased_at timestamp with time zone', 'lease_expires_at timestamp with time zone', 'progress jsonb'], 'columns of leases');
@@ -59,6 +60,7 @@ INSERT INTO wanted VALUES
 ('blocked_keys', 'queue text', 'TABLE(partition_key text, job_id bigint, blocked_at timestamp with time zone, ending boolean, reason text, error jsonb)'),
 ('key_status', 'queue text, partition_key text', 'record'),
 ('unblock_key', 'queue text, partition_key text, action text DEFAULT ''retry''::text', 'void'),
+('set_key_weight', 'queue text, partition_key text, weight integer', 'void'),
 ('drop_queue', 'queue text, force boolean DEFAULT false', 'void'),
 ('pause_queue', 'queue text', 'void'),
 ('resume_queue', 'queue text', 'void'),

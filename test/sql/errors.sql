@@ -381,7 +381,18 @@ DW002 'errors_keys', 'a'
 22023 'errors_keys', 'a', ''
 22023 'errors_keys', 'a', 'forget'
 $$);
-SELECT durable_work.drop_queue('errors_keys');
+SELECT durable_work.create_queue('errors_fair', fairness => 'key');
+SELECT * FROM pg_temp.refuse('set_key_weight', $$
+22004 NULL, 'a', 2
+22023 '', 'a', 2
+DW002 'nowhere', 'a', 2
+22023 'errors_keys', 'a', 2
+22004 'errors_fair', NULL, 2
+22023 'errors_fair', repeat('k', 1025), 2
+22023 'errors_fair', 'a', 0
+22023 'errors_fair', 'a', 101
+$$);
+SELECT durable_work.drop_queue('errors_keys'), durable_work.drop_queue('errors_fair');
 SELECT * FROM pg_temp.refuse('claim', $$
 22004 NULL::text, 'w'
 22023 '', 'w'

@@ -155,11 +155,55 @@ SELECT pg_temp.refusal($$SELECT durable_work.key_status('limits_none', 'a')$$);
 SELECT durable_work.create_queue('keys_none');
 SELECT pg_temp.refusal($$SELECT durable_work.key_status('keys_none', 'a')$$);
 
+-- a key that gets more
+CREATE FUNCTION pg_temp.share(n integer) RETURNS text LANGUAGE sql AS
+$$ SELECT string_agg(partition_key || ' ' || jobs, ', ' ORDER BY partition_key)
+   FROM (SELECT partition_key, count(*) AS jobs FROM durable_work.claim('keys_weight', 'worker', n) GROUP BY 1) AS key $$;
+SELECT durable_work.create_queue('keys_weight', fairness => 'key');
+SELECT count(pg_temp.put('keys_weight', key, n)) FROM generate_series(1, 100) AS n, unnest('{a,b}'::text[]) AS key;
+SELECT pg_temp.share(8);
+SELECT durable_work.set_key_weight('keys_weight', 'a', 3), durable_work.set_key_weight('keys_weight', 'c', 100);
+SELECT pg_temp.share(2);
+SELECT pg_temp.share(16);
+SELECT * FROM durable_work.key_weights WHERE queue = 'keys_weight' ORDER BY 2;
+-- with the transaction, and the savepoint
+BEGIN;
+SELECT durable_work.set_key_weight('keys_weight', 'a', 1);
+SELECT pg_temp.share(4);
+ROLLBACK;
+SELECT pg_temp.share(4);
+BEGIN;
+SAVEPOINT one;
+SELECT durable_work.set_key_weight('keys_weight', 'a', 100);
+ROLLBACK TO one;
+SELECT durable_work.set_key_weight('keys_weight', 'c', NULL);
+COMMIT;
+SELECT pg_temp.share(8);
+SELECT * FROM durable_work.key_weights WHERE queue = 'keys_weight' ORDER BY 2;
+SELECT durable_work.set_key_weight('keys_weight', 'a', NULL), durable_work.set_key_weight('keys_weight', 'b', 2), durable_work.set_key_weight('keys_weight', 'nobody', 1);
+SELECT pg_temp.share(3), pg_temp.share(12);
+SELECT * FROM durable_work.key_weights WHERE queue = 'keys_weight' ORDER BY 2;
+SELECT pg_temp.refusal($$SELECT durable_work.set_key_weight('keys', 'a', 2)$$);
+SELECT pg_temp.refusal($$SELECT durable_work.set_key_weight('keys_weight', 'a', 101)$$);
+SELECT pg_temp.refusal($$SELECT durable_work.set_key_weight('keys_weight', NULL, 2)$$);
+-- as many as there is room for
+BEGIN;
+SELECT count(*) FROM generate_series(1, 4095) AS n, LATERAL durable_work.set_key_weight('keys_weight', 'many ' || n, 2);
+SELECT pg_temp.refusal($$SELECT durable_work.set_key_weight('keys_weight', 'one more', 2)$$);
+SELECT pg_temp.refusal($$SELECT durable_work.set_key_weight('keys_weight', 'b', 3)$$);
+SELECT pg_temp.refusal($$SELECT durable_work.set_key_weight('keys_weight', 'many 1', NULL)$$);
+SELECT pg_temp.refusal($$SELECT durable_work.set_key_weight('keys_weight', 'one more', 2)$$);
+COMMIT;
+SELECT pg_temp.refusal($$SELECT durable_work.set_key_weight('keys_weight', 'another', 2)$$) ~ '^53400';
+SELECT durable_work.set_key_weight('keys_weight', 'many 2', 1);
+SELECT durable_work.set_key_weight('keys_weight', 'another', 2);
+
 -- purge and drop
 SELECT count(pg_temp.put('keys', 'p', n)) FROM generate_series(1, 5) AS n;
 SELECT durable_work.purge_queue('keys');
 SELECT ready, delayed, processing, blocked, unfinished FROM durable_work.queue_stats WHERE queue = 'keys';
 SELECT pg_temp.put('keys', 'p', 6) > 0;
 CALL pg_temp.work_off('keys');
-SELECT durable_work.drop_queue(queue, force => true) FROM unnest(ARRAY['keys', 'keys_hold', 'keys_dead', 'keys_fair', 'keys_none']) AS queue;
+SELECT durable_work.drop_queue(queue, force => true) FROM unnest(ARRAY['keys', 'keys_hold', 'keys_dead', 'keys_fair', 'keys_none', 'keys_weight']) AS queue;
 SELECT count(*) FROM durable_work.blocked_key;
+SELECT count(*) FROM durable_work.key_weight;

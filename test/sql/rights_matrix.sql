@@ -17,9 +17,11 @@ INSERT INTO member (role, rights) VALUES ('matrix_owner', '{enqueue,work,operate
 SELECT durable_work.create_queue('matrix', lease => '1 h', max_attempts => 1000, backoff => 'fixed', backoff_base => '0', jitter => 0);
 SELECT durable_work.create_queue('matrix_other', lease => '1 h');
 SELECT durable_work.create_queue('matrix_keys', lease => '1 h', max_attempts => 1, ordering => 'key', on_exhausted => 'hold');
+SELECT durable_work.create_queue('matrix_fair', fairness => 'key');
+SELECT durable_work.set_key_weight('matrix_fair', 'k', 2);
 SELECT durable_work.set_concurrency_limit('matrix', 1000), durable_work.set_concurrency_limit('matrix_other', 1000, 'group', 'matrix_theirs');
 SELECT count(durable_work.register_worker('matrix_' || name, queues)) FROM (VALUES ('mine', '{matrix}'::text[]), ('shared', '{matrix,matrix_other}'), ('theirs', '{matrix_other}')) AS worker (name, queues);
-SELECT durable_work.grant_queue(queue, 'matrix_' || r, r) FROM unnest('{matrix,matrix_keys}'::text[]) AS queue, unnest('{enqueue,work,operate,monitor}'::text[]) AS r;
+SELECT durable_work.grant_queue(queue, 'matrix_' || r, r) FROM unnest('{matrix,matrix_keys,matrix_fair}'::text[]) AS queue, unnest('{enqueue,work,operate,monitor}'::text[]) AS r;
 SELECT * FROM durable_work.queue_grants WHERE queue LIKE 'matrix%' ORDER BY queue, role;
 
 -- What each takes: any of these rights. none: only who is granted EXECUTE by hand.
@@ -29,7 +31,7 @@ SELECT name, CASE rights WHEN 'read' THEN '{work,operate}' WHEN 'see' THEN '{wor
              ELSE ARRAY[rights] END::text[]
 FROM (VALUES
     ('create_queue', 'none'), ('alter_queue', 'operate'), ('drop_queue', 'none'), ('pause_queue', 'operate'), ('resume_queue', 'operate'), ('resize_buckets', 'operate'),
-    ('set_concurrency_limit', 'operate'), ('set_rate_limit', 'operate'), ('grant_queue', 'none'), ('revoke_queue', 'none'), ('key_status', 'read'), ('blocked_keys', 'read'), ('unblock_key', 'operate'),
+    ('set_concurrency_limit', 'operate'), ('set_rate_limit', 'operate'), ('grant_queue', 'none'), ('revoke_queue', 'none'), ('key_status', 'read'), ('blocked_keys', 'read'), ('unblock_key', 'operate'), ('set_key_weight', 'operate'),
     ('enqueue', 'enqueue'), ('enqueue_many', 'enqueue'), ('inbox_insert', 'none'),
     ('cancel', 'operate'), ('reschedule', 'operate'), ('update_payload', 'operate'), ('cancel_many', 'operate'), ('reschedule_many', 'operate'),
     ('retry_now_many', 'operate'), ('purge_queue', 'operate'),
@@ -42,7 +44,7 @@ FROM (VALUES
     ('explain_waiting', 'see'), ('health', 'none'), ('log_slots', 'none'), ('outcome_members', 'see'), ('may', 'any'),
     ('attach_database', 'none'), ('library_version', 'any'), ('rows_arrived', 'none'), ('reload', 'none'),
     ('view queues', 'any'), ('view queue_grants', 'any'), ('view inbox', 'any'), ('view leases', 'see'), ('view attempts', 'see'), ('view dead_letters', 'see'),
-    ('view redrives', 'see'), ('view queue_stats', 'see'), ('view limits', 'see'), ('view workers', 'see'), ('view wakeups', 'see'), ('view segments', 'none')) AS said (name, rights);
+    ('view redrives', 'see'), ('view queue_stats', 'see'), ('view limits', 'see'), ('view key_weights', 'see'), ('view workers', 'see'), ('view wakeups', 'see'), ('view segments', 'none')) AS said (name, rights);
 
 CREATE TEMP VIEW subject AS
 SELECT proname::text AS name, oid::regprocedure::text AS what, oid AS function, NULL::oid AS view FROM pg_proc WHERE pronamespace = 'durable_work'::regnamespace
@@ -160,6 +162,8 @@ INSERT INTO call (name, statement) VALUES
     ('unblock_key', $$durable_work.unblock_key('matrix_keys', 'free')$$),
     ('blocked_keys', $$durable_work.blocked_keys('matrix')$$),
     ('unblock_key', $$durable_work.unblock_key('matrix', 'k')$$),
+    ('set_key_weight', $$durable_work.set_key_weight('matrix', 'k', 2)$$),
+    ('set_key_weight', $$durable_work.set_key_weight('matrix_fair', 'k', 2)$$),
     ('inbox', $$INSERT INTO durable_work.inbox (queue, payload) VALUES ('matrix', '1')$$);
 CREATE FUNCTION pg_temp.try(role text, statement text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
@@ -224,6 +228,7 @@ INSERT INTO question (name, query) VALUES
     ('queue_stats', 'SELECT count(*) FROM durable_work.queue_stats WHERE queue LIKE ''matrix%'''),
     ('wakeups', 'SELECT count(*) FROM durable_work.wakeups WHERE queue LIKE ''matrix%'''),
     ('wake_figures', format('SELECT count(*) FROM durable_work.wake_figures() WHERE queue >= %s', :number)),
+    ('key_weights', 'SELECT count(*) || '','' || count(partition_key) FROM durable_work.key_weights WHERE queue LIKE ''matrix%'''),
     ('limits', 'SELECT count(*) FROM durable_work.limits WHERE queue LIKE ''matrix%'''),
     ('limit_figures', format('SELECT count(*) FROM durable_work.limit_figures() WHERE queue >= %s', :number)),
     ('workers', 'SELECT count(*) || '','' || count(*) FILTER (WHERE ''matrix_other'' = ANY (queues)) FROM durable_work.workers WHERE worker LIKE ''matrix%'''),

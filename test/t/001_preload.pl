@@ -36,6 +36,7 @@ my %calls = (
     key_status => q{SELECT durable_work.key_status('q', 'k')},
     blocked_keys => q{SELECT durable_work.blocked_keys('q')},
     unblock_key => q{SELECT durable_work.unblock_key('q', 'k')},
+    set_key_weight => q{SELECT durable_work.set_key_weight('q', 'k', 2)},
     enqueue => q{SELECT durable_work.enqueue('q', '{}')},
     enqueue_many => q{SELECT durable_work.enqueue_many('q', '{"{}"}')},
     cancel => q{SELECT durable_work.cancel(1)},

@@ -47,9 +47,21 @@ SELECT durable_work.create_queue('held', ordering => 'key', on_exhausted => 'hol
 SELECT count(*) FROM durable_work.enqueue_many('held', ARRAY['{"n": 1}', '{"n": 2}', '{"n": 3}', '{"n": 4}']::jsonb[], ARRAY['a', 'a', 'b', 'b']);
 SELECT durable_work.fail(job_id, lease_token, '"broken"') FROM durable_work.claim('held', 'tester', 1);
 SELECT count(*) FROM durable_work.claim('held', 'tester', 10);
+SELECT durable_work.create_queue('shares', fairness => 'key');
+SELECT durable_work.set_key_weight('shares', 'big', 3), durable_work.set_key_weight('shares', 'gone', 5);
+SELECT durable_work.set_key_weight('shares', 'gone', NULL);
+SELECT count(*) FROM generate_series(1, 200) AS n, LATERAL durable_work.enqueue('shares', '{}', partition_key => CASE WHEN n % 2 = 0 THEN 'big' ELSE 'gone' END);
 SQL
+# A whole number of rounds; the first may be one of keys that count the same still, before the table was read.
+sub shares_are_known
+{
+	my ($database) = @_;
+	return wait_until($node, $database, q{SELECT string_agg(partition_key || jobs, ' ' ORDER BY partition_key) = 'big9 gone3' FROM (
+        SELECT partition_key, count(*) AS jobs FROM durable_work.claim('shares', 'tester', 12) GROUP BY 1) AS key});
+}
 $node->stop('immediate');
 $node->start;
+ok(shares_are_known('postgres'), 'after a crash a key has its weight');
 is($node->safe_psql('postgres', q{SELECT n FROM helper.claim('held', 1)}), '3', 'after a crash the unfinished job of a key is the next');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM durable_work.claim('held', 'tester', 10)}), '0', 'and nothing else');
 is($node->safe_psql('postgres', q{SELECT state, waiting FROM durable_work.key_status('held', 'a')}), 'blocked|1', 'a blocked key is still blocked');
@@ -68,6 +80,7 @@ $node->command_ok([ 'pg_restore', '--dbname', $node->connstr('copy'), $dump ], '
 ok(wait_until($node, 'copy', q{SELECT unfinished = 5 FROM durable_work.queue_stats WHERE queue = 'held'}), 'the copy has counted its jobs');
 ok(wait_until($node, 'copy', q{SELECT state = 'blocked' FROM durable_work.key_status('held', 'c')}), 'it knows the blocked key');
 is($node->safe_psql('copy', q{SELECT string_agg(n, ' ' ORDER BY n) FROM helper.claim('held', 2)}), '1 3', 'and the first job of each of the others');
+ok(shares_are_known('copy'), 'a key of the copy has its weight');
 
 $node->stop;
 done_testing();

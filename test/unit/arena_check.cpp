@@ -36,6 +36,7 @@ class Check {
     check_owner_tables();
     check_requests();
     check_limited_keys();
+    check_weighted_keys();
     check_entries();
     check_groups();
     check_room();
@@ -355,6 +356,25 @@ class Check {
         return fault("owner table {} is not that of its queue", t);
       check_owner_table(table);
     }
+  }
+
+  /* Each queue counts its keys that have a weight. */
+  void check_weighted_keys() {
+    std::uint32_t chained = 0;
+    std::map<std::uint32_t, std::uint32_t> of_queue;
+    for (const Index head : arena_.weighted_key_buckets) {
+      for (Index k = head; k != kNone; k = arena_.weighted_keys[k].next_in_chain) {
+        of_queue[arena_.weighted_keys[k].queue]++;
+        chained++;
+      }
+    }
+    for (Index i = 0; i < kMostQueues; i++) {
+      if (arena_.queues[i].weighted_keys != of_queue[i + 1])
+        fault("queue {} has {} keys with a weight, not {}", i, of_queue[i + 1],
+              arena_.queues[i].weighted_keys);
+    }
+    if (arena_.weighted_key_count.load() != chained || of_queue[0] != 0)
+      fault("{} keys have a weight, not {}", chained, arena_.weighted_key_count.load());
   }
 
   /* A record is that of one key of its queue, found by its hash, and says something; it counts the

@@ -89,6 +89,24 @@ void FakeLog::remove_key_block(Xid xid, QueueId queue, JobId job) {
   }
 }
 
+void FakeLog::set_key_weight(Xid xid, const KeyWeight& row) {
+  for (KeyWeightRow& known : key_weights_) {
+    if (known.row.queue == row.queue && known.row.key_hash == row.key_hash &&
+        sees_itself(xid, known.xid))
+      known.gone = xid;
+  }
+  if (row.weight != 1) key_weights_.push_back(KeyWeightRow{row, xid, kNoXid});
+}
+
+std::vector<KeyWeight> FakeLog::key_weights(Snapshot snapshot) const {
+  std::vector<KeyWeight> rows;
+  for (const KeyWeightRow& known : key_weights_) {
+    if (sees(snapshot, known.xid) && !(known.gone != kNoXid && sees(snapshot, known.gone)))
+      rows.push_back(known.row);
+  }
+  return rows;
+}
+
 std::vector<KeyBlock> FakeLog::key_blocks(Snapshot snapshot) const {
   std::vector<KeyBlock> blocks;
   for (const KeyBlockRow& row : key_blocks_) {

@@ -95,6 +95,9 @@ class FakeLog {
   void insert_key_block(Xid xid, const KeyBlock& block) {
     key_blocks_.push_back(KeyBlockRow{block, xid, kNoXid});
   }
+  /* Weight 1: removes it. */
+  void set_key_weight(Xid xid, const KeyWeight& row);
+  [[nodiscard]] std::vector<KeyWeight> key_weights(Snapshot snapshot) const;
   void remove_key_block(Xid xid, QueueId queue, JobId job);
   [[nodiscard]] std::vector<KeyBlock> key_blocks(Snapshot snapshot) const;
   /* At once, for everybody. */
@@ -113,6 +116,11 @@ class FakeLog {
   enum class State : std::uint8_t { open, aborted, committed };
   struct KeyBlockRow {
     KeyBlock block;
+    Xid xid;
+    Xid gone;
+  };
+  struct KeyWeightRow {
+    KeyWeight row;
     Xid xid;
     Xid gone;
   };
@@ -135,6 +143,7 @@ class FakeLog {
   std::vector<std::vector<JobOnPage>> jobs_[kStores];
   std::vector<std::vector<OutcomeOnPage>> outcomes_[kStores];
   std::vector<KeyBlockRow> key_blocks_;
+  std::vector<KeyWeightRow> key_weights_;
   /* The page each writer used last, by segment. */
   std::vector<std::uint32_t> job_targets_[kStores];
   std::vector<std::uint32_t> outcome_targets_[kStores];

@@ -127,6 +127,12 @@ void FakeStore::scan_key_blocks(KeyBlockSink& sink) {
   for (const KeyBlock& block : log_->key_blocks(snapshot_)) sink.take(block);
 }
 
+void FakeStore::scan_key_weights(KeyWeightSink& sink) {
+  require_transaction();
+  at(Call::scan_key_weights);
+  for (const KeyWeight& row : log_->key_weights(snapshot_)) sink.take(row);
+}
+
 void FakeStore::remove_key_block(QueueId queue, JobId job) {
   require_transaction();
   log_->remove_key_block(xid_, queue, job);

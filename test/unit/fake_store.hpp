@@ -26,6 +26,7 @@ class FakeStore : public Store {
     scan_outcomes,
     scan_parked,
     scan_key_blocks,
+    scan_key_weights,
     list_prepared,
     written, /* expiries are written, not committed */
     before_commit,
@@ -56,6 +57,7 @@ class FakeStore : public Store {
   void scan_parked_outcomes(OutcomeSink& sink) override;
   JobId first_job_id(std::uint8_t segment, std::uint32_t block) override;
   void scan_key_blocks(KeyBlockSink& sink) override;
+  void scan_key_weights(KeyWeightSink& sink) override;
   void remove_key_block(QueueId queue, JobId job) override;
   std::size_t list_prepared(TransactionNumber* out, std::size_t most) override;
   void scan_open_jobs(std::uint8_t segment, std::uint32_t block, PreparedSink& sink) override;

@@ -8,6 +8,7 @@
 #include "fake_store.hpp"
 
 #include "core/key_blocks.hpp"
+#include "core/key_weights.hpp"
 #include "core/loader.hpp"
 #include "core/sweeper.hpp"
 #include "core/transaction.hpp"
@@ -55,6 +56,7 @@ class LogTest : public ArenaTest {
   FakeStore& store() { return *store_; }
   Loader& loader() { return *loader_; }
   KeyBlocks& key_blocks() { return *key_blocks_; }
+  KeyWeights& key_weights() { return *key_weights_; }
   Sweeper& sweeper() { return *sweeper_; }
   LoggedJob logged(JobId id, QueueId queue = 1) {
     return log().look_up(log().snapshot(), queue, id);
@@ -69,6 +71,7 @@ class LogTest : public ArenaTest {
   std::unique_ptr<FakeStore> store_;
   std::unique_ptr<Loader> loader_;
   std::unique_ptr<KeyBlocks> key_blocks_;
+  std::unique_ptr<KeyWeights> key_weights_;
   std::unique_ptr<Sweeper> sweeper_;
 };
 
