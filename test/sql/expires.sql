@@ -57,7 +57,7 @@ SELECT pg_temp.put('late', '0.1 s');
 SELECT pg_temp.sleep_past('late');
 SELECT pg_temp.take();
 SELECT next_action, at_expiry, reason FROM pg_temp.explain('late') WHERE status = 'pending'
-UNION ALL SELECT 'become a dead letter', NULL, 'expires_at has passed' WHERE pg_temp.is_dead('late');
+UNION ALL SELECT 'become a dead letter', NULL, 'expires_at has passed' WHERE pg_temp.is_dead('late') LIMIT 1;
 SELECT pg_temp.put('in time', '1 h');
 SELECT pg_temp.take();
 SELECT durable_work.complete(job_id, token) FROM held WHERE n = 'in time';
