@@ -25,10 +25,16 @@ dw_install_node_postgres() {
     return
   fi
   dw_say "installing pg with npm"
-  npm install --silent --no-audit --no-fund --no-save --prefix "$DW_WORK/node" pg@8.8.0 >"$DW_WORK/npm.log" 2>&1 || {
-    cat "$DW_WORK/npm.log" >&2
-    return 1
-  }
+  local try
+  for try in 1 2 3; do
+    # A registry that does not answer would hold the tests up for ever.
+    timeout 120 npm install --silent --no-audit --no-fund --no-save --prefix "$DW_WORK/node" pg@8.8.0 \
+      >"$DW_WORK/npm.log" 2>&1 && break
+    if [ "$try" = 3 ]; then
+      cat "$DW_WORK/npm.log" >&2
+      return 1
+    fi
+  done
   export NODE_PATH=$DW_WORK/node/node_modules
 }
 
