@@ -29,6 +29,9 @@
 
 set -euo pipefail
 
+# Where no language is set, databases would be SQL_ASCII, and clients would get bytes for text.
+[ -n "${LC_ALL:-}${LC_CTYPE:-}${LANG:-}" ] || export LANG=C.UTF-8
+
 DW_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 DW_JOBS=${DW_JOBS:-$(nproc)}
 DW_OWNER_PID=$BASHPID
