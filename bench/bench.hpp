@@ -63,7 +63,9 @@ void change_many(Bench& bench);
 void options(Bench& bench);
 void rights(Bench& bench);
 void ordered(Bench& bench);
+void crowded_keys(Bench& bench);
 void limits(Bench& bench);
+void owned(Bench& bench);
 
 // `count` sessions of one loop with these statements prepared and synchronous_commit set.
 struct Statement {

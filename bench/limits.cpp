@@ -1,5 +1,6 @@
 // What limits cost the queue that has them while they do not bind: claim and complete on a queue
-// with a limit against the same on a queue without, each a transaction of its own.
+// with a limit against the same on a queue without, each a transaction of its own. The jobs have
+// keys, on both sides.
 #include "subject.hpp"
 
 namespace bench {
@@ -7,6 +8,7 @@ namespace {
 
 constexpr double kLimit = 1.03;
 constexpr int kClients = 4;
+constexpr int kKeys = 1000;
 
 struct Kind {
   const char* name;
@@ -20,6 +22,10 @@ const std::vector<Kind>& kinds() {
       {"a concurrency limit and a rate limit of a group",
        "SELECT durable_work.set_concurrency_limit('{0}', 100000, 'group', 'bench'), "
        "durable_work.set_rate_limit('{0}', 1000000, scope => 'group', limit_group => 'bench')"},
+      {"a concurrency limit of each key",
+       "SELECT durable_work.set_concurrency_limit('{}', 1000, 'key')"},
+      {"a rate limit of each key",
+       "SELECT durable_work.set_rate_limit('{}', 100000, scope => 'key')"},
   };
   return all;
 }
@@ -37,7 +43,7 @@ class Side {
   }
 
   Sample measure(std::int64_t jobs) {
-    subject_.fill(admin_, jobs);
+    subject_.fill_keyed(admin_, jobs, kKeys);
     Consumption state{.batch = 1, .wanted = jobs, .done = 0};
     std::vector<Client> running;
     for (Session& session : sessions_) running.push_back(consume(session, state));

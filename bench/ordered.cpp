@@ -11,7 +11,6 @@ namespace {
 
 constexpr double kLimit = 1.2;
 constexpr int kKeys = 1000000;
-constexpr int kFill = 20000;
 
 class Keyed {
  public:
@@ -33,7 +32,7 @@ class Keyed {
       if (std::string_view(statement.name) == "claim" && !subject_.ours) statement.sql = guarded();
     }
     open_sessions(sessions_, loop_, 8, statements, false);
-    fill(wish.pick(100000, 20000));
+    subject_.fill_keyed(admin_, wish.pick(100000, 20000), kKeys);
     if (!subject_.ours) admin_.script("VACUUM ANALYZE " + subject_.place);
   }
 
@@ -81,24 +80,6 @@ class Keyed {
         " ORDER BY available_at, id FOR UPDATE SKIP LOCKED LIMIT $2::int))"
         " RETURNING id, lease_generation, payload, attempts",
         subject_.place);
-  }
-
-  void fill(std::int64_t jobs) {
-    for (std::int64_t left = jobs; left > 0; left -= kFill) {
-      const std::string count = std::to_string(std::min<std::int64_t>(left, kFill));
-      if (subject_.ours)
-        admin_.query(
-            fmt::format("SELECT count(*) FROM durable_work.enqueue_many($1, array_fill($2::jsonb, "
-                        "ARRAY[$3::int]), ARRAY(SELECT 'key:' || floor(random() * {}) FROM "
-                        "generate_series(1, $3::int)))",
-                        kKeys),
-            subject_.place, payload(), count);
-      else
-        admin_.query(fmt::format("INSERT INTO {} (payload, partition_key) SELECT $1::jsonb, "
-                                 "'key:' || floor(random() * {}) FROM generate_series(1, $2::int)",
-                                 subject_.place, kKeys),
-                     payload(), count);
-    }
   }
 
   Subject subject_;

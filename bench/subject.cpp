@@ -77,6 +77,25 @@ void Subject::fill(Connection& connection, std::int64_t jobs, const std::string&
   }
 }
 
+void Subject::fill_keyed(Connection& connection, std::int64_t jobs, int keys) const {
+  for (std::int64_t left = jobs; left > 0; left -= kFillBatch) {
+    const std::string count = std::to_string(std::min(left, kFillBatch));
+    if (ours)
+      connection.query(
+          fmt::format("SELECT count(*) FROM durable_work.enqueue_many($1, array_fill($2::jsonb, "
+                      "ARRAY[$3::int]), ARRAY(SELECT 'key:' || floor(random() * {}) FROM "
+                      "generate_series(1, $3::int)))",
+                      keys),
+          place, payload(), count);
+    else
+      connection.query(
+          fmt::format("INSERT INTO {} (payload, partition_key) SELECT $1::jsonb, "
+                      "'key:' || floor(random() * {}) FROM generate_series(1, $2::int)",
+                      place, keys),
+          payload(), count);
+  }
+}
+
 void Subject::drain(Connection& connection) const {
   for (;;) {
     const Result claimed = connection.query(
@@ -132,12 +151,12 @@ Client produce(Session& session, const char* statement, const std::string& argum
   }
 }
 
-Client consume(Session& session, Consumption& state) {
+Client consume(Session& session, Consumption& state, std::string worker) {
   const std::string batch = std::to_string(state.batch);
   int empty = 0;
   while (state.wanted > 0) {
     state.wanted -= state.batch;
-    const Result claimed = co_await session.execute("claim", "worker-1", batch);
+    const Result claimed = co_await session.execute("claim", worker, batch);
     const int jobs = claimed.rows();
     // Rows that others hold locked make a short claim; that many in a row mean there is nothing.
     empty = jobs == 0 ? empty + 1 : 0;

@@ -29,6 +29,8 @@ struct Subject {
   // `jobs` pending ones with the standard payload, fast; `delay` as an interval, empty means due
   // now.
   void fill(Connection& connection, std::int64_t jobs, const std::string& delay = {}) const;
+  // Likewise, due now, with keys drawn out of so many.
+  void fill_keyed(Connection& connection, std::int64_t jobs, int keys) const;
   // Claims and completes everything that is due. Ours only.
   void drain(Connection& connection) const;
   std::vector<Statement> statements() const;
@@ -55,6 +57,6 @@ struct Consumption {
   std::int64_t done = 0;
 };
 // Claims `batch`, then finishes them in a second transaction, until nothing is wanted any more.
-Client consume(Session& session, Consumption& state);
+Client consume(Session& session, Consumption& state, std::string worker = "worker-1");
 
 }  // namespace bench

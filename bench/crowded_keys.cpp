@@ -1,0 +1,100 @@
+// Whether keys that cannot go on slow those that can: claim and complete on a queue that keeps the
+// order of keys, in which one key has 200,000 jobs waiting behind one that is held and 100,000
+// other keys are blocked by a dead letter, against the same on a queue without such keys.
+#include "subject.hpp"
+
+namespace bench {
+namespace {
+
+constexpr double kLimit = 1.05;
+constexpr int kClients = 4;
+constexpr int kKeys = 1000000;
+
+class Side {
+ public:
+  explicit Side(const std::string& place) : subject_(Subject::durable_work(place)) {
+    subject_.create(admin_);
+    admin_.script(
+        fmt::format("SELECT durable_work.drop_queue('{0}');"
+                    "SELECT durable_work.create_queue('{0}', lease => '10 min', ordering => 'key', "
+                    "on_exhausted => 'hold')",
+                    place));
+    open_sessions(sessions_, loop_, kClients, subject_.statements(), false);
+  }
+
+  void crowd(int waiting, int blocked) {
+    const auto enqueue = [&](int jobs, const char* keys) {
+      admin_.query(fmt::format("SELECT count(*) FROM durable_work.enqueue_many($1, "
+                               "array_fill($2::jsonb, ARRAY[$3::int]), ARRAY(SELECT {} FROM "
+                               "generate_series(1, $3::int) AS n))",
+                               keys),
+                   subject_.place, payload(), std::to_string(jobs));
+    };
+    enqueue(blocked, "'blocked:' || n");
+    for (;;) {
+      const Result jobs = admin_.query(
+          "SELECT job_id, lease_token FROM durable_work.claim($1::text, 'bench', 10000)",
+          subject_.place);
+      if (jobs.rows() == 0) break;
+      admin_.query("SELECT count(*) FROM durable_work.fail_many($1, $2, retryable => false)",
+                   jobs.column_as_array(0), jobs.column_as_array(1));
+    }
+    enqueue(waiting + 1, "'crowd'");
+    admin_.query("SELECT FROM durable_work.claim($1::text, 'bench', 1, lease => '1 day')",
+                 subject_.place);
+  }
+
+  // Of another key each, all but for a few.
+  void fill(std::int64_t jobs) { subject_.fill_keyed(admin_, jobs, kKeys); }
+
+  Sample measure(int batch, std::int64_t jobs) {
+    fill(jobs);
+    Consumption state{.batch = batch, .wanted = jobs, .done = 0};
+    std::vector<Client> running;
+    for (Session& session : sessions_) running.push_back(consume(session, state));
+    meter_.start();
+    loop_.run(std::move(running));
+    return per_job(meter_.stop(), state.done);
+  }
+
+  std::string keys() {
+    const Result figures = admin_.query(
+        "SELECT blocked, (SELECT count(*) FROM durable_work.blocked_keys($1)) "
+        "FROM durable_work.queue_stats WHERE queue = $1",
+        subject_.place);
+    return fmt::format("{} jobs behind others, {} keys blocked", figures.text(0, 0),
+                       figures.text(0, 1));
+  }
+
+ private:
+  Subject subject_;
+  Connection admin_;
+  EventLoop loop_;
+  std::deque<Session> sessions_;
+  Meter meter_;
+};
+
+}  // namespace
+
+void crowded_keys(Bench& bench) {
+  Side crowded("bench_crowded");
+  Side plain("bench_uncrowded");
+  crowded.crowd(bench.options.pick(200000, 20000), bench.options.pick(100000, 5000));
+  for (Side* const side : {&crowded, &plain}) side->fill(bench.options.pick(20000, 2000));
+  const int count = bench.options.pick(24, 4);
+  for (const int batch : {1, 100}) {
+    const std::int64_t jobs = bench.options.pick(batch == 1 ? 8000 : 20000, 3000);
+    crowded.measure(batch, jobs);
+    plain.measure(batch, jobs);
+    const Pairs pairs = interleave(
+        count, [&](int) { return crowded.measure(batch, jobs); },
+        [&](int) { return plain.measure(batch, jobs); });
+    bench.results.at_most(
+        fmt::format("server CPU per job beside keys that wait, {} a claim", batch),
+        pairs.ratio(&Sample::cpu_us), kLimit, "x",
+        fmt::format("{:.2f} us against {:.2f} us, {} pairs; {}", pairs.our_median(&Sample::cpu_us),
+                    pairs.their_median(&Sample::cpu_us), pairs.ours.size(), crowded.keys()));
+  }
+}
+
+}  // namespace bench
