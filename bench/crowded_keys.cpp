@@ -23,12 +23,16 @@ class Side {
   }
 
   void crowd(int waiting, int blocked) {
+    constexpr int kAtOnce = 50000;
     const auto enqueue = [&](int jobs, const char* keys) {
-      admin_.query(fmt::format("SELECT count(*) FROM durable_work.enqueue_many($1, "
-                               "array_fill($2::jsonb, ARRAY[$3::int]), ARRAY(SELECT {} FROM "
-                               "generate_series(1, $3::int) AS n))",
-                               keys),
-                   subject_.place, payload(), std::to_string(jobs));
+      for (int from = 0; from < jobs; from += kAtOnce)
+        admin_.query(
+            fmt::format("SELECT count(*) FROM durable_work.enqueue_many($1, array_fill($2::jsonb, "
+                        "ARRAY[$4::int - $3::int]), ARRAY(SELECT {} FROM "
+                        "generate_series($3::int + 1, $4::int) AS n))",
+                        keys),
+            subject_.place, payload(), std::to_string(from),
+            std::to_string(std::min(jobs, from + kAtOnce)));
     };
     enqueue(blocked, "'blocked:' || n");
     for (;;) {

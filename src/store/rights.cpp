@@ -1,7 +1,8 @@
 /*
  * Rights of the current user, with a small memory of what was found.
  *
- * A place of the memory is found by role and queue; whoever comes later takes it over. All of it is
+ * A place of the memory is found by role and queue; whoever comes later takes it over. What holds
+ * for all queues has places of its own: it is asked for with nearly every queue. All of it is
  * forgotten when a role, a membership or the database's owner changes, and when a relation changes
  * whose number lies among those that were looked at: tables with rights, queue_right (a partition
  * comes or goes) and queue (whose owner is the owner of everything).
@@ -19,7 +20,8 @@ namespace dw::store {
 
 namespace {
 
-constexpr uint32 kPlaces = 64; /* a power of two */
+constexpr uint32 kPlaces = 256; /* powers of two */
+constexpr uint32 kPlacesOfRoles = 16;
 constexpr AclMode kAllModes = ACL_INSERT | ACL_REFERENCES | ACL_UPDATE | ACL_SELECT;
 struct Known {
   Oid role; /* InvalidOid: nothing is known */
@@ -29,6 +31,7 @@ struct Known {
 
 /* Process-local. */
 constinit Known known[kPlaces]{};
+constinit Known known_everywhere[kPlacesOfRoles]{};
 constinit bool callbacks_registered = false;
 constinit bool looking = false; /* every change counts then */
 constinit uint32 changes = 0;   /* seen so far; tells a look-up that it was overtaken */
@@ -37,6 +40,7 @@ constinit Oid highest = InvalidOid;
 
 void forget_rights() {
   memset(static_cast<void*>(known), 0, sizeof(known));
+  memset(static_cast<void*>(known_everywhere), 0, sizeof(known_everywhere));
   lowest = highest = InvalidOid;
   changes++;
 }
@@ -135,7 +139,9 @@ const char* needed_words(Right needed) {
 
 Right rights_on(core::QueueId queue) {
   const Oid role = GetUserId();
-  Known* const place = &known[(static_cast<uint32>(queue) ^ (role * 7)) & (kPlaces - 1)];
+  Known* const place = queue == kEveryQueue
+                           ? &known_everywhere[role & (kPlacesOfRoles - 1)]
+                           : &known[(static_cast<uint32>(queue) ^ (role * 7)) & (kPlaces - 1)];
   if (likely(place->role == role && place->queue == queue)) return place->rights;
   return look_up(role, queue, place);
 }
