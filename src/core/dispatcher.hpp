@@ -482,7 +482,7 @@ class Dispatcher {
   /* Since when the one has been due that waits longest, wall; kNever: nothing is ready. */
   static Micros ready_oldest_due(const Queue& q) noexcept;
 
-  /* Ready jobs by bucket (ready_groups.cpp), under the queue lock. */
+  /* Ready jobs by owner (ready_groups.cpp), under the queue lock. */
   /* How far a claim of a member's jobs has looked. */
   struct OwnedLook {
     OwnerNumber member;
@@ -493,14 +493,16 @@ class Dispatcher {
   };
   Index take_group() noexcept;
   void free_group(Group& group) noexcept;
-  static void hang_group(Queue& q, Group& group) noexcept;
-  static void unhang_group(Queue& q, Group& group) noexcept;
+  static void list_group(Queue& q, Group& group) noexcept;
   void leave_group(Queue& q, Entry& e) noexcept;
+  void put_into_group(Queue& q, Entry& e, Group& group) noexcept;
   bool enter_group(Queue& q, Entry& e) noexcept;
-  static Group* first_group_of(Queue& q, OwnerNumber owner) noexcept;
-  static void change_owner(Queue& q, Group& group, OwnerNumber owner) noexcept;
+  bool join_group(Queue& q, Entry& e) noexcept;
+  static Group& first_group(Queue& q) noexcept;
   Entry* first_owned(Queue& q, OwnedLook* look) noexcept;
-  static void make_groups_stale(Queue& q) noexcept;
+  void lose_bucket(Queue& q, std::uint32_t bucket) noexcept;
+  bool move_some(Queue& q) noexcept;
+  void make_groups_stale(Queue& q) noexcept;
   bool dissolve_some(Queue& q) noexcept;
 
   /* Owner tables (owners.cpp), under the queue lock unless it says otherwise. */
@@ -510,6 +512,7 @@ class Dispatcher {
   static void begin_counting(OwnerTable& table) noexcept;
   bool count_some(Queue& q) noexcept;
   void settle_buckets(Index queue) noexcept; /* under no lock */
+  void move_jobs(Index queue) noexcept;      /* likewise */
   void free_owner_table(Queue& q) noexcept;
   std::uint64_t compute_owners(Index database, QueueId id, std::uint32_t buckets,
                                OwnerNumber* owner) const noexcept; /* under no lock */

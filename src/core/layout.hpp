@@ -129,10 +129,11 @@ struct ReadyPlace {
   static ReadyPlace of(const Entry& e) noexcept {
     return ReadyPlace{e.leased_at, e.id, e.priority};
   }
-  [[nodiscard]] bool is_before(const Entry& e) const noexcept {
-    if (leased_at != e.leased_at) return leased_at < e.leased_at;
-    return priority != e.priority ? priority < e.priority : id < e.id;
+  [[nodiscard]] bool is_before(const ReadyPlace& other) const noexcept {
+    if (leased_at != other.leased_at) return leased_at < other.leased_at;
+    return priority != other.priority ? priority < other.priority : id < other.id;
   }
+  [[nodiscard]] bool is_before(const Entry& e) const noexcept { return is_before(of(e)); }
 };
 struct ReadyOrder {
   bool operator()(const Entry& a, const Entry& b) const noexcept {
@@ -170,45 +171,33 @@ using IdTree = boost::intrusive::multiset<Entry, boost::intrusive::compare<IdOrd
                                           boost::intrusive::constant_time_size<false>>;
 
 /*
- * Ready jobs of one bucket of a queue, which claims of the bucket's owner have taken off the shelf;
- * see ready_groups.cpp. It hangs in two trees of its queue, by the order of its first job and by
- * its owner, and never without a job.
+ * Ready jobs in buckets of one owner, or of nobody, which claims of owners have taken off the
+ * shelf; see ready_groups.cpp. It hangs in a tree of its queue by the order of its first job, or
+ * too far in front when its first job has gone, and never without a job.
  */
-template <typename Tag>
-using GroupHook =
-    boost::intrusive::set_base_hook<boost::intrusive::tag<Tag>,
-                                    boost::intrusive::link_mode<boost::intrusive::normal_link>,
-                                    boost::intrusive::optimize_size<true>>;
-using ByOrderHook = GroupHook<struct ByOrderTag>;
-using ByOwnerHook = GroupHook<struct ByOwnerTag>;
-struct Group : ByOrderHook, ByOwnerHook {
+struct Group
+    : boost::intrusive::set_base_hook<boost::intrusive::link_mode<boost::intrusive::normal_link>,
+                                      boost::intrusive::optimize_size<true>> {
   ReadyTree jobs;
-  Index queue; /* kNone: free */
-  std::uint16_t bucket;
-  OwnerNumber owner; /* kStaleGroup: its bucket is one of a number of buckets that was changed */
+  ReadyPlace listed; /* where it hangs in the order: not behind its first job */
+  Index queue;       /* kNone: free */
+  OwnerNumber owner; /* kStaleGroup: of a number of buckets that was changed */
   std::atomic<Index> next_free;
 
+  [[nodiscard]] Entry& first() noexcept { return *jobs.begin(); }
   [[nodiscard]] const Entry& first() const noexcept { return *jobs.begin(); }
 };
 constexpr OwnerNumber kStaleGroup = kNoOwner - 1;
 static_assert(kMostMembers < kStaleGroup);
 
-struct GroupByOrder {
+struct GroupOrder {
   bool operator()(const Group& a, const Group& b) const noexcept {
-    return ReadyOrder{}(a.first(), b.first());
+    return a.listed.is_before(b.listed);
   }
 };
-struct GroupByOwner {
-  bool operator()(const Group& a, const Group& b) const noexcept {
-    return a.owner != b.owner ? a.owner < b.owner : ReadyOrder{}(a.first(), b.first());
-  }
-};
-using GroupsByOrder = boost::intrusive::set<Group, boost::intrusive::base_hook<ByOrderHook>,
-                                            boost::intrusive::compare<GroupByOrder>,
-                                            boost::intrusive::constant_time_size<false>>;
-using GroupsByOwner = boost::intrusive::set<Group, boost::intrusive::base_hook<ByOwnerHook>,
-                                            boost::intrusive::compare<GroupByOwner>,
-                                            boost::intrusive::constant_time_size<false>>;
+/* A job that has gone may come back into another group: two may hang at one place. */
+using GroupTree = boost::intrusive::multiset<Group, boost::intrusive::compare<GroupOrder>,
+                                             boost::intrusive::constant_time_size<false>>;
 
 constexpr ReadyPlace kBeforeAllReady{kAlways, kAlways, 0};
 
@@ -229,8 +218,15 @@ struct OwnerTable {
   std::uint8_t all_counted;
   std::uint32_t unowned; /* ready jobs in buckets that nobody owns */
   OwnerNumber owner[kMostBuckets];
-  std::uint16_t group[kMostBuckets]; /* group + 1; 0: none */
   std::uint32_t ready[kMostBuckets]; /* jobs */
+  /* Of each member, and of nobody: group + 1; 0: none. */
+  std::uint16_t group[kMostMembers + 1];
+  /* Whose groups may hold jobs of buckets that are others' now, and how far the first of these has
+   * been looked through. */
+  std::uint32_t losers;
+  std::uint32_t stale_groups;
+  std::uint64_t loses[kMostMembers / 64 + 1];
+  ReadyPlace moved_to;
   std::uint32_t owned[kMostMembers]; /* ready jobs in buckets of the member */
   /* Who sleeps until a job of a bucket of the member is ready, and for which members anybody does.
    */
@@ -418,8 +414,7 @@ struct alignas(kCacheLine) Queue {
   std::uint32_t ready_count;   /* on the shelf and in groups */
   std::uint32_t ready_of_priority[kLowestPriority + 1];
   Index owners; /* owner table; kNone: none */
-  GroupsByOrder groups;
-  GroupsByOwner groups_by_owner;
+  GroupTree groups;
   std::uint32_t delayed_count;
   std::uint32_t retrying; /* of them: tried before */
   std::uint32_t leased_count;

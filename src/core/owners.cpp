@@ -55,6 +55,9 @@ void Dispatcher::begin_counting(OwnerTable& table) noexcept {
   std::memset(table.owned, 0, sizeof(table.owned));
   std::fill(std::begin(table.owner), std::end(table.owner), kNoOwner);
   std::memset(table.group, 0, sizeof(table.group));
+  std::memset(table.loses, 0, sizeof(table.loses));
+  table.losers = 0;
+  table.moved_to = kBeforeAllReady;
 }
 
 /* Counts on, as many as one lock hold may; false: all are counted. */
@@ -104,6 +107,7 @@ bool Dispatcher::make_owner_table(QueueRef ref) noexcept {
     std::fill(std::begin(table.waiters), std::end(table.waiters), WaitList{kNone, kNone});
     std::memset(table.owed, 0, sizeof(table.owed));
     std::memset(table.waited_for, 0, sizeof(table.waited_for));
+    table.stale_groups = 0;
     q.owners = slot;
   }
   settle_buckets(ref.queue);
@@ -154,8 +158,8 @@ void Dispatcher::install_owners(Queue& q, const OwnerNumber* owner) noexcept {
   std::memset(table.owned, 0, sizeof(table.owned));
   for (std::uint32_t b = 0; b < buckets; b++) {
     if (owner[b] != table.owner[b]) {
+      if (table.ready[b] != 0) lose_bucket(q, b);
       table.owner[b] = owner[b];
-      if (table.group[b] != 0) change_owner(q, arena_->groups[table.group[b] - 1U], owner[b]);
     }
     (owner[b] == kNoOwner ? table.unowned : table.owned[owner[b]]) += table.ready[b];
   }
@@ -186,7 +190,18 @@ void Dispatcher::find_owners(Index index) noexcept {
       continue;
     install_owners(q, owner);
     wake_for_work(hold, index, hold.waiter_room());
-    return;
+    break;
+  }
+  move_jobs(index);
+}
+
+/* To the present owners of their buckets. */
+void Dispatcher::move_jobs(Index index) noexcept {
+  bool more = true;
+  while (more) {
+    const QueueLock hold(*this, index);
+    Queue& q = queue(index);
+    more = q.owners != kNone && table_of(q).losers != 0 && move_some(q);
   }
 }
 

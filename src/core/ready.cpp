@@ -58,7 +58,7 @@ std::uint32_t& count_of(Queue& q, const Entry& e) noexcept {
 void Dispatcher::ready_add(Queue& q, Entry& e) noexcept {
   e.state = EntryState::ready;
   e.next_of_worker = kNone;
-  insert_near_end(q.ready, e);
+  if (q.owners == kNone || !join_group(q, e)) insert_near_end(q.ready, e);
   q.ready_count++;
   count_of(q, e)++;
   if (q.owners != kNone) count_ready(q, e, 1);
@@ -77,9 +77,9 @@ void Dispatcher::ready_remove(Queue& q, Entry& e) noexcept {
 
 Entry* Dispatcher::ready_first(Queue& q) noexcept {
   if (q.groups.empty()) return &*q.ready.begin();
-  ReadyTree& first = q.groups.begin()->jobs;
-  const bool on_shelf = !q.ready.empty() && ReadyOrder{}(*q.ready.begin(), *first.begin());
-  return on_shelf ? &*q.ready.begin() : &*first.begin();
+  Entry& grouped = first_group(q).first();
+  const bool on_shelf = !q.ready.empty() && ReadyOrder{}(*q.ready.begin(), grouped);
+  return on_shelf ? &*q.ready.begin() : &grouped;
 }
 
 Entry* Dispatcher::ready_oldest(Queue& q) noexcept {

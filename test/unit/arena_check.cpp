@@ -260,42 +260,44 @@ class Check {
     }
   }
 
-  /* Each group hangs in both trees of its queue, in order, and holds the jobs of its bucket. */
+  /* Each group hangs in its queue, not behind its place, and holds jobs of its owner's buckets, but
+   * for those that are still to be moved. */
   void check_queue_groups(Index i, std::vector<char>* seen) {
     const Queue& q = arena_.queues[i];
     const Group* before = nullptr;
-    std::uint32_t by_order = 0;
-    std::uint32_t by_owner = 0;
+    std::uint32_t stale_groups = 0;
     for (const Group& group : q.groups) {
       const auto index = static_cast<std::size_t>(&group - arena_.groups);
       if (index >= arena_.used_groups.load() || (*seen)[index]++ != 0)
         return fault("queue {}: group {} is not its own", i, index);
       if (group.queue != i) fault("group {} of queue {} hangs in queue {}", index, group.queue, i);
       if (group.jobs.empty()) return fault("group {} is empty", index);
-      if (before != nullptr && GroupByOrder{}(group, *before))
+      if (before != nullptr && GroupOrder{}(group, *before))
         fault("queue {}: groups are out of order", i);
       before = &group;
-      by_order++;
+      if (ReadyPlace::of(group.first()).is_before(group.listed))
+        fault("group {} hangs behind its place", index);
       const bool stale = group.owner == kStaleGroup;
+      if (stale) stale_groups++;
       const OwnerTable& table = arena_.owner_tables[q.owners];
-      if (!stale &&
-          (table.group[group.bucket] != index + 1 || table.owner[group.bucket] != group.owner))
-        fault("group {} is not that of bucket {}", index, group.bucket);
+      const std::uint32_t place = group.owner == kNoOwner ? kMostMembers : group.owner;
+      if (!stale && table.group[place] != index + 1)
+        fault("group {} is not that of owner {}", index, group.owner);
+      const bool loses = !stale && (table.loses[place / 64] >> (place % 64) & 1) != 0;
       for (const Entry& e : group.jobs) {
         if (e.next_of_worker != index) fault("entry {} lies in another group", index_of(e));
-        if (!stale && e.key_hash % static_cast<std::uint32_t>(q.options.buckets) != group.bucket)
-          fault("entry {} is not of bucket {}", index_of(e), group.bucket);
+        const auto bucket = e.key_hash % static_cast<std::uint32_t>(q.options.buckets);
+        if (!stale && !loses && table.owner[bucket] != group.owner)
+          fault("entry {} is not of owner {}", index_of(e), group.owner);
       }
     }
-    before = nullptr;
-    for (const Group& group : q.groups_by_owner) {
-      if (before != nullptr && GroupByOwner{}(group, *before))
-        fault("queue {}: groups by owner are out of order", i);
-      before = &group;
-      by_owner++;
+    if (q.owners != kNone) {
+      const std::uint32_t counted = arena_.owner_tables[q.owners].stale_groups;
+      if (counted != stale_groups)
+        fault("queue {}: {} groups are stale, {} counted", i, stale_groups, counted);
+      if (stale_groups != 0 && stale_groups != q.groups.size())
+        fault("queue {}: only some groups are stale", i);
     }
-    if (by_order != by_owner)
-      fault("queue {}: {} groups by order, {} by owner", i, by_order, by_owner);
     for (const Entry& e : q.ready)
       if (e.next_of_worker != kNone) fault("entry {} on the shelf names a group", index_of(e));
   }
@@ -303,8 +305,6 @@ class Check {
   void check_bucket_groups() {
     std::vector<char> seen(arena_.used_groups.load());
     for (Index i = 0; i < kMostQueues; i++) {
-      if (arena_.queues[i].groups.empty() != arena_.queues[i].groups_by_owner.empty())
-        fault("queue {}: groups hang in one tree only", i);
       check_queue_groups(i, &seen);
     }
     for (auto i = static_cast<Index>(arena_.free_groups.load()); i != 0;

@@ -31,9 +31,11 @@ namespace dw::test {
 
 /* Next in the order, of at least one. */
 inline const Entry& first_ready(const Queue& q) {
-  if (q.groups.empty()) return *q.ready.begin();
-  const Entry& grouped = q.groups.begin()->first();
-  return q.ready.empty() || ReadyOrder{}(grouped, *q.ready.begin()) ? grouped : *q.ready.begin();
+  const Entry* first = q.ready.empty() ? nullptr : &*q.ready.begin();
+  for (const Group& group : q.groups) {
+    if (first == nullptr || ReadyOrder{}(group.first(), *first)) first = &group.first();
+  }
+  return *first;
 }
 
 class World {

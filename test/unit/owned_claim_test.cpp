@@ -30,6 +30,13 @@ class OwnedClaim : public MemberTest {
     for (const Entry& e : slot(queue_).ready) n += e.id > 0 ? 1 : 0;
     return n;
   }
+  /* Everything of the worker's, by as many claims as it takes. */
+  Ids take_all(std::string_view name) {
+    Ids all;
+    for (Ids some = owned_ids(name, 1000); !some.empty(); some = owned_ids(name, 1000))
+      all.insert(all.end(), some.begin(), some.end());
+    return all;
+  }
   bool wait_owned(Index waiter, std::string_view name) {
     const QueueRef queue = ref_of(1);
     const MemberRef who = member(name);
@@ -188,6 +195,65 @@ TEST_F(OwnedClaim, JobsThatLieInGroupsFollowTheirBucketsToTheNewOwner) {
   EXPECT_EQ(owned_ids("a", 9).size(), 9U);
   remove("b");
   EXPECT_EQ(owned_ids("a", 20), (Ids{1, 3, 5, 7, 9, 11, 13, 15, 17, 19}));
+}
+
+/* More than one hold of the lock moves, while the new owner claims: it gets them in order. */
+TEST_F(OwnedClaim, ManyJobsFollowTheirBucketsInOrderWhileTheNewOwnerClaims) {
+  two();
+  for (JobId id = 1; id <= 4000; id++) put(keyed(1, id, id % 5 == 0 ? a_ : b_));
+  put(keyed(1, 4001, a_));
+  EXPECT_EQ(take_all("a").size(), 801U);
+  EXPECT_EQ(shelf(), 0U);
+  Ids got;
+  int acted = 0;
+  int in_between = 0;
+  JobId next = 6000;
+  platform().on_unlocked = [&](std::uint32_t lock) {
+    if (lock != kFirstQueueLock + queue_ || acted++ >= 12) return;
+    EXPECT_EQ(arena_faults(d().arena()), "");
+    if (d().arena().owner_tables[slot(queue_).owners].losers != 0) in_between++;
+    put(keyed(1, next++, b_));
+    for (const JobId id : owned_ids("a", 3)) got.push_back(id);
+  };
+  remove("b");
+  platform().on_unlocked = nullptr;
+  EXPECT_GT(in_between, 0);
+  EXPECT_EQ(d().arena().owner_tables[slot(queue_).owners].losers, 0U);
+  for (const JobId id : take_all("a")) got.push_back(id);
+  EXPECT_EQ(got.size(), 3200U + static_cast<std::size_t>(next - 6000));
+  EXPECT_TRUE(std::is_sorted(got.begin(), got.end()));
+  EXPECT_EQ(figures(1).ready, 0U);
+}
+
+/* The owners change again before all have moved. */
+TEST_F(OwnedClaim, BucketsThatMoveTwiceAtOnceLoseNothing) {
+  two();
+  for (JobId id = 1; id <= 4000; id++) put(keyed(1, id, id % 2 == 0 ? a_ : b_));
+  put(keyed(1, 4001, a_));
+  EXPECT_EQ(take_all("a").size(), 2001U);
+  int acted = 0;
+  platform().on_unlocked = [&](std::uint32_t lock) {
+    if (lock != kFirstQueueLock + queue_) return;
+    if (++acted == 2) add("c");
+    if (acted == 4) add("b");
+    EXPECT_EQ(arena_faults(d().arena()), "");
+  };
+  remove("b");
+  platform().on_unlocked = nullptr;
+  EXPECT_GT(acted, 4);
+  std::size_t got = 0;
+  for (const char* const name : {"a", "b", "c"}) {
+    const auto mine = buckets_of(name);
+    for (auto jobs = claim_owned(name, 1000); !jobs.empty(); jobs = claim_owned(name, 1000)) {
+      got += jobs.size();
+      for (const ClaimedJob& job : jobs) {
+        const Entry& e = d().arena().entries[job.ref.entry];
+        EXPECT_TRUE(
+            mine.contains(e.key_hash % static_cast<std::uint32_t>(slot(queue_).options.buckets)));
+      }
+    }
+  }
+  EXPECT_EQ(got, 2000U);
 }
 
 TEST_F(OwnedClaim, InFlightJobsStayWithTheirHolderWhenTheBucketMoves) {
