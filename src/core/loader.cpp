@@ -166,6 +166,17 @@ std::uint8_t Loader::limit_of(const QueueLoad& load, Queue& q) {
   return worst > 0 && (best < worst || unseen) ? worst : std::uint8_t{0};
 }
 
+/* Under the queue lock, before the snapshot: rows of parked that commits have left without an
+ * entry. They lie behind the frontier, as long as it cannot be raised past them. */
+void Loader::take_parked_left(QueueLoad& load, Queue& q) noexcept {
+  if (q.parked_left == ParkedLeft::none) return;
+  if (load.ordered && q.parked_left == ParkedLeft::some)
+    go_back_to_id(load, before(q.frontier));
+  else
+    go_back(load, kAlways);
+  q.parked_left = ParkedLeft::none;
+}
+
 /* Which queues take part in the next chunk. */
 bool Loader::choose() {
   const Micros now = dispatcher_->platform().wall_now();
@@ -185,14 +196,7 @@ bool Loader::choose() {
       load.parked = false;
       continue;
     }
-    /* Taken before the snapshot. */
-    if (q.parked_left != ParkedLeft::none) {
-      if (load.ordered && q.parked_left == ParkedLeft::some)
-        go_back_to_id(load, before(q.frontier));
-      else
-        go_back(load, kAlways);
-    }
-    q.parked_left = ParkedLeft::none;
+    take_parked_left(load, q);
     const bool wants = load.whole || !load.scan.empty() || load.parked || !q.dirty.empty() ||
                        !q.urgent.empty() || q.mode != LoadMode::live;
     if (wants) load.limit = limit_of(load, q);
@@ -224,6 +228,8 @@ void Loader::begin_chunk() {
         load.active = false;
         continue;
       }
+      /* Also what came since the queue was chosen: from here on nothing keeps the frontier. */
+      take_parked_left(load, q);
       dirty = q.dirty;
       urgent = q.urgent;
       q.dirty.clear();

@@ -119,6 +119,7 @@ class Loader {
   bool has_room(Queue& q);
   std::uint8_t limit_of(const QueueLoad& load, Queue& q);
   bool make_way(QueueLoad& load, Queue& q) noexcept;
+  void take_parked_left(QueueLoad& load, Queue& q) noexcept;
   void begin_chunk();
   void end_chunk() noexcept;
   bool scan_outcomes(Micros until);

@@ -95,6 +95,29 @@ TEST_F(Order, OneJobOfAKeyAtATimeInTheOrderOfTheirIds) {
   EXPECT_EQ(claim_all(), std::vector<JobId>({4}));
 }
 
+/* It had no entry, as when its session met a queue that was far from the tail. */
+TEST_F(Order, ASleeperThatCommitsBetweenTheStepsOfAChunkIsFound) {
+  for (int at = 1; at <= 12; at++) {
+    begin(64, LoadMode::live, options());
+    const JobRow on_disk = log_keyed(1, kA);
+    d().mark_dirty(database_, 1, 0, on_disk.block);
+    int seen = 0;
+    platform().on_unlocked = [&](std::uint32_t lock) {
+      if (lock < kFirstQueueLock || ++seen != at) return;
+      JobRow row = keyed(2, kA, platform().wall + kSecond);
+      const Xid xid = log().begin();
+      log().park_job(xid, kClient, 1, &row);
+      log().commit(xid);
+      publish(row, EntryRef{kNone, 0});
+    };
+    load();
+    platform().on_unlocked = nullptr;
+    if (seen >= at) {
+      EXPECT_EQ(drain(), range(1, 2)) << "after lock " << at;
+    }
+  }
+}
+
 TEST_F(Order, JobsWithoutAKeyWaitForNobody) {
   enqueue(1);
   enqueue(2);
