@@ -160,7 +160,7 @@ Group& Dispatcher::first_group(Queue& q) noexcept {
 Entry* Dispatcher::first_owned(Queue& q, OwnedLook* look) noexcept {
   OwnerTable& table = table_of(q);
   if (table.owned[look->member] == 0) return nullptr;
-  if ((table.stale_groups != 0 && dissolve_some(q)) || (table.losers != 0 && move_some(q))) {
+  if (table.losers != 0 && move_some(q)) {
     look->more = true;
     return nullptr;
   }
@@ -195,13 +195,10 @@ void Dispatcher::lose_bucket(Queue& q, std::uint32_t bucket) noexcept {
   const std::uint32_t place = place_of(table.owner[bucket]);
   if (table.group[place] == 0) return;
   const std::uint64_t bit = std::uint64_t{1} << (place % 64);
-  if ((table.loses[place / 64] & bit) != 0) {
-    /* It may have been looked at in the group already. */
-    table.moved_to = kBeforeAllReady;
-    return;
-  }
+  if ((table.loses[place / 64] & bit) == 0) table.losers++;
   table.loses[place / 64] |= bit;
-  table.losers++;
+  /* A group that was being looked through has jobs of the bucket in front of that, or this is now
+   * the first of them. */
   table.moved_to = kBeforeAllReady;
 }
 
@@ -250,15 +247,13 @@ void Dispatcher::make_groups_stale(Queue& q) noexcept {
 }
 
 /* Puts jobs of stale groups back on the shelf, as many as one lock hold may move; false: none is
- * left. While one is left all are stale: nothing enters a group before everything is counted, but
- * for claims of own jobs, which come here first. */
+ * left. While one is left nothing is counted, so nothing enters a group, and all are stale. */
 bool Dispatcher::dissolve_some(Queue& q) noexcept {
   const OwnerTable& table = table_of(q);
   for (std::uint32_t i = 0; i < kEntriesPerHold && table.stale_groups != 0; i++) {
     Entry& e = q.groups.begin()->first();
     leave_group(q, e);
     q.ready.insert(e);
-    count_ready(q, e, 1);
   }
   return table.stale_groups != 0;
 }

@@ -106,6 +106,18 @@ ALTER FUNCTION rights_order(int) OWNER TO rights_group;
 SELECT pg_temp.try('rights_one', 'SELECT rights_order(1)');
 SELECT pg_temp.try('rights_one', $$SELECT rights_order(1)::text || (SELECT inserted FROM durable_work.enqueue('rights_a', '1'))$$);
 DROP FUNCTION rights_order(int);
+-- A member of the owner may do everything, and in an open session no longer than he is one.
+SELECT durable_work.create_queue('rights_owned');
+SELECT durable_work.grant_queue('rights_b', 'rights_one', 'work');
+SELECT count(*) FROM durable_work.enqueue_many('rights_owned', ARRAY['1', '2']::jsonb[]);
+CREATE TEMP TABLE held AS SELECT row_number() OVER (ORDER BY job_id) AS n, format('SELECT durable_work.complete(%s, %s)', job_id, lease_token) AS call FROM durable_work.claim('rights_owned'::text, 'owner');
+DO $$ BEGIN EXECUTE format('GRANT %I TO rights_one', current_user); END $$;
+SELECT pg_temp.try('rights_one', (SELECT call FROM held WHERE n = 1));
+DO $$ BEGIN EXECUTE format('REVOKE %I FROM rights_one', current_user); END $$;
+SELECT left(pg_temp.try('rights_one', (SELECT call FROM held WHERE n = 2)), 5) AS try;
+DROP TABLE held;
+SELECT durable_work.revoke_queue('rights_b', 'rights_one');
+SELECT durable_work.drop_queue('rights_owned', force => true);
 
 -- Rows come in by INSERT and COPY; RETURNING tells of the own row, SELECT of none.
 SELECT durable_work.grant_queue('rights_b', 'rights_one', 'enqueue');

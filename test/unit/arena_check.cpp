@@ -297,6 +297,8 @@ class Check {
         fault("queue {}: {} groups are stale, {} counted", i, stale_groups, counted);
       if (stale_groups != 0 && stale_groups != q.groups.size())
         fault("queue {}: only some groups are stale", i);
+      if (stale_groups != 0 && arena_.owner_tables[q.owners].all_counted != 0)
+        fault("queue {}: all is counted, and groups are stale", i);
     }
     for (const Entry& e : q.ready)
       if (e.next_of_worker != kNone) fault("entry {} on the shelf names a group", index_of(e));

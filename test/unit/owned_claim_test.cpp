@@ -231,18 +231,22 @@ TEST_F(OwnedClaim, BucketsThatMoveTwiceAtOnceLoseNothing) {
   for (JobId id = 1; id <= 4000; id++) put(keyed(1, id, id % 2 == 0 ? a_ : b_));
   put(keyed(1, 4001, a_));
   EXPECT_EQ(take_all("a").size(), 2001U);
-  int acted = 0;
+  int moving = 0;
   platform().on_unlocked = [&](std::uint32_t lock) {
     if (lock != kFirstQueueLock + queue_) return;
-    if (++acted == 2) add("c");
-    if (acted == 4) add("b");
+    /* Half of a group has been looked through. */
+    const OwnerTable& table = d().arena().owner_tables[slot(queue_).owners];
+    if (table.losers != 0 && ++moving == 2) {
+      EXPECT_TRUE(kBeforeAllReady.is_before(table.moved_to));
+      add("c");
+    }
     EXPECT_EQ(arena_faults(d().arena()), "");
   };
   remove("b");
   platform().on_unlocked = nullptr;
-  EXPECT_GT(acted, 4);
+  EXPECT_GE(moving, 2);
   std::size_t got = 0;
-  for (const char* const name : {"a", "b", "c"}) {
+  for (const char* const name : {"a", "c"}) {
     const auto mine = buckets_of(name);
     for (auto jobs = claim_owned(name, 1000); !jobs.empty(); jobs = claim_owned(name, 1000)) {
       got += jobs.size();
@@ -291,6 +295,26 @@ TEST_F(OwnedClaim, JobsThatWereThereBeforeTheFirstWorkerAreCounted) {
   EXPECT_EQ(got, 3000U);
 }
 
+/* One that becomes ready behind those that are counted stays where it is counted. */
+TEST_F(OwnedClaim, JobsThatBecomeReadyWhileTheOthersAreCountedAreCountedToo) {
+  for (JobId id = 1; id <= 3000; id++) put(keyed(1, id, static_cast<std::uint32_t>(id * 7)));
+  int holds = 0;
+  platform().on_unlocked = [&](std::uint32_t lock) {
+    if (lock != kFirstQueueLock + queue_ || ++holds != 3) return;
+    EXPECT_EQ(d().arena().owner_tables[slot(queue_).owners].all_counted, 0);
+    add("b");
+    ASSERT_FALSE(buckets_of("b").empty());
+    EXPECT_EQ(claim_owned("b", 20).size(), 20U);
+    EXPECT_FALSE(slot(queue_).groups.empty());
+    for (JobId id = 3001; id <= 3050; id++) put(keyed(1, id, static_cast<std::uint32_t>(id * 7)));
+  };
+  add("a");
+  platform().on_unlocked = nullptr;
+  EXPECT_GE(holds, 3);
+  EXPECT_EQ(arena_faults(d().arena()), "");
+  EXPECT_EQ(take_all("a").size() + take_all("b").size(), 3030U);
+}
+
 TEST_F(OwnedClaim, AnotherNumberOfBucketsKeepsJobsAndOrder) {
   two();
   std::mt19937 random(1);
@@ -337,6 +361,28 @@ TEST_F(OwnedClaim, AnotherNumberOfBucketsWhileJobsComeAndGo) {
     left -= n;
   }
   EXPECT_EQ(left, 0U);
+}
+
+/* Its owners change, too, before its groups are dissolved. */
+TEST_F(OwnedClaim, AnotherNumberOfBucketsWhileAWorkerJoins) {
+  two();
+  for (JobId id = 1; id <= 3000; id++) put(keyed(1, id, static_cast<std::uint32_t>(id * 7)));
+  ASSERT_FALSE(take_all("a").empty());
+  const std::size_t left = figures(1).ready;
+  ASSERT_GT(left, std::size_t{kEntriesPerHold});
+  int stale = 0;
+  platform().on_unlocked = [&](std::uint32_t lock) {
+    if (lock != kFirstQueueLock + queue_) return;
+    if (d().arena().owner_tables[slot(queue_).owners].stale_groups != 0 && ++stale == 1) {
+      add("c");
+      EXPECT_EQ(owned_ids("a", 1), Ids{});
+    }
+    EXPECT_EQ(arena_faults(d().arena()), "");
+  };
+  resize(100);
+  platform().on_unlocked = nullptr;
+  EXPECT_GT(stale, 0);
+  EXPECT_EQ(take_all("a").size() + take_all("b").size() + take_all("c").size(), left);
 }
 
 TEST_F(OwnedClaim, EvictedAndCancelledJobsLeaveTheirGroups) {
