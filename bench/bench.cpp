@@ -54,4 +54,12 @@ Sample per_job(const Usage& usage, std::int64_t jobs) {
           .per_second = count / usage.seconds};
 }
 
+void judge_cpu(Bench& bench, const std::string& what, const Pairs& pairs, double limit,
+               const std::string& more) {
+  bench.results.at_most(
+      what, pairs.ratio(&Sample::cpu_us), limit, "x",
+      fmt::format("{:.2f} us against {:.2f} us, {} pairs{}", pairs.our_median(&Sample::cpu_us),
+                  pairs.their_median(&Sample::cpu_us), pairs.ours.size(), more));
+}
+
 }  // namespace bench

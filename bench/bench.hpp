@@ -78,4 +78,9 @@ void open_sessions(std::deque<Session>& sessions, EventLoop& loop, int count,
 // From an amount of work to the cost of one job of it.
 Sample per_job(const Usage& usage, std::int64_t jobs);
 
+// Prints the ratio of the server's processor time per job and whether it is at most `limit`; `more`
+// goes behind the figures it is made of.
+void judge_cpu(Bench& bench, const std::string& what, const Pairs& pairs, double limit,
+               const std::string& more = {});
+
 }  // namespace bench

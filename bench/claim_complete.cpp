@@ -1,6 +1,6 @@
 // Claim and complete, two transactions a job on both sides, against the textbook table.
 // Every point works off a fixed number of jobs of a standing backlog; filling up is not measured.
-#include "subject.hpp"
+#include "consumers.hpp"
 
 namespace bench {
 namespace {
@@ -14,30 +14,19 @@ struct Limits {
 
 class Side {
  public:
-  Side(const Subject& subject, const Options& options, bool synchronous) : subject_(subject) {
-    subject_.create(admin_);
-    open_sessions(sessions_, loop_, 16, subject.statements(), synchronous);
-    subject_.fill(admin_, options.pick(100000, 20000));
-    if (!subject_.ours) admin_.script("VACUUM ANALYZE " + subject_.place);
+  Side(const Subject& subject, const Options& options, bool synchronous)
+      : workers_(subject, 16, synchronous) {
+    subject.fill(workers_.admin(), options.pick(100000, 20000));
+    if (!subject.ours) workers_.admin().script("VACUUM ANALYZE " + subject.place);
   }
 
   Sample measure(int clients, int batch, std::int64_t jobs) {
-    subject_.fill(admin_, jobs);
-    Consumption state{.batch = batch, .wanted = jobs, .done = 0};
-    std::vector<Client> running;
-    for (int i = 0; i < clients; ++i)
-      running.push_back(consume(sessions_[static_cast<std::size_t>(i)], state));
-    meter_.start();
-    loop_.run(std::move(running));
-    return per_job(meter_.stop(), state.done);
+    workers_.subject().fill(workers_.admin(), jobs);
+    return workers_.work_off(clients, batch, jobs);
   }
 
  private:
-  Subject subject_;
-  Connection admin_;
-  EventLoop loop_;
-  std::deque<Session> sessions_;
-  Meter meter_;
+  Consumers workers_;
 };
 
 void append(Pairs& all, const Pairs& more) {

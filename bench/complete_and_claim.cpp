@@ -1,6 +1,6 @@
 // A worker's round with one job: complete_and_claim in one call against complete and claim in two,
 // each a transaction of its own. Both sides are the product, on queues of their own.
-#include "subject.hpp"
+#include "consumers.hpp"
 
 #include <stdexcept>
 
@@ -8,17 +8,17 @@ namespace bench {
 namespace {
 
 constexpr double kLimit = 0.65;
+constexpr int kClients = 4;
 
 const char* const kBoth = "both";
 
-std::vector<Statement> statements(const Subject& subject) {
-  std::vector<Statement> all = subject.statements();
-  // One job and its token as complete() gets them, and as the guide has it.
-  all.push_back({kBoth, fmt::format("SELECT outcome, job_id, lease_token, payload, attempt FROM "
-                                    "durable_work.complete_and_claim(ARRAY[$1::bigint], "
-                                    "ARRAY[$2::bigint], '{}'::text, $3, $4)",
-                                    subject.place)});
-  return all;
+// One job and its token as complete() gets them, and as the guide has it.
+std::string complete_and_claim_from(const std::string& place) {
+  return fmt::format(
+      "SELECT outcome, job_id, lease_token, payload, attempt FROM "
+      "durable_work.complete_and_claim(ARRAY[$1::bigint], "
+      "ARRAY[$2::bigint], '{}'::text, $3, $4)",
+      place);
 }
 
 // Takes one; then completes what it holds and takes one more, until nothing is wanted any more.
@@ -43,31 +43,23 @@ Client rounds(Session& session, Consumption& state) {
 
 class Side {
  public:
-  Side(const std::string& place, bool both) : subject_(Subject::durable_work(place)), both_(both) {
-    subject_.create(admin_);
-    open_sessions(sessions_, loop_, 4, statements(subject_), false);
+  Side(const std::string& place, bool both)
+      : workers_(Subject::durable_work(place), kClients), both_(both) {
+    for (int i = 0; i < kClients; ++i)
+      workers_.connection(i).prepare(kBoth, complete_and_claim_from(place));
   }
 
   Sample measure(int clients, std::int64_t jobs) {
-    subject_.fill(admin_, jobs);
-    Consumption state{.batch = 1, .wanted = jobs, .done = 0};
-    std::vector<Client> running;
-    for (int i = 0; i < clients; ++i) {
-      Session& session = sessions_[static_cast<std::size_t>(i)];
-      running.push_back(both_ ? rounds(session, state) : consume(session, state));
-    }
-    meter_.start();
-    loop_.run(std::move(running));
-    return per_job(meter_.stop(), state.done);
+    workers_.subject().fill(workers_.admin(), jobs);
+    const Consumers::Work work = [](int, Session& session, Consumption& state) {
+      return rounds(session, state);
+    };
+    return workers_.work_off(clients, 1, jobs, both_ ? work : nullptr);
   }
 
  private:
-  Subject subject_;
+  Consumers workers_;
   bool both_;
-  Connection admin_;
-  EventLoop loop_;
-  std::deque<Session> sessions_;
-  Meter meter_;
 };
 
 }  // namespace

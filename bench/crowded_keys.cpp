@@ -1,7 +1,7 @@
 // Whether keys that cannot go on slow those that can: claim and complete on a queue that keeps the
 // order of keys, in which one key has 200,000 jobs waiting behind one that is held and 100,000
 // other keys are blocked by a dead letter, against the same on a queue without such keys.
-#include "subject.hpp"
+#include "consumers.hpp"
 
 namespace bench {
 namespace {
@@ -12,70 +12,62 @@ constexpr int kKeys = 1000000;
 
 class Side {
  public:
-  explicit Side(const std::string& place) : subject_(Subject::durable_work(place)) {
-    subject_.create(admin_);
-    admin_.script(
-        fmt::format("SELECT durable_work.drop_queue('{0}');"
-                    "SELECT durable_work.create_queue('{0}', lease => '10 min', ordering => 'key', "
-                    "on_exhausted => 'hold')",
-                    place));
-    open_sessions(sessions_, loop_, kClients, subject_.statements(), false);
+  explicit Side(const std::string& place) : workers_(Subject::durable_work(place), kClients) {
+    admin().query("SELECT durable_work.drop_queue($1)", place);
+    admin().query(
+        "SELECT durable_work.create_queue($1, lease => '10 min', ordering => 'key', "
+        "on_exhausted => 'hold')",
+        place);
   }
 
   void crowd(int waiting, int blocked) {
     constexpr int kAtOnce = 50000;
     const auto enqueue = [&](int jobs, const char* keys) {
       for (int from = 0; from < jobs; from += kAtOnce)
-        admin_.query(
+        admin().query(
             fmt::format("SELECT count(*) FROM durable_work.enqueue_many($1, array_fill($2::jsonb, "
                         "ARRAY[$4::int - $3::int]), ARRAY(SELECT {} FROM "
                         "generate_series($3::int + 1, $4::int) AS n))",
                         keys),
-            subject_.place, payload(), std::to_string(from),
+            subject().place, payload(), std::to_string(from),
             std::to_string(std::min(jobs, from + kAtOnce)));
     };
     enqueue(blocked, "'blocked:' || n");
     for (;;) {
-      const Result jobs = admin_.query(
+      const Result jobs = admin().query(
           "SELECT job_id, lease_token FROM durable_work.claim($1::text, 'bench', 10000)",
-          subject_.place);
+          subject().place);
       if (jobs.rows() == 0) break;
-      admin_.query("SELECT count(*) FROM durable_work.fail_many($1, $2, retryable => false)",
-                   jobs.column_as_array(0), jobs.column_as_array(1));
+      admin().query("SELECT count(*) FROM durable_work.fail_many($1, $2, retryable => false)",
+                    jobs.column_as_array(0), jobs.column_as_array(1));
     }
     enqueue(waiting + 1, "'crowd'");
-    admin_.query("SELECT FROM durable_work.claim($1::text, 'bench', 1, lease => '1 day')",
-                 subject_.place);
+    admin().query("SELECT FROM durable_work.claim($1::text, 'bench', 1, lease => '1 day')",
+                  subject().place);
   }
 
   // Of another key each, all but for a few.
-  void fill(std::int64_t jobs) { subject_.fill_keyed(admin_, jobs, kKeys); }
+  void fill(std::int64_t jobs) { subject().fill_keyed(admin(), jobs, kKeys); }
 
   Sample measure(int batch, std::int64_t jobs) {
     fill(jobs);
-    Consumption state{.batch = batch, .wanted = jobs, .done = 0};
-    std::vector<Client> running;
-    for (Session& session : sessions_) running.push_back(consume(session, state));
-    meter_.start();
-    loop_.run(std::move(running));
-    return per_job(meter_.stop(), state.done);
+    return workers_.work_off(kClients, batch, jobs);
   }
 
   std::string keys() {
-    const Result figures = admin_.query(
+    const Result figures = admin().query(
         "SELECT blocked, (SELECT count(*) FROM durable_work.blocked_keys($1)) "
         "FROM durable_work.queue_stats WHERE queue = $1",
-        subject_.place);
+        subject().place);
     return fmt::format("{} jobs behind others, {} keys blocked", figures.text(0, 0),
                        figures.text(0, 1));
   }
 
  private:
-  Subject subject_;
-  Connection admin_;
-  EventLoop loop_;
-  std::deque<Session> sessions_;
-  Meter meter_;
+  const Subject& subject() const { return workers_.subject(); }
+  Connection& admin() { return workers_.admin(); }
+
+  Consumers workers_;
 };
 
 }  // namespace
@@ -93,11 +85,8 @@ void crowded_keys(Bench& bench) {
     const Pairs pairs = interleave(
         count, [&](int) { return crowded.measure(batch, jobs); },
         [&](int) { return plain.measure(batch, jobs); });
-    bench.results.at_most(
-        fmt::format("server CPU per job beside keys that wait, {} a claim", batch),
-        pairs.ratio(&Sample::cpu_us), kLimit, "x",
-        fmt::format("{:.2f} us against {:.2f} us, {} pairs; {}", pairs.our_median(&Sample::cpu_us),
-                    pairs.their_median(&Sample::cpu_us), pairs.ours.size(), crowded.keys()));
+    judge_cpu(bench, fmt::format("server CPU per job beside keys that wait, {} a claim", batch),
+              pairs, kLimit, "; " + crowded.keys());
   }
 }
 

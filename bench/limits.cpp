@@ -1,7 +1,7 @@
 // What limits cost the queue that has them while they do not bind: claim and complete on a queue
 // with a limit against the same on a queue without, each a transaction of its own. The jobs have
 // keys, on both sides.
-#include "subject.hpp"
+#include "consumers.hpp"
 
 namespace bench {
 namespace {
@@ -32,32 +32,20 @@ const std::vector<Kind>& kinds() {
 
 class Side {
  public:
-  explicit Side(const std::string& place) : subject_(Subject::durable_work(place)) {
-    subject_.create(admin_);
-    open_sessions(sessions_, loop_, kClients, subject_.statements(), false);
-  }
+  explicit Side(const std::string& place) : workers_(Subject::durable_work(place), kClients) {}
 
   void limit(const Kind& kind) {
-    subject_.create(admin_);
-    admin_.query(fmt::format(fmt::runtime(kind.sql), subject_.place));
+    workers_.subject().create(workers_.admin());
+    workers_.admin().query(fmt::format(fmt::runtime(kind.sql), workers_.subject().place));
   }
 
   Sample measure(std::int64_t jobs) {
-    subject_.fill_keyed(admin_, jobs, kKeys);
-    Consumption state{.batch = 1, .wanted = jobs, .done = 0};
-    std::vector<Client> running;
-    for (Session& session : sessions_) running.push_back(consume(session, state));
-    meter_.start();
-    loop_.run(std::move(running));
-    return per_job(meter_.stop(), state.done);
+    workers_.subject().fill_keyed(workers_.admin(), jobs, kKeys);
+    return workers_.work_off(kClients, 1, jobs);
   }
 
  private:
-  Subject subject_;
-  Connection admin_;
-  EventLoop loop_;
-  std::deque<Session> sessions_;
-  Meter meter_;
+  Consumers workers_;
 };
 
 }  // namespace
@@ -75,11 +63,7 @@ void limits(Bench& bench) {
     const Pairs pairs = interleave(
         count, [&](int) { return limited.measure(jobs); },
         [&](int) { return plain.measure(jobs); });
-    bench.results.at_most(
-        fmt::format("server CPU per job with {}", kind.name), pairs.ratio(&Sample::cpu_us), kLimit,
-        "x",
-        fmt::format("{:.2f} us against {:.2f} us, {} pairs", pairs.our_median(&Sample::cpu_us),
-                    pairs.their_median(&Sample::cpu_us), pairs.ours.size()));
+    judge_cpu(bench, fmt::format("server CPU per job with {}", kind.name), pairs, kLimit);
   }
 }
 

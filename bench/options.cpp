@@ -252,11 +252,7 @@ void options(Bench& bench) {
   for (const Use& use : uses()) {
     const Pairs pairs = interleave(
         count, [&](int) { return measure(use); }, [&](int) { return measure(use.without()); });
-    bench.results.at_most(
-        "server CPU per job beside a queue with " + use.option, pairs.ratio(&Sample::cpu_us),
-        kLimit, "x",
-        fmt::format("{:.2f} us against {:.2f} us, {} pairs", pairs.our_median(&Sample::cpu_us),
-                    pairs.their_median(&Sample::cpu_us), pairs.ours.size()));
+    judge_cpu(bench, "server CPU per job beside a queue with " + use.option, pairs, kLimit);
   }
 }
 

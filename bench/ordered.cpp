@@ -103,12 +103,11 @@ void ordered(Bench& bench) {
     const Pairs pairs = interleave(
         bench.options.pick(12, 3), [&](int) { return measure(ordered); },
         [&](int) { return measure(plain); });
-    bench.results.at_most(
+    judge_cpu(
+        bench,
         fmt::format("server CPU per job of an ordered queue against one that is not, {} a claim",
                     batch),
-        pairs.ratio(&Sample::cpu_us), kLimit, "x",
-        fmt::format("{:.2f} us against {:.2f} us, {} pairs", pairs.our_median(&Sample::cpu_us),
-                    pairs.their_median(&Sample::cpu_us), pairs.ours.size()));
+        pairs, kLimit);
   }
   Keyed textbook(Subject::textbook("bench_guarded"), "", bench.options);
   const std::int64_t few = jobs / 10;

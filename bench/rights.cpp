@@ -76,11 +76,8 @@ void rights(Bench& bench) {
     const Pairs found = interleave(
         pairs, [&](int) { return measure(granted); }, [&](int) { return measure(owner); });
     owner.drain();
-    bench.results.at_most(
-        fmt::format("server CPU per job with the right against the owner, {}", what),
-        found.ratio(&Sample::cpu_us), kLimit, "x",
-        fmt::format("{:.2f} us against {:.2f} us; {} pairs", found.our_median(&Sample::cpu_us),
-                    found.their_median(&Sample::cpu_us), pairs));
+    judge_cpu(bench, fmt::format("server CPU per job with the right against the owner, {}", what),
+              found, kLimit);
   };
   judge("enqueue", [&](Side& side) { return side.enqueue(1, 5000 * scale); });
   judge("enqueue_many of 100", [&](Side& side) { return side.enqueue(100, 300 * scale); });
