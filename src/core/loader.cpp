@@ -397,11 +397,16 @@ std::uint8_t Loader::link_prepared(QueueLoad& load, Queue& q, std::uint8_t segme
                                    std::uint8_t limit, Micros* look_again) {
   const Micros now = dispatcher_->platform().wall_now();
   for (const StoredJob& job : load.rows) {
-    if (known_.finished(load.id, segment, job.row.id)) continue;
+    /* It may have ended since others gave way for it: nothing waits for it then. */
+    const bool is_next = load.made_way && job.row.id == load.left.id;
+    if (known_.finished(load.id, segment, job.row.id)) {
+      if (is_next) load.made_way = false;
+      continue;
+    }
     if (job.row.priority >= limit) return job.row.priority;
     /* A page may be read early because another queue has its turn. */
     if (load.made_way && comes_behind(job.row, load.left)) return job.row.priority;
-    if (job.row.id == load.left.id) load.made_way = false;
+    if (is_next) load.made_way = false;
     /* What has expired is linked whatever its due time, to become a dead letter. */
     const Micros expires = expiry_time(job.row.expires_at);
     const bool sleeps = job.row.due > now && expires > now && !job.row.claim_is_open;

@@ -1,6 +1,8 @@
 /* Priorities and order in a queue that is deeper than memory. */
 #include "load_fixture.hpp"
 
+#include "core/token.hpp"
+
 namespace dw::test {
 namespace {
 
@@ -75,6 +77,25 @@ TEST_F(Deep, AMixedBacklogIsHandedOutByPriorityThenInItsOrder) {
   }
   load();
   EXPECT_EQ(drain(), expected);
+}
+
+/* Else that chunk reads the page where it lies again until its time is over. */
+TEST_F(Deep, AJobThatOthersGaveWayForMayEndBeforeItIsReadAgain) {
+  deepen();
+  const JobRow urgent = log_priority(2000, 0);
+  commit_priority(2001, 4);
+  publish(urgent, EntryRef{kNone, 0});
+  ASSERT_TRUE(loader().step(kMinute));
+  log_outcome(OutcomeKind::cancelled, urgent, make_token(kEpoch, 1'000'000));
+  int pages = 0;
+  store().on_call = [&](Call call) {
+    if (call == Call::scan_jobs) pages++;
+    platform().advance(kSecond);
+  };
+  loader().step(kMinute);
+  store().on_call = nullptr;
+  EXPECT_LT(pages, 50);
+  EXPECT_EQ(claim_one(1).id, 1);
 }
 
 TEST_F(Deep, WorkersGetSomethingBeforeABacklogHasBeenLookedThrough) {
