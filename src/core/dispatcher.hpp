@@ -269,6 +269,8 @@ class Dispatcher {
   /* A walk between two calls that were true, with the same number, has seen every job that waited
    * all the while, but for the long sleepers in parked. */
   bool keeps_all(QueueRef queue, std::uint64_t* given_up) const noexcept;
+  /* At this moment. May be read without the lock. */
+  [[nodiscard]] bool keeps_all_resident(const Queue& q) const noexcept;
 
   /* --- keys (gate.cpp) --- */
   /* COMMIT, or the table of blocked keys was read. False: there is no such block. */
@@ -424,7 +426,6 @@ class Dispatcher {
   void end_withholding(QueueRef queue, Withheld next) noexcept;
   /* By a transaction that is still open. */
   static bool is_withheld(const Queue& q) noexcept;
-  [[nodiscard]] bool keeps_all_resident(const Queue& q) const noexcept;
   static Entry* oldest_waiting(Queue& q) noexcept;
   /* A waiting job that a transaction decides from here on, and its end. */
   static void begin_deciding(Queue& q, Entry& e) noexcept;

@@ -164,7 +164,7 @@ bool Dispatcher::queue_waits(Index index, QueueId id, QueueWaits* out) noexcept 
     out->oldest_due = ready_oldest_due(q);
     out->last_claim = q.last_claim;
     out->last_handed_out = q.last_handed_out;
-    out->short_of_room = q.short_of_room != 0;
+    out->short_of_room = q.short_of_room != 0 || q.waits_for_room != 0;
     out->counted = is_counted(q);
     const std::int64_t in_memory = std::int64_t{q.ready_count} + q.delayed_count + q.deciding +
                                    q.leased_count - q.cancelled + q.waiting_turn;

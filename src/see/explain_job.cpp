@@ -84,6 +84,7 @@ void put(FunctionCallInfo fcinfo, const store::JobTuple& job, const store::Queue
   const TimestampTz due = state.next_due != 0    ? state.next_due
                           : job.has_available_at ? job.available_at
                                                  : TimestampTz{0};
+  see::heed_due(job.segment, due, &state);
   const bool is_own = runtime::transaction().enqueued_here(job.id);
   Next next = next_of(state, is_own, queue.options.paused, due);
   heed_expiry(job, due, &state, &next);

@@ -255,7 +255,7 @@ void tell_on_disk(Report* report) {
   }
   if (waits.on_disk == 0) return;
   const char* const horizon = GetConfigOptionByName("durable_work.timer_horizon", nullptr, false);
-  if (waits.mode == core::LoadMode::live) {
+  if (waits.mode == core::LoadMode::live && !waits.short_of_room) {
     tell(report, "due later, on disk", waits.on_disk,
          psprintf("They are due later than durable_work.timer_horizon (%s), and are brought into "
                   "memory when their time is near.",

@@ -14,14 +14,17 @@ namespace dw::see {
 
 namespace {
 
+constexpr char kNotInMemory[] = "on disk, not in memory yet";
+
 /* 0 for what is no point in time. */
 TimestampTz time_or_none(core::Micros time) {
   return time == core::kAlways || time == core::kNever || !IS_VALID_TIMESTAMP(time) ? 0 : time;
 }
 
-bool queue_is_live(const store::QueueInfo* queue) {
+bool keeps_all_resident(const store::QueueInfo* queue) {
   if (queue == nullptr || queue->slot.queue == core::kNone) return false;
-  return runtime::dispatcher().arena().queues[queue->slot.queue].mode == core::LoadMode::live;
+  const core::Dispatcher& dispatcher = runtime::dispatcher();
+  return dispatcher.keeps_all_resident(dispatcher.arena().queues[queue->slot.queue]);
 }
 
 void take_final(const JobOutcomes& outcomes, JobState* state) {
@@ -141,10 +144,10 @@ void take_absent(const JobOutcomes& outcomes, uint8 segment, JobState* state) {
     state->reason = "leases are not known here";
   } else if (segment == core::kParkedSegment) {
     state->reason = "due later than the timer horizon";
-  } else if (!state->resident.all_resident) {
-    state->reason = "on disk, not in memory yet";
   } else if (outcomes.sum.due() > GetCurrentTimestamp()) {
     state->reason = "due later, on disk until then";
+  } else if (!state->resident.all_resident) {
+    state->reason = kNotInMemory;
   } else if (!runtime::transaction().has_work()) {
     state->status = Status::processing;
     state->reason = "finished after this snapshot was taken";
@@ -152,6 +155,12 @@ void take_absent(const JobOutcomes& outcomes, uint8 segment, JobState* state) {
 }
 
 }  // namespace
+
+void heed_due(uint8 segment, TimestampTz due, JobState* state) {
+  const bool on_disk = state->status == Status::pending && !state->resident.found;
+  if (on_disk && segment == core::kParkedSegment && due <= GetCurrentTimestamp())
+    state->reason = kNotInMemory;
+}
 
 const char* status_name(Status status) {
   switch (status) {
@@ -176,9 +185,9 @@ Resident ask_dispatcher(core::JobId id, core::QueueId queue_id) {
   const core::Index database = runtime::database();
   if (database == core::kNone) return resident;
   /* Before and after: a job that is evicted or loaded meanwhile is not taken for a finished one. */
-  const bool live_before = queue_is_live(store::find_queue_by_id(queue_id));
+  const bool before = keeps_all_resident(store::find_queue_by_id(queue_id));
   resident.found = runtime::dispatcher().see_job(database, queue_id, id, &resident.row);
-  resident.all_resident = live_before && queue_is_live(store::find_queue_by_id(queue_id));
+  resident.all_resident = before && keeps_all_resident(store::find_queue_by_id(queue_id));
   return resident;
 }
 

@@ -52,6 +52,9 @@ bool needs_log(const Resident& resident, uint8 segment);
 /* outcomes: all zero when the log was not needed. */
 void judge(const Resident& resident, const JobOutcomes& outcomes, uint8 segment, JobState* state);
 
+/* The reason of what lies in parked, once it is known when it is due. */
+void heed_due(uint8 segment, TimestampTz due, JobState* state);
+
 /* Both, with the log read by id. */
 void job_state(core::JobId id, core::QueueId queue, uint8 segment, Snapshot snapshot,
                JobState* state);
