@@ -24,6 +24,14 @@ model_strays() {
     <(model_lines "$1" | sed -nE 's/^broken ([A-Z_]+) .*/BROKEN_\1/p' | sort -u)
 }
 
+# Options that begin with an `if` of their own: spin makes its branches branches of the outer one, and its `else` is never
+# taken. `true ->` in front of it is what was meant.
+model_pitfalls() {
+  awk '/::( *(atomic|d_step) *\{)?( *\/\*.*\*\/)? *$/ { option = $0; next }
+    option != "" && /^ *if$/ { print FILENAME ":" FNR ": an option begins with if" }
+    !/^#/ { option = "" }' "$DW_TOP/test/model/$1.pml"
+}
+
 # From `pan -d` and the report: lines with a statement, to standard error, and lines of which one is reached. An inline has
 # its lines many times.
 reached_lines='
@@ -70,7 +78,7 @@ model_verdict() {
   elif grep -qE 'max search depth too small|out of memory|memory limit|reached -DMEMLIM' "$report"; then
     echo "the search was cut off"
   elif grep -q '^pan:1: assertion violated' "$report"; then
-    sed -nE 's/^pan:1: assertion violated .*\|\|([a-z_]+)\).*/\1/p' "$report"
+    sed -nE '/^pan:1:/{s/.*\|\|([a-z_]+)\) \(at depth.*/\1/; s/^pan:1: //; p}' "$report"
   elif grep -q '^pan:1: invalid end state' "$report"; then
     echo deadlock
   elif grep -qE '^pan:1: (acceptance|non-progress) cycle' "$report"; then
@@ -86,7 +94,7 @@ model_verdict() {
 tell_model() {
   local verdict states
   verdict=$(model_verdict "$1")
-  states=$(sed -nE 's/ +([0-9.e+]+) states, stored.*/\1/p' "$1/report" 2>/dev/null | head -1)
+  states=$(sed -nE 's/ +([0-9.e+]+) states, stored.*/\1/p' "$1/report" || true)
   if [ "$verdict" = "$3" ]; then
     echo "ok      $2 $4: $verdict ($states states, $(cat "$1/seconds") s)"
     tally 1 0
@@ -159,8 +167,8 @@ suite_model() {
       if [ "$kind" = correct ]; then correct+=("$DW_WORK/model/$run"); fi
     done
     if [ ${#correct[@]} -gt 0 ]; then tell_unreached "$model" "${correct[@]}"; fi
-    if ! model_strays "$model"; then
-      echo "FAILED  $model: the variants above are not those of its head"
+    if ! model_strays "$model" || model_pitfalls "$model" | grep .; then
+      echo "FAILED  $model: the variants above are not those of its head, or see model_pitfalls"
       tally 0 1
     fi
   done

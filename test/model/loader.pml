@@ -167,6 +167,7 @@ proctype Producer(byte j) {
     };
     if
     :: atomic { /* ABORT */
+         true ->
          if
 #ifndef BROKEN_NO_ABORT
          :: mine -> release_entry(j)
