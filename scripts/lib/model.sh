@@ -94,7 +94,7 @@ model_verdict() {
 tell_model() {
   local verdict states
   verdict=$(model_verdict "$1")
-  states=$(sed -nE 's/ +([0-9.e+]+) states, stored.*/\1/p' "$1/report" || true)
+  states=$(sed -nE 's/ +([0-9.e+]+) states, stored.*/\1/p' "$1/report" 2>/dev/null || true)
   if [ "$verdict" = "$3" ]; then
     echo "ok      $2 $4: $verdict ($states states, $(cat "$1/seconds") s)"
     tally 1 0
