@@ -1,12 +1,14 @@
 -- Keys of ordered queues: what holds one up, and how it goes on. Keys of fair queues: how much each gets.
 
 CREATE FUNCTION durable_work.key_status(queue text, partition_key text,
-    OUT state text, OUT job_id bigint, OUT until timestamptz, OUT waiting bigint, OUT blocked_at timestamptz, OUT advice text)
+    OUT state text, OUT job_id bigint, OUT until timestamptz, OUT waiting bigint,
+    OUT in_flight bigint, OUT max_in_flight bigint, OUT available bigint, OUT next_start_at timestamptz,
+    OUT blocked_at timestamptz, OUT advice text)
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_key_status';
 REVOKE ALL ON FUNCTION durable_work.key_status(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.key_status(text, text) IS
-'Which job of a key has its turn, and how many wait behind it in memory. state: idle (none is in memory), ready, delayed (until says until when), processing (until: the end of its lease), deciding (an open transaction completes, fails or changes it, or has enqueued it), ending (its lease is over, the housekeeper records that), waiting (for others to be loaded), blocked (the job is a dead letter, see unblock_key). For a queue with ordering or fairness; another has no turns (22023).';
+'What a key does and waits for, as far as its jobs are in memory. job_id: the one that comes next, which has the turn of the key or is the first of those that are due; if none waits, the one in flight whose lease ends first. state: of that job; idle (there is none), ready, limited (it is due, and a limit for each key lets none start; until says when the next one may, null: when one of the key ends), delayed (until says until when), processing (until: the end of its lease), deciding (an open transaction completes, fails or changes it, or has enqueued it), ending (its lease is over, the housekeeper records that), waiting (for others to be loaded), blocked (the job is a dead letter, see unblock_key). waiting: how many more of the key wait. in_flight: how many of it have been handed out and have not ended. max_in_flight: the limit for each key. available: how many of the key its limits let start now, next_start_at: when the next one may, if that is a matter of time; both null without a limit for each key. Limits of the whole queue do not count here. For a queue with ordering, fairness or a limit for each key; in another no job waits because of its key (22023).';
 
 CREATE FUNCTION durable_work.blocked_keys(queue text)
 RETURNS TABLE (partition_key text, job_id bigint, blocked_at timestamptz, ending boolean, reason text, error jsonb)

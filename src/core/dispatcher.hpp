@@ -282,9 +282,8 @@ class Dispatcher {
    * there are no others. */
   bool end_followers(QueueRef queue, JobId dead, std::uint32_t n) noexcept;
   void set_blocks_known(QueueRef queue) noexcept;
-  /* False: none of its jobs is in memory. */
-  bool see_key(Index queue, QueueId id, std::uint32_t key_hash, std::uint32_t key_check,
-               KeyFigures* out) noexcept;
+  /* A part of the walk, see key_figures.cpp. False: it was the last one. */
+  bool look_at_key(Index queue, QueueId id, KeyLook* look) noexcept;
 
   /* --- waiting (wait.cpp) --- */
   /* False: one of the queues has work now, or the member may not claim; nothing is registered.
@@ -640,6 +639,12 @@ class Dispatcher {
   /* Under no lock. */
   void drop_idle_keys_of(Index queue, QueueId id) const noexcept;
   void free_keys(Index queue) const noexcept;
+
+  /* What is known of a key (key_figures.cpp), under the queue lock. */
+  void look_at_first(const Entry& e, KeyFigures* out) const noexcept;
+  bool look_behind_turn(Index queue, KeyLook* look) noexcept;
+  bool look_for_key(Index queue, KeyLook* look) noexcept;
+  void look_at_limits(const Queue& q, KeyLook* look) const noexcept;
 
   /* Keys with a weight (weighted_keys.cpp), under the queue lock. */
   WeightedKey* find_weighted_key(const Queue& q, std::uint32_t key_hash,

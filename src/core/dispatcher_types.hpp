@@ -4,6 +4,7 @@
 #include "core/layout.hpp"
 
 #include <limits>
+#include <tuple>
 
 namespace dw::core {
 
@@ -245,12 +246,42 @@ enum class Unblock : std::uint8_t {
   end,   /* not before its followers below an id are dead too */
 };
 
+/* What of its limits lets no job of a key start. */
+enum class KeyHindrance : std::uint8_t {
+  none,
+  place,    /* as many are in flight as may be */
+  token,    /* as many have started as may start for now */
+  counting, /* the limit is new, and leases from before it are being counted */
+  record,   /* there is no room to count another key */
+};
+
 /* A key as an operator sees it. */
 struct KeyFigures {
-  std::uint32_t waiting; /* behind the first one, in memory */
-  JobId first;           /* whose turn it is; 0: nobody's */
-  EntryState state;      /* of that one */
-  Micros at;             /* wall: its due time, or the end of its lease */
+  JobId first;        /* which comes next, or ends next; 0: none is in memory, or the loader holds
+                         them */
+  EntryState state;   /* of that one */
+  Micros at;          /* wall: its due time, or the end of its lease */
+  bool first_is_due;  /* it waits, and its time has come */
+  bool waits_for_key; /* it has been held back by a limit of its key */
+  std::uint32_t waiting; /* besides the first one, in memory */
+  std::uint32_t in_flight;
+  bool limited; /* what follows says something */
+  std::uint32_t max_in_flight;
+  std::uint32_t available; /* jobs that the limits let start now */
+  KeyHindrance hindrance;
+  Micros next; /* wall, when there is a token; kNever: when something ends */
+};
+
+/* A walk over the jobs of one key. Begins with the hashes of the key, everything else zero. */
+struct KeyLook {
+  using Rank = std::tuple<int, int, Micros, int, JobId>;
+
+  std::uint32_t key_hash;
+  std::uint32_t key_check;
+  Index position; /* of a queue without order: the next entry */
+  JobId behind;   /* of an ordered one: what was counted up to this one */
+  Rank first;     /* of figures.first, in a queue without order */
+  KeyFigures figures;
 };
 
 enum class HeartbeatState : std::uint8_t { leased, cancelled, lost };

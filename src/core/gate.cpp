@@ -398,35 +398,4 @@ bool Dispatcher::end_followers(QueueRef ref, JobId dead, std::uint32_t n) noexce
   return !more;
 }
 
-bool Dispatcher::see_key(Index index, QueueId id, std::uint32_t key_hash, std::uint32_t key_check,
-                         KeyFigures* out) noexcept {
-  *out = KeyFigures{0, 0, EntryState::free, kNever};
-  Entry place{};
-  place.key_hash = key_hash;
-  place.key_check = key_check;
-  place.id = std::numeric_limits<JobId>::min();
-  for (;;) {
-    const QueueLock hold(*this, index);
-    Queue& q = queue(index);
-    if (q.id != id) return false;
-    const Entry* const first = turn_of(index, key_hash, key_check);
-    if (first != nullptr) {
-      out->first = first->id;
-      out->state = first->state;
-      out->at = first->state == EntryState::blocked ? kNever
-                : first->worker == kNone
-                    ? due_of(*first)
-                    : platform_->wall_now() + (first->at - platform_->monotonic_now());
-    }
-    auto next = q.gated.upper_bound(place);
-    for (std::uint32_t i = 0; i < kEntriesPerHold; i++, ++next) {
-      if (next == q.gated.end() || !same_key(*next, place))
-        return out->first != 0 || out->waiting > 0;
-      out->waiting++;
-      place.leased_at = next->leased_at;
-      place.id = next->id;
-    }
-  }
-}
-
 }  // namespace dw::core

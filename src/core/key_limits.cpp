@@ -40,13 +40,6 @@
 
 namespace dw::core {
 
-namespace {
-
-/* Before a job is tried again that found no record for its key. */
-constexpr Micros kPauseForRecord = 1 * kSecond;
-
-}  // namespace
-
 /* --- what may start --------------------------------------------------------------------------- */
 
 Dispatcher::KeyStart Dispatcher::key_start(const Queue& q, std::uint32_t key_hash,

@@ -281,6 +281,8 @@ struct LimitedKey {
   Micros as_of;
 };
 static_assert(sizeof(LimitedKey) == 48);
+/* Before a job is tried again that found no record for its key. */
+constexpr Micros kPauseForRecord = 1 * kSecond;
 
 /* A key of a fair queue that gets more than one job a round, see weighted_keys.cpp. Under the queue
  * lock; next_in_chain under its stripe, in a free one under kLimitsLock. */

@@ -15,7 +15,7 @@ struct KeyArgument {
   std::string_view key;
 };
 
-// Arguments 0 and 1, of a queue that the user has the right on. 22023 for one without turns.
+// Arguments 0 and 1, of a queue that the user has the right on.
 KeyArgument key_argument(FunctionCallInfo fcinfo, store::Right needed);
 
 }  // namespace dw::key

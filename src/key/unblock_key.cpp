@@ -79,9 +79,17 @@ void retry(const store::QueueInfo& queue, core::JobId job) {
             "Use the action skip, or dead_letter.");
 }
 
+void require_turns(const store::QueueInfo& queue) {
+  if (queue.options.ordered || queue.options.fair) return;
+  pg::raise_invalid(psprintf("queue \"%s\" has no turns of keys", queue.name),
+                    "It has neither ordering nor fairness by key, so none of its keys is blocked.",
+                    "A limit of the key may hold its jobs back: key_status says so.");
+}
+
 Datum unblock_key(FunctionCallInfo fcinfo) {
   runtime::require_preloaded();
   const KeyArgument argument = key_argument(fcinfo, store::Right::operate);
+  require_turns(argument.queue);
   const Action action = read_action(fcinfo);
   runtime::require_writable("unblock_key()");
   const core::JobId job = lock_row(argument);

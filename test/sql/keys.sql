@@ -149,11 +149,47 @@ SELECT durable_work.create_queue('keys_fair', fairness => 'key');
 SELECT count(pg_temp.put('keys_fair', 'one', n)) FROM generate_series(1, 10) AS n;
 SELECT pg_temp.put('keys_fair', 'two', 11) > 0, pg_temp.put('keys_fair', 'three', 12) > 0;
 SELECT ready, blocked FROM durable_work.queue_stats WHERE queue = 'keys_fair';
+SELECT state, waiting, in_flight, max_in_flight, available FROM durable_work.key_status('keys_fair', 'one');
 CALL pg_temp.work_off('keys_fair');
-SELECT state FROM durable_work.key_status('keys_fair', 'one');
+SELECT state, waiting, in_flight, max_in_flight, available FROM durable_work.key_status('keys_fair', 'one');
 SELECT pg_temp.refusal($$SELECT durable_work.key_status('limits_none', 'a')$$);
 SELECT durable_work.create_queue('keys_none');
 SELECT pg_temp.refusal($$SELECT durable_work.key_status('keys_none', 'a')$$);
+SELECT pg_temp.refusal($$SELECT durable_work.unblock_key('keys_none', 'a')$$);
+
+-- what the limits for each key hold back
+CREATE FUNCTION pg_temp.status(queue text, key text) RETURNS TABLE (state text, n text, until boolean, waiting bigint,
+    in_flight bigint, max_in_flight bigint, available bigint, tells_when boolean, advice text) LANGUAGE sql AS $$
+SELECT state, (SELECT payload ->> 'n' FROM durable_work.inbox WHERE id = job_id), until > clock_timestamp(), waiting,
+    in_flight, max_in_flight, available, next_start_at > clock_timestamp(), advice
+FROM durable_work.key_status(queue, key) $$;
+SELECT durable_work.set_concurrency_limit('keys_none', 2, scope => 'key');
+SELECT * FROM pg_temp.status('keys_none', 'a');
+SELECT count(pg_temp.put('keys_none', key, n)) FROM (VALUES ('a', 1), ('a', 2), ('a', 3), ('a', 4), ('b', 5)) AS job (key, n);
+SELECT pg_temp.put('keys_none', 'b', 6, '1 day') > 0;
+SELECT * FROM pg_temp.status('keys_none', 'a');
+SELECT count(*) FROM durable_work.claim('keys_none', 'worker', 100);
+SELECT * FROM pg_temp.status('keys_none', 'a');
+SELECT * FROM pg_temp.status('keys_none', 'b');
+SELECT * FROM pg_temp.status('keys_none', 'c');
+SELECT durable_work.complete(job_id, lease_token) FROM durable_work.leases WHERE queue = 'keys_none' AND job_id = (SELECT min(job_id) FROM durable_work.leases WHERE queue = 'keys_none');
+SELECT * FROM pg_temp.status('keys_none', 'a');
+SELECT pg_temp.refusal($$SELECT durable_work.unblock_key('keys_none', 'a')$$);
+SELECT durable_work.set_concurrency_limit('keys_none', 0, scope => 'key');
+SELECT * FROM pg_temp.status('keys_none', 'a');
+SELECT durable_work.set_concurrency_limit('keys_none', NULL, scope => 'key'), durable_work.set_rate_limit('keys_none', 1, '1 h', scope => 'key');
+SELECT * FROM pg_temp.status('keys_none', 'a');
+SELECT count(*) FROM durable_work.claim('keys_none', 'worker', 100);
+SELECT * FROM pg_temp.status('keys_none', 'a');
+SELECT durable_work.set_rate_limit('keys_none', NULL, scope => 'key');
+SELECT pg_temp.refusal($$SELECT durable_work.key_status('keys_none', 'a')$$);
+-- beside the turns of an ordered queue
+SELECT durable_work.set_rate_limit('keys', 1, '1 h', scope => 'key');
+SELECT pg_temp.put('keys', 'l', 1) > 0, pg_temp.put('keys', 'l', 2) > 0;
+SELECT count(*) FROM durable_work.claim('keys', 'worker', 100);
+SELECT * FROM pg_temp.status('keys', 'l');
+SELECT durable_work.set_rate_limit('keys', NULL, scope => 'key');
+CALL pg_temp.work_off('keys');
 
 -- a key that gets more
 CREATE FUNCTION pg_temp.share(n integer) RETURNS text LANGUAGE sql AS

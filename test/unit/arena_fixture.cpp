@@ -143,4 +143,13 @@ QueueFigures ArenaTest::figures(QueueId queue) {
   return figures;
 }
 
+KeyFigures ArenaTest::key_figures(QueueId queue, std::uint32_t key_hash, std::uint32_t key_check) {
+  KeyLook look{};
+  look.key_hash = key_hash;
+  look.key_check = key_check;
+  while (d().look_at_key(d().find_queue(database_, queue), queue, &look)) {
+  }
+  return look.figures;
+}
+
 }  // namespace dw::test

@@ -79,6 +79,7 @@ class ArenaTest : public ::testing::Test {
   Verdict decide(const ClaimedJob& job, Decision decision, Micros due = 0);
   EntryState state_of(JobId id, QueueId queue = 0);
   QueueFigures figures(QueueId queue);
+  KeyFigures key_figures(QueueId queue, std::uint32_t key_hash, std::uint32_t key_check);
 
   Index database_ = kNone;
 

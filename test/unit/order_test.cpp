@@ -405,8 +405,7 @@ TEST_F(BlockedKey, WaitsAndOthersGoOn) {
   EXPECT_EQ(claim_all(), std::vector<JobId>({4}));
   EXPECT_EQ(figures(1).blocked, 2U);
   EXPECT_EQ(figures(1).blocked_keys, 1U);
-  KeyFigures key{};
-  ASSERT_TRUE(d().see_key(d().find_queue(database_, 1), 1, kA, kA, &key));
+  const KeyFigures key = key_figures(1, kA, kA);
   EXPECT_EQ(key.first, 1);
   EXPECT_EQ(key.state, EntryState::blocked);
   EXPECT_EQ(key.waiting, 2U);
