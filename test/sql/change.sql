@@ -3,16 +3,6 @@ SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS durable_work;
 RESET client_min_messages;
 SET search_path = pg_catalog;
-CREATE FUNCTION pg_temp.refusal(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    message text; detail text; hint text;
-BEGIN
-    EXECUTE statement;
-    RETURN 'accepted';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN regexp_replace(concat_ws(' | ', SQLSTATE, message, nullif(detail, ''), nullif(hint, '')), '[Jj]ob \d+', 'job N');
-END $$;
 -- What the inbox says of a job; later: is it due later.
 CREATE FUNCTION pg_temp.look(job bigint) RETURNS text LANGUAGE sql AS $$
     SELECT concat_ws(' ', status, payload, 'attempts', attempts, CASE WHEN available_at > clock_timestamp() THEN 'later' ELSE 'now' END)
@@ -35,8 +25,8 @@ SELECT token, payload, attempt FROM pg_temp.take() \gset
 SELECT :'payload' AS payload, :attempt AS attempt;
 
 -- not while a worker has it
-SELECT pg_temp.refusal(format('SELECT durable_work.reschedule(%s, now())', :job));
-SELECT pg_temp.refusal(format('SELECT durable_work.update_payload(%s, ''1'')', :job));
+SELECT helper.refusal(format('SELECT durable_work.reschedule(%s, now())', :job));
+SELECT helper.refusal(format('SELECT durable_work.update_payload(%s, ''1'')', :job));
 -- attempts stay, also when it waits for a retry
 SELECT durable_work.fail(:job, :token, '{"why": "no"}', retry_in => '1 h');
 SELECT durable_work.update_payload(:job, '{"n": 2}');
@@ -44,7 +34,7 @@ SELECT pg_temp.look(:job);
 SELECT durable_work.reschedule(:job, now());
 SELECT pg_temp.look(:job);
 -- the old token is of no use
-SELECT split_part(pg_temp.refusal(format('SELECT durable_work.complete(%s, %s)', :job, :token)), ' | ', 1) AS refused;
+SELECT split_part(helper.refusal(format('SELECT durable_work.complete(%s, %s)', :job, :token)), ' | ', 1) AS refused;
 SELECT token > :token AS token_rises, token, payload, attempt FROM pg_temp.take() \gset
 SELECT :'token_rises' AS token_rises, :'payload' AS payload, :attempt AS attempt;
 SELECT durable_work.fail(:job, :token, '{"why": "again"}');
@@ -57,8 +47,8 @@ SELECT pg_temp.history(:job);
 SELECT attempt, outcome, error FROM durable_work.attempts WHERE job_id = :job ORDER BY attempt;
 SELECT payload, attempts, reason, jsonb_path_query_array(history, '$[*].event') AS events FROM durable_work.dead_letters WHERE job_id = :job;
 -- not when it has ended
-SELECT pg_temp.refusal(format('SELECT durable_work.reschedule(%s, now())', :job));
-SELECT pg_temp.refusal(format('SELECT durable_work.update_payload(%s, ''1'')', :job));
+SELECT helper.refusal(format('SELECT durable_work.reschedule(%s, now())', :job));
+SELECT helper.refusal(format('SELECT durable_work.update_payload(%s, ''1'')', :job));
 -- a redrive takes the last payload
 SELECT durable_work.redrive('change');
 CREATE PROCEDURE pg_temp.take_one(want bigint) LANGUAGE plpgsql AS $$
@@ -99,7 +89,7 @@ BEGIN;
 SELECT durable_work.update_payload(:job, '{"n": 6}');
 SAVEPOINT s;
 SELECT durable_work.cancel(:job), durable_work.cancel(:job);
-SELECT pg_temp.refusal(format('SELECT durable_work.reschedule(%s, now())', :job));
+SELECT helper.refusal(format('SELECT durable_work.reschedule(%s, now())', :job));
 ROLLBACK TO s;
 SELECT durable_work.reschedule(:job, now());
 COMMIT;
@@ -129,27 +119,27 @@ SELECT count(*) AS rows FROM durable_work.parked WHERE id = :job;
 
 -- expires_at stays, and bounds the due time
 SELECT job_id AS job FROM durable_work.enqueue('change', '1', expires_at => '2100-01-01') \gset
-SELECT pg_temp.refusal(format('SELECT durable_work.reschedule(%s, ''2100-01-01'')', :job));
+SELECT helper.refusal(format('SELECT durable_work.reschedule(%s, ''2100-01-01'')', :job));
 SELECT durable_work.update_payload(:job, '2');
 SELECT expires_at = '2100-01-01' AS expires, payload FROM durable_work.inbox WHERE id = :job;
 SELECT durable_work.cancel(:job);
 
 -- refused, and nothing changes
 SELECT job_id AS job FROM durable_work.enqueue('change', '{"n": 1}') \gset
-SELECT pg_temp.refusal(format('SELECT durable_work.update_payload(%s, to_jsonb(repeat(''x'', 2000)))', :job));
-SELECT pg_temp.refusal(format('SELECT durable_work.update_payload(%s, NULL)', :job));
-SELECT pg_temp.refusal(format('SELECT durable_work.reschedule(%s, NULL)', :job));
-SELECT pg_temp.refusal(format('SELECT durable_work.reschedule(%s, ''infinity'')', :job));
-SELECT pg_temp.refusal(format('SELECT durable_work.reschedule(%s, ''9999-01-01'')', :job));
-SELECT pg_temp.refusal(format('SELECT durable_work.reschedule(%s, now(), ''nowhere'')', :job));
-SELECT pg_temp.refusal('SELECT durable_work.reschedule(9223372036854775807, now())');
-SELECT pg_temp.refusal('SELECT durable_work.update_payload(0, ''1'')');
+SELECT helper.refusal(format('SELECT durable_work.update_payload(%s, to_jsonb(repeat(''x'', 2000)))', :job));
+SELECT helper.refusal(format('SELECT durable_work.update_payload(%s, NULL)', :job));
+SELECT helper.refusal(format('SELECT durable_work.reschedule(%s, NULL)', :job));
+SELECT helper.refusal(format('SELECT durable_work.reschedule(%s, ''infinity'')', :job));
+SELECT helper.refusal(format('SELECT durable_work.reschedule(%s, ''9999-01-01'')', :job));
+SELECT helper.refusal(format('SELECT durable_work.reschedule(%s, now(), ''nowhere'')', :job));
+SELECT helper.refusal('SELECT durable_work.reschedule(9223372036854775807, now())');
+SELECT helper.refusal('SELECT durable_work.update_payload(0, ''1'')');
 SELECT pg_temp.look(:job);
 SELECT payload FROM pg_temp.take();
 SELECT durable_work.cancel(:job);
 BEGIN;
 SELECT job_id AS job FROM durable_work.enqueue('change', '{"n": 1}') \gset
-SELECT pg_temp.refusal(format('SELECT durable_work.update_payload(%s, ''1'')', :job));
+SELECT helper.refusal(format('SELECT durable_work.update_payload(%s, ''1'')', :job));
 ROLLBACK;
 
 -- the key compares with what was enqueued

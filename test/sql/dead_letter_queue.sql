@@ -21,52 +21,29 @@ BEGIN
     END LOOP;
     RETURN found;
 END $$;
-CREATE PROCEDURE pg_temp.until(condition text) LANGUAGE plpgsql AS $$
-DECLARE
-    done boolean;
-    give_up timestamptz := clock_timestamp() + interval '60 s';
-BEGIN
-    LOOP
-        EXECUTE 'SELECT ' || condition INTO done;
-        EXIT WHEN done;
-        IF clock_timestamp() > give_up THEN RAISE EXCEPTION 'waited in vain: %', condition; END IF;
-        COMMIT;
-        PERFORM pg_sleep(0.005);
-    END LOOP;
-END $$;
-CREATE FUNCTION pg_temp.try(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    told text;
-BEGIN
-    EXECUTE statement;
-    RETURN 'ok';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS told = PG_EXCEPTION_DETAIL;
-    RETURN concat_ws(' ', SQLSTATE, SQLERRM, nullif(told, ''));
-END $$;
 CREATE FUNCTION pg_temp.ties() RETURNS text LANGUAGE sql AS $$
     SELECT string_agg(queue || ' > ' || coalesce(dead_letter_queue, '-'), ', ' ORDER BY queue) FROM durable_work.queues WHERE queue ~ '^tie_'
 $$;
 
 -- Checks: it must exist, not be the queue itself, and no row of queues may come back to its beginning.
 SELECT durable_work.create_queue('tie_' || c) FROM unnest(ARRAY['c', 'b']) c;
-SELECT pg_temp.try($$SELECT durable_work.create_queue('tie_x', dead_letter_queue => 'nowhere')$$);
-SELECT pg_temp.try($$SELECT durable_work.create_queue('tie_x', dead_letter_queue => 'tie_x')$$);
+SELECT helper.refusal($$SELECT durable_work.create_queue('tie_x', dead_letter_queue => 'nowhere')$$);
+SELECT helper.refusal($$SELECT durable_work.create_queue('tie_x', dead_letter_queue => 'tie_x')$$);
 SELECT durable_work.create_queue('tie_a', dead_letter_queue => 'tie_b');
-SELECT pg_temp.try($$SELECT durable_work.alter_queue('tie_b', dead_letter_queue => 'tie_b')$$);
-SELECT pg_temp.try($$SELECT durable_work.alter_queue('tie_b', dead_letter_queue => 'tie_a')$$);
+SELECT helper.refusal($$SELECT durable_work.alter_queue('tie_b', dead_letter_queue => 'tie_b')$$);
+SELECT helper.refusal($$SELECT durable_work.alter_queue('tie_b', dead_letter_queue => 'tie_a')$$);
 SELECT durable_work.alter_queue('tie_b', dead_letter_queue => 'tie_c');
-SELECT pg_temp.try($$SELECT durable_work.alter_queue('tie_c', dead_letter_queue => 'tie_a')$$);
+SELECT helper.refusal($$SELECT durable_work.alter_queue('tie_c', dead_letter_queue => 'tie_a')$$);
 SELECT pg_temp.ties();
 -- The same settings again, others, none.
-SELECT pg_temp.try($$SELECT durable_work.create_queue('tie_a', dead_letter_queue => 'tie_b')$$);
-SELECT pg_temp.try($$SELECT durable_work.create_queue('tie_a', dead_letter_queue => 'tie_c')$$);
+SELECT helper.refusal($$SELECT durable_work.create_queue('tie_a', dead_letter_queue => 'tie_b')$$);
+SELECT helper.refusal($$SELECT durable_work.create_queue('tie_a', dead_letter_queue => 'tie_c')$$);
 SELECT durable_work.alter_queue('tie_b', dead_letter_queue => '');
 SELECT durable_work.alter_queue('tie_c', dead_letter_queue => 'tie_a');
 SELECT pg_temp.ties();
 -- A queue that others send to is dropped by force only, and then they send nowhere.
-SELECT pg_temp.try($$SELECT durable_work.drop_queue('tie_a')$$);
-SELECT pg_temp.try($$SELECT durable_work.drop_queue('tie_b')$$);
+SELECT helper.refusal($$SELECT durable_work.drop_queue('tie_a')$$);
+SELECT helper.refusal($$SELECT durable_work.drop_queue('tie_b')$$);
 BEGIN;
 SELECT durable_work.drop_queue('tie_b', force => true);
 SELECT pg_temp.ties();
@@ -90,7 +67,7 @@ SELECT durable_work.reject(job_id, token, 'no such patient') FROM held WHERE n =
 SELECT outcome FROM held, durable_work.fail_many(ARRAY[job_id], ARRAY[token]) WHERE n = 'many';
 SELECT inserted FROM durable_work.enqueue('ward', '{"n": "expired"}');
 SELECT pg_temp.take('ward', 1, '1 ms');
-CALL pg_temp.until($$EXISTS (SELECT FROM durable_work.dead_letters WHERE payload->>'n' = 'expired')$$);
+CALL helper.until($$EXISTS (SELECT FROM durable_work.dead_letters WHERE payload->>'n' = 'expired')$$);
 SELECT inserted FROM durable_work.enqueue('ward', '{"n": "poison"}');
 DO $$
 BEGIN
@@ -98,7 +75,7 @@ BEGIN
     RAISE EXCEPTION 'crash of the handler';
 EXCEPTION WHEN OTHERS THEN NULL;
 END $$;
-CALL pg_temp.until($$EXISTS (SELECT FROM durable_work.dead_letters WHERE payload->>'n' = 'poison')$$);
+CALL helper.until($$EXISTS (SELECT FROM durable_work.dead_letters WHERE payload->>'n' = 'poison')$$);
 
 -- The dead letters are as without the option; the new jobs say where they come from.
 SELECT payload->>'n' AS n, reason, attempts, headers FROM durable_work.dead_letters WHERE queue = 'ward' ORDER BY job_id;

@@ -16,19 +16,6 @@ $$;
 CREATE FUNCTION pg_temp.sleep_past(name text) RETURNS void LANGUAGE sql AS $$
     SELECT pg_sleep(greatest(0, extract(epoch FROM expires_at - clock_timestamp()) + 0.002)) FROM jobs WHERE n = name
 $$;
-CREATE PROCEDURE pg_temp.until(condition text) LANGUAGE plpgsql AS $$
-DECLARE
-    done boolean;
-    give_up timestamptz := clock_timestamp() + interval '60 s';
-BEGIN
-    LOOP
-        EXECUTE 'SELECT ' || condition INTO done;
-        EXIT WHEN done;
-        IF clock_timestamp() > give_up THEN RAISE EXCEPTION 'waited in vain: %', condition; END IF;
-        COMMIT;
-        PERFORM pg_sleep(0.005);
-    END LOOP;
-END $$;
 CREATE FUNCTION pg_temp.is_dead(name text) RETURNS boolean LANGUAGE sql AS $$
     SELECT EXISTS (SELECT FROM durable_work.dead_letters NATURAL JOIN jobs WHERE n = name)
 $$;
@@ -45,7 +32,7 @@ SELECT durable_work.create_queue('short', max_attempts => 3, backoff => 'fixed',
 -- Nobody claims: it becomes a dead letter by itself, soon.
 SELECT pg_temp.put('alone', '0.2 s');
 SELECT expires_at = (SELECT expires_at FROM jobs WHERE n = 'alone') AS shown FROM durable_work.inbox WHERE queue = 'short';
-CALL pg_temp.until($$pg_temp.is_dead('alone')$$);
+CALL helper.until($$pg_temp.is_dead('alone')$$);
 SELECT dead_at >= jobs.expires_at AS not_before, dead_at < jobs.expires_at + interval '20 s' AS soon_after FROM durable_work.dead_letters NATURAL JOIN jobs;
 SELECT * FROM pg_temp.dead('alone');
 SELECT * FROM pg_temp.explain('alone');
@@ -61,7 +48,7 @@ UNION ALL SELECT 'become a dead letter', NULL, 'expires_at has passed' WHERE pg_
 SELECT pg_temp.put('in time', '1 h');
 SELECT pg_temp.take();
 SELECT durable_work.complete(job_id, token) FROM held WHERE n = 'in time';
-CALL pg_temp.until($$pg_temp.is_dead('late')$$);
+CALL helper.until($$pg_temp.is_dead('late')$$);
 SELECT * FROM pg_temp.dead('late');
 
 -- Under a lease it may still be completed, but it is not tried again when it failed, was given back, or its lease ran out.
@@ -79,7 +66,7 @@ SELECT status FROM pg_temp.explain('completed');
 SELECT durable_work.fail(job_id, token, '"second"') FROM held WHERE n = 'failed';
 SELECT durable_work.release(job_id, token) FROM held WHERE n = 'released';
 SELECT pg_temp.take();
-CALL pg_temp.until($$(SELECT bool_and(pg_temp.is_dead(n)) FROM unnest('{failed,released,abandoned,no retry}'::text[]) AS n)$$);
+CALL helper.until($$(SELECT bool_and(pg_temp.is_dead(n)) FROM unnest('{failed,released,abandoned,no retry}'::text[]) AS n)$$);
 SELECT * FROM pg_temp.dead('failed');
 SELECT * FROM pg_temp.dead('released');
 SELECT * FROM pg_temp.dead('abandoned');
@@ -87,20 +74,20 @@ SELECT * FROM pg_temp.dead('no retry');
 
 -- A job that is due later.
 SELECT pg_temp.put('due', '0.3 s', clock_timestamp() + interval '0.2 s');
-CALL pg_temp.until($$pg_temp.is_dead('due')$$);
+CALL helper.until($$pg_temp.is_dead('due')$$);
 SELECT * FROM pg_temp.dead('due');
 
 -- A paused queue keeps nothing alive, and a transaction that commits too late enqueues a dead letter.
 SELECT durable_work.pause_queue('short');
 SELECT pg_temp.put('paused', '0.1 s');
-CALL pg_temp.until($$pg_temp.is_dead('paused')$$);
+CALL helper.until($$pg_temp.is_dead('paused')$$);
 SELECT durable_work.resume_queue('short');
 BEGIN;
 SELECT pg_temp.put('slow', '0.1 s');
 SELECT pg_temp.sleep_past('slow');
 COMMIT;
 SELECT pg_temp.take();
-CALL pg_temp.until($$pg_temp.is_dead('slow')$$);
+CALL helper.until($$pg_temp.is_dead('slow')$$);
 SELECT reason, attempts FROM pg_temp.dead('slow');
 
 -- Through the view; with a job that waits for another day.

@@ -4,16 +4,6 @@ CREATE EXTENSION IF NOT EXISTS durable_work;
 RESET client_min_messages;
 SET search_path = pg_catalog;
 
-CREATE FUNCTION pg_temp.refusal(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    message text; detail text; hint text;
-BEGIN
-    EXECUTE statement;
-    RETURN 'accepted';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN concat_ws(' | ', SQLSTATE, message, nullif(detail, ''), nullif(hint, ''));
-END $$;
 -- Claims one by one until nothing comes, completes each, and says in which order they came. The turn of a key ends
 -- with the transaction that completes its job.
 CREATE PROCEDURE pg_temp.work_off(queue text, INOUT seen text DEFAULT '') LANGUAGE plpgsql AS $$
@@ -33,15 +23,15 @@ CREATE FUNCTION pg_temp.put(queue text, key text, n integer, delay interval DEFA
 $$ SELECT job_id FROM durable_work.enqueue(queue, jsonb_build_object('n', n), partition_key => key, delay => delay) $$;
 
 -- options
-SELECT pg_temp.refusal($$SELECT durable_work.create_queue('keys_bad', ordering => 'fifo')$$);
-SELECT pg_temp.refusal($$SELECT durable_work.create_queue('keys_bad', fairness => 'round_robin')$$);
-SELECT pg_temp.refusal($$SELECT durable_work.create_queue('keys_bad', on_exhausted => 'stop')$$);
-SELECT pg_temp.refusal($$SELECT durable_work.create_queue('keys_bad', ordering => NULL)$$);
+SELECT helper.refusal($$SELECT durable_work.create_queue('keys_bad', ordering => 'fifo')$$);
+SELECT helper.refusal($$SELECT durable_work.create_queue('keys_bad', fairness => 'round_robin')$$);
+SELECT helper.refusal($$SELECT durable_work.create_queue('keys_bad', on_exhausted => 'stop')$$);
+SELECT helper.refusal($$SELECT durable_work.create_queue('keys_bad', ordering => NULL)$$);
 SELECT durable_work.create_queue('keys', ordering => 'key', max_attempts => 2, backoff_base => '0', backoff => 'fixed');
 SELECT ordering, on_exhausted, fairness FROM durable_work.queues WHERE queue = 'keys';
-SELECT pg_temp.refusal($$SELECT durable_work.create_queue('keys')$$) ~ 'DW003.*ordering is key, not none';
-SELECT pg_temp.refusal($$SELECT durable_work.alter_queue('keys', ordering => 'none')$$);
-SELECT pg_temp.refusal($$SELECT durable_work.alter_queue('keys', fairness => 'key')$$);
+SELECT helper.refusal($$SELECT durable_work.create_queue('keys')$$) ~ 'DW003.*ordering is key, not none';
+SELECT helper.refusal($$SELECT durable_work.alter_queue('keys', ordering => 'none')$$);
+SELECT helper.refusal($$SELECT durable_work.alter_queue('keys', fairness => 'key')$$);
 SELECT durable_work.alter_queue('keys', ordering => 'key');
 
 -- one at a time, in order
@@ -95,10 +85,10 @@ SELECT partition_key, ending, reason, error FROM durable_work.blocked_keys('keys
 SELECT state, waiting, blocked_at <= now() AS blocked_at, advice FROM durable_work.key_status('keys_hold', 'a');
 SELECT reason, jobs FROM durable_work.explain_waiting('keys_hold') ORDER BY reason;
 CALL pg_temp.work_off('keys_hold');
-SELECT pg_temp.refusal($$SELECT durable_work.unblock_key('keys_hold', 'a', 'forget')$$);
-SELECT pg_temp.refusal($$SELECT durable_work.unblock_key('keys_hold', 'c', 'skip')$$);
-SELECT pg_temp.refusal($$SELECT durable_work.unblock_key('no_such_queue', 'c')$$);
-SELECT pg_temp.refusal($$SELECT durable_work.unblock_key('keys_hold', NULL)$$);
+SELECT helper.refusal($$SELECT durable_work.unblock_key('keys_hold', 'a', 'forget')$$);
+SELECT helper.refusal($$SELECT durable_work.unblock_key('keys_hold', 'c', 'skip')$$);
+SELECT helper.refusal($$SELECT durable_work.unblock_key('no_such_queue', 'c')$$);
+SELECT helper.refusal($$SELECT durable_work.unblock_key('keys_hold', NULL)$$);
 -- nothing happens before the commit
 BEGIN;
 SELECT durable_work.unblock_key('keys_hold', 'b', 'skip');
@@ -117,7 +107,7 @@ SELECT payload ->> 'n' AS n FROM durable_work.dead_letters WHERE queue = 'keys_h
 SELECT count(pg_temp.put('keys_hold', key, n)) FROM (VALUES ('f', 1), ('f', 2), ('g', 3), ('g', 4)) AS job (key, n);
 SELECT durable_work.reject(job_id, lease_token, 'nonsense') FROM durable_work.claim('keys_hold', 'worker', 100) ORDER BY job_id;
 SELECT durable_work.discard_dead_letter(job_id, 'keys_hold') FROM durable_work.dead_letters WHERE queue = 'keys_hold' AND partition_key = 'f';
-SELECT pg_temp.refusal($$SELECT durable_work.unblock_key('keys_hold', 'f', 'retry')$$) ~ '^DW006 . dead letter \d+ is gone';
+SELECT helper.refusal($$SELECT durable_work.unblock_key('keys_hold', 'f', 'retry')$$) ~ '^DW006 . dead letter \d+ is gone';
 SELECT partition_key, reason FROM durable_work.blocked_keys('keys_hold') ORDER BY 1;
 SELECT durable_work.unblock_key('keys_hold', 'f', 'skip');
 CALL pg_temp.work_off('keys_hold');
@@ -152,10 +142,10 @@ SELECT ready, blocked FROM durable_work.queue_stats WHERE queue = 'keys_fair';
 SELECT state, waiting, in_flight, max_in_flight, available FROM durable_work.key_status('keys_fair', 'one');
 CALL pg_temp.work_off('keys_fair');
 SELECT state, waiting, in_flight, max_in_flight, available FROM durable_work.key_status('keys_fair', 'one');
-SELECT pg_temp.refusal($$SELECT durable_work.key_status('limits_none', 'a')$$);
+SELECT helper.refusal($$SELECT durable_work.key_status('limits_none', 'a')$$);
 SELECT durable_work.create_queue('keys_none');
-SELECT pg_temp.refusal($$SELECT durable_work.key_status('keys_none', 'a')$$);
-SELECT pg_temp.refusal($$SELECT durable_work.unblock_key('keys_none', 'a')$$);
+SELECT helper.refusal($$SELECT durable_work.key_status('keys_none', 'a')$$);
+SELECT helper.refusal($$SELECT durable_work.unblock_key('keys_none', 'a')$$);
 
 -- what the limits for each key hold back
 CREATE FUNCTION pg_temp.status(queue text, key text) RETURNS TABLE (state text, n text, until boolean, waiting bigint,
@@ -174,7 +164,7 @@ SELECT * FROM pg_temp.status('keys_none', 'b');
 SELECT * FROM pg_temp.status('keys_none', 'c');
 SELECT durable_work.complete(job_id, lease_token) FROM durable_work.leases WHERE queue = 'keys_none' AND job_id = (SELECT min(job_id) FROM durable_work.leases WHERE queue = 'keys_none');
 SELECT * FROM pg_temp.status('keys_none', 'a');
-SELECT pg_temp.refusal($$SELECT durable_work.unblock_key('keys_none', 'a')$$);
+SELECT helper.refusal($$SELECT durable_work.unblock_key('keys_none', 'a')$$);
 SELECT durable_work.set_concurrency_limit('keys_none', 0, scope => 'key');
 SELECT * FROM pg_temp.status('keys_none', 'a');
 SELECT durable_work.set_concurrency_limit('keys_none', NULL, scope => 'key'), durable_work.set_rate_limit('keys_none', 1, '1 h', scope => 'key');
@@ -182,7 +172,7 @@ SELECT * FROM pg_temp.status('keys_none', 'a');
 SELECT count(*) FROM durable_work.claim('keys_none', 'worker', 100);
 SELECT * FROM pg_temp.status('keys_none', 'a');
 SELECT durable_work.set_rate_limit('keys_none', NULL, scope => 'key');
-SELECT pg_temp.refusal($$SELECT durable_work.key_status('keys_none', 'a')$$);
+SELECT helper.refusal($$SELECT durable_work.key_status('keys_none', 'a')$$);
 -- beside the turns of an ordered queue
 SELECT durable_work.set_rate_limit('keys', 1, '1 h', scope => 'key');
 SELECT pg_temp.put('keys', 'l', 1) > 0, pg_temp.put('keys', 'l', 2) > 0;
@@ -219,18 +209,18 @@ SELECT * FROM durable_work.key_weights WHERE queue = 'keys_weight' ORDER BY 2;
 SELECT durable_work.set_key_weight('keys_weight', 'a', NULL), durable_work.set_key_weight('keys_weight', 'b', 2), durable_work.set_key_weight('keys_weight', 'nobody', 1);
 SELECT pg_temp.share(3), pg_temp.share(12);
 SELECT * FROM durable_work.key_weights WHERE queue = 'keys_weight' ORDER BY 2;
-SELECT pg_temp.refusal($$SELECT durable_work.set_key_weight('keys', 'a', 2)$$);
-SELECT pg_temp.refusal($$SELECT durable_work.set_key_weight('keys_weight', 'a', 101)$$);
-SELECT pg_temp.refusal($$SELECT durable_work.set_key_weight('keys_weight', NULL, 2)$$);
+SELECT helper.refusal($$SELECT durable_work.set_key_weight('keys', 'a', 2)$$);
+SELECT helper.refusal($$SELECT durable_work.set_key_weight('keys_weight', 'a', 101)$$);
+SELECT helper.refusal($$SELECT durable_work.set_key_weight('keys_weight', NULL, 2)$$);
 -- as many as there is room for
 BEGIN;
 SELECT count(*) FROM generate_series(1, 4095) AS n, LATERAL durable_work.set_key_weight('keys_weight', 'many ' || n, 2);
-SELECT pg_temp.refusal($$SELECT durable_work.set_key_weight('keys_weight', 'one more', 2)$$);
-SELECT pg_temp.refusal($$SELECT durable_work.set_key_weight('keys_weight', 'b', 3)$$);
-SELECT pg_temp.refusal($$SELECT durable_work.set_key_weight('keys_weight', 'many 1', NULL)$$);
-SELECT pg_temp.refusal($$SELECT durable_work.set_key_weight('keys_weight', 'one more', 2)$$);
+SELECT helper.refusal($$SELECT durable_work.set_key_weight('keys_weight', 'one more', 2)$$);
+SELECT helper.refusal($$SELECT durable_work.set_key_weight('keys_weight', 'b', 3)$$);
+SELECT helper.refusal($$SELECT durable_work.set_key_weight('keys_weight', 'many 1', NULL)$$);
+SELECT helper.refusal($$SELECT durable_work.set_key_weight('keys_weight', 'one more', 2)$$);
 COMMIT;
-SELECT pg_temp.refusal($$SELECT durable_work.set_key_weight('keys_weight', 'another', 2)$$) ~ '^53400';
+SELECT helper.refusal($$SELECT durable_work.set_key_weight('keys_weight', 'another', 2)$$) ~ '^53400';
 SELECT durable_work.set_key_weight('keys_weight', 'many 2', 1);
 SELECT durable_work.set_key_weight('keys_weight', 'another', 2);
 

@@ -4,30 +4,6 @@ CREATE TEMP TABLE held (n text PRIMARY KEY, job_id bigint, token bigint);
 CREATE FUNCTION pg_temp.put(queue text, VARIADIC n text[]) RETURNS void LANGUAGE sql AS $$
     SELECT count(*) FROM unnest(n) AS name, durable_work.enqueue(put.queue, jsonb_build_object('n', name))
 $$;
-CREATE FUNCTION pg_temp.try(call text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    result text;
-    detail text;
-BEGIN
-    EXECUTE 'SELECT durable_work.' || call INTO result;
-    RETURN result;
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
-    RETURN SQLSTATE || ' | ' || regexp_replace(SQLERRM, '\d+', 'N') || ' | ' || detail;
-END $$;
-CREATE PROCEDURE pg_temp.until(condition text) LANGUAGE plpgsql AS $$
-DECLARE
-    done boolean;
-    give_up timestamptz := clock_timestamp() + interval '60 s';
-BEGIN
-    LOOP
-        EXECUTE 'SELECT ' || condition INTO done;
-        EXIT WHEN done;
-        IF clock_timestamp() > give_up THEN RAISE EXCEPTION 'waited in vain: %', condition; END IF;
-        COMMIT;
-        PERFORM pg_sleep(0.005);
-    END LOOP;
-END $$;
 CREATE FUNCTION pg_temp.dead(queue text) RETURNS TABLE (n text, reason text, attempts int, history text) LANGUAGE sql AS $$
     SELECT d.payload->>'n', d.reason, d.attempts, (SELECT string_agg(concat_ws(' ', h->>'event', h->>'attempt', h->>'worker', h->>'reason', h->>'error'), ', ' ORDER BY o)
         FROM jsonb_array_elements(d.history) WITH ORDINALITY AS e(h, o))
@@ -39,23 +15,23 @@ SELECT durable_work.create_queue('run', lease => '1 h', max_runtime => '2 h');
 SELECT pg_temp.put('run', 'a');
 INSERT INTO held SELECT 'a', job_id, lease_token FROM durable_work.claim('run', 'w', lease => '3 h');
 SELECT date_trunc('minute', lease_expires_at - leased_at + interval '1 s') AS first FROM durable_work.leases WHERE queue = 'run';
-SELECT pg_temp.try(format('extend_lease(%s, %s, ''3 h'')', job_id, token)) FROM held;
-SELECT pg_temp.try(format('extend_lease(%s, %s, ''1 h'') < clock_timestamp() + interval ''61 min''', job_id, token)) AS shorter FROM held;
+SELECT helper.answer(format('SELECT durable_work.extend_lease(%s, %s, ''3 h'')', job_id, token)) FROM held;
+SELECT helper.answer(format('SELECT durable_work.extend_lease(%s, %s, ''1 h'') < clock_timestamp() + interval ''61 min''', job_id, token)) AS shorter FROM held;
 SELECT state, date_trunc('minute', lease_expires_at - clock_timestamp() + interval '10 s') AS next FROM durable_work.heartbeat('w', '90 min');
 SELECT date_trunc('minute', lease_expires_at - clock_timestamp() + interval '10 s') AS most FROM durable_work.heartbeat('w', '5 h');
 -- A new max_runtime counts at the next extension; the lease keeps what it has.
 SELECT durable_work.alter_queue('run', max_runtime => '10 min');
 SELECT date_trunc('minute', lease_expires_at - clock_timestamp() + interval '10 s') AS kept FROM durable_work.heartbeat('w', '5 h');
-SELECT pg_temp.try(format('extend_lease(%s, %s, ''3 h'')', job_id, token)) FROM held;
+SELECT helper.answer(format('SELECT durable_work.extend_lease(%s, %s, ''3 h'')', job_id, token)) FROM held;
 SELECT durable_work.alter_queue('run', max_runtime => '0');
-SELECT pg_temp.try(format('extend_lease(%s, %s, ''9 h'') > clock_timestamp() + interval ''8 h''', job_id, token)) AS unlimited FROM held;
+SELECT helper.answer(format('SELECT durable_work.extend_lease(%s, %s, ''9 h'') > clock_timestamp() + interval ''8 h''', job_id, token)) AS unlimited FROM held;
 SELECT durable_work.complete(job_id, token) FROM held;
 -- A worker that hangs, but beats, loses its job.
 SELECT durable_work.alter_queue('run', max_runtime => '0.3 s', max_attempts => 1);
 SELECT pg_temp.put('run', 'hangs');
 SELECT count(*) FROM durable_work.claim('run', 'w');
-CALL pg_temp.until($$(SELECT count(*) = 0 FROM durable_work.heartbeat('w', '1 h'))$$);
-CALL pg_temp.until($$EXISTS (SELECT FROM durable_work.dead_letters WHERE queue = 'run')$$);
+CALL helper.until($$(SELECT count(*) = 0 FROM durable_work.heartbeat('w', '1 h'))$$);
+CALL helper.until($$EXISTS (SELECT FROM durable_work.dead_letters WHERE queue = 'run')$$);
 SELECT * FROM pg_temp.dead('run');
 SELECT durable_work.drop_queue('run');
 
@@ -63,7 +39,7 @@ SELECT durable_work.drop_queue('run');
 TRUNCATE held;
 SELECT durable_work.create_queue('once', delivery => 'at_most_once', lease => '10 min', backoff_base => '0');
 SELECT pg_temp.put('once', 'completes', 'fails', 'rejected', 'expires', 'kept');
-SELECT pg_temp.try($$claim('once', 'w')$$);
+SELECT helper.answer($$SELECT durable_work.claim('once', 'w')$$);
 BEGIN;
 SELECT count(*) FROM durable_work.claim('once', 'w');
 ROLLBACK;
@@ -88,17 +64,17 @@ SELECT durable_work.complete(:j1, :t1);
 SELECT event, attempt, worker FROM durable_work.history(:j1);
 SELECT job_id AS j1, lease_token AS t1, payload->>'n' AS n FROM durable_work.claim(array['once'], 'w', 1) \gset
 SELECT status, attempts, max_attempts, next_action FROM durable_work.explain_job(:j1);
-SELECT pg_temp.try(format('release(%s, %s)', :j1, :t1)) UNION ALL SELECT pg_temp.try(format('defer(%s, %s, now())', :j1, :t1));
+SELECT helper.answer(format('SELECT durable_work.release(%s, %s)', :j1, :t1)) UNION ALL SELECT helper.answer(format('SELECT durable_work.defer(%s, %s, now())', :j1, :t1));
 SELECT durable_work.fail(:j1, :t1, '"no"', retry_in => '0');
 SELECT job_id AS j1, lease_token AS t1, payload->>'n' AS n FROM durable_work.claim('once', 'w', 1) \gset
 SELECT durable_work.reject(:j1, :t1, 'spoilt');
 SELECT payload->>'n' AS n FROM durable_work.claim('once', 'w', 1, lease => '1 ms');
-CALL pg_temp.until($$(SELECT count(*) = 3 FROM durable_work.dead_letters WHERE queue = 'once')$$);
+CALL helper.until($$(SELECT count(*) = 3 FROM durable_work.dead_letters WHERE queue = 'once')$$);
 SELECT * FROM pg_temp.dead('once');
 SELECT payload->>'n' AS n FROM durable_work.claim('once', 'w');
 SELECT pg_temp.put('once', 'not found');
 SELECT 1 / (count(*) - 1) AS too_late FROM durable_work.claim('once', 'w');
-CALL pg_temp.until($$(SELECT count(*) = 4 FROM durable_work.dead_letters WHERE queue = 'once')$$);
+CALL helper.until($$(SELECT count(*) = 4 FROM durable_work.dead_letters WHERE queue = 'once')$$);
 SELECT * FROM pg_temp.dead('once') WHERE n = 'not found';
 SELECT durable_work.drop_queue('once', force => true);
 

@@ -24,20 +24,6 @@ END $$;
 CREATE FUNCTION pg_temp.put(to_queue text, n text, priority int DEFAULT 4, delay interval DEFAULT NULL, max_attempts int DEFAULT NULL) RETURNS void LANGUAGE sql AS $$
     SELECT FROM durable_work.enqueue(to_queue, jsonb_build_object('n', n), priority => priority, delay => delay, max_attempts => max_attempts)
 $$;
--- Waits until the query says true.
-CREATE PROCEDURE pg_temp.until(condition text) LANGUAGE plpgsql AS $$
-DECLARE
-    done boolean;
-    give_up timestamptz := clock_timestamp() + interval '60 s';
-BEGIN
-    LOOP
-        EXECUTE 'SELECT ' || condition INTO done;
-        EXIT WHEN done;
-        IF clock_timestamp() > give_up THEN RAISE EXCEPTION 'waited in vain: %', condition; END IF;
-        COMMIT;
-        PERFORM pg_sleep(0.005);
-    END LOOP;
-END $$;
 
 -- Options: as created, changed, compared.
 SELECT durable_work.create_queue('life');
@@ -124,9 +110,9 @@ SELECT durable_work.reject(job_id, token, 'smells of almonds') FROM held WHERE n
 SELECT payload->>'n' AS n, attempts, reason FROM durable_work.dead_letters WHERE queue = 'life' ORDER BY job_id;
 SELECT pg_temp.put('life', 'killer', max_attempts => 2);
 SELECT attempt FROM durable_work.claim('life', 'w', lease => '20 ms');
-CALL pg_temp.until($$EXISTS (SELECT FROM durable_work.inbox WHERE payload->>'n' = 'killer' AND status = 'pending')$$);
+CALL helper.until($$EXISTS (SELECT FROM durable_work.inbox WHERE payload->>'n' = 'killer' AND status = 'pending')$$);
 SELECT attempt FROM durable_work.claim('life', 'w', lease => '20 ms');
-CALL pg_temp.until($$EXISTS (SELECT FROM durable_work.dead_letters WHERE payload->>'n' = 'killer')$$);
+CALL helper.until($$EXISTS (SELECT FROM durable_work.dead_letters WHERE payload->>'n' = 'killer')$$);
 SELECT attempts, jsonb_array_length(history) >= 2 AS has_history FROM durable_work.dead_letters WHERE payload->>'n' = 'killer';
 SELECT outcome FROM durable_work.attempts JOIN durable_work.inbox ON id = job_id WHERE payload->>'n' = 'killer' ORDER BY at;
 SELECT count(*) FROM durable_work.claim('life', 'w');

@@ -4,16 +4,6 @@ CREATE EXTENSION IF NOT EXISTS durable_work;
 RESET client_min_messages;
 SET search_path = pg_catalog;
 
-CREATE FUNCTION pg_temp.refusal(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    message text; detail text; hint text;
-BEGIN
-    EXECUTE statement;
-    RETURN 'accepted';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN concat_ws(' | ', SQLSTATE, message, nullif(detail, ''), nullif(hint, ''));
-END $$;
 -- A jsonb string that takes n bytes.
 CREATE FUNCTION pg_temp.sized(n integer) RETURNS jsonb LANGUAGE sql AS $$ SELECT to_jsonb(repeat('x', n - 12)) $$;
 CREATE FUNCTION pg_temp.sized_headers(n integer) RETURNS jsonb LANGUAGE sql AS
@@ -23,16 +13,16 @@ SELECT pg_column_size(pg_temp.sized(100)), pg_column_size(pg_temp.sized_headers(
 -- payload: what the queue says, whichever way the job comes
 SELECT durable_work.create_queue('limits_small', max_payload => '100 bytes');
 SELECT inserted FROM durable_work.enqueue('limits_small', pg_temp.sized(100));
-SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_small', pg_temp.sized(101))$$);
+SELECT helper.refusal($$SELECT durable_work.enqueue('limits_small', pg_temp.sized(101))$$);
 SELECT count(*) FROM durable_work.enqueue_many('limits_small', ARRAY[pg_temp.sized(100), pg_temp.sized(99)]);
-SELECT pg_temp.refusal($$SELECT durable_work.enqueue_many('limits_small', ARRAY[pg_temp.sized(100), pg_temp.sized(150)])$$);
-SELECT pg_temp.refusal($$INSERT INTO durable_work.inbox (queue, payload) VALUES ('limits_small', pg_temp.sized(100))$$);
-SELECT pg_temp.refusal($$INSERT INTO durable_work.inbox (queue, payload) VALUES ('limits_small', pg_temp.sized(101))$$);
+SELECT helper.refusal($$SELECT durable_work.enqueue_many('limits_small', ARRAY[pg_temp.sized(100), pg_temp.sized(150)])$$);
+SELECT helper.refusal($$INSERT INTO durable_work.inbox (queue, payload) VALUES ('limits_small', pg_temp.sized(100))$$);
+SELECT helper.refusal($$INSERT INTO durable_work.inbox (queue, payload) VALUES ('limits_small', pg_temp.sized(101))$$);
 COPY durable_work.inbox (queue, payload) FROM stdin;
 limits_small	"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 \.
 -- a key whose payload is too large is not taken
-SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_small', pg_temp.sized(101), idempotency_key => 'large')$$);
+SELECT helper.refusal($$SELECT durable_work.enqueue('limits_small', pg_temp.sized(101), idempotency_key => 'large')$$);
 SELECT inserted FROM durable_work.enqueue('limits_small', '1', idempotency_key => 'large');
 SELECT count(*) FROM durable_work.inbox WHERE queue = 'limits_small';
 
@@ -42,19 +32,19 @@ INSERT INTO stored VALUES ('compressed', pg_temp.sized(5000));
 ALTER TABLE stored ALTER document SET STORAGE EXTERNAL;
 INSERT INTO stored VALUES ('out of line', pg_temp.sized(5000));
 SELECT what, pg_column_size(document) < 1000 AS small_on_disk FROM stored ORDER BY what;
-SELECT what, pg_temp.refusal(format($$SELECT durable_work.enqueue('limits_small', document) FROM pg_temp.stored WHERE what = %L$$, what))
+SELECT what, helper.refusal(format($$SELECT durable_work.enqueue('limits_small', document) FROM pg_temp.stored WHERE what = %L$$, what))
 FROM stored ORDER BY what;
 SELECT durable_work.alter_queue('limits_small', max_payload => '5000 bytes');
-SELECT what, pg_temp.refusal(format($$SELECT durable_work.enqueue('limits_small', document) FROM pg_temp.stored WHERE what = %L$$, what))
+SELECT what, helper.refusal(format($$SELECT durable_work.enqueue('limits_small', document) FROM pg_temp.stored WHERE what = %L$$, what))
 FROM stored ORDER BY what;
 
 -- headers: what the setting says
 SHOW durable_work.max_headers;
-SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_small', '1', headers => pg_temp.sized_headers(65536))$$);
-SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_small', '1', headers => pg_temp.sized_headers(65537))$$);
-SELECT pg_temp.refusal($$SELECT durable_work.enqueue_many('limits_small', '{1}', headers => ARRAY[pg_temp.sized_headers(65537)])$$);
-SELECT pg_temp.refusal($$INSERT INTO durable_work.inbox (queue, payload, headers) VALUES ('limits_small', '1', pg_temp.sized_headers(65537))$$);
-SELECT pg_temp.refusal($$SET durable_work.max_headers = '1 MB'$$);
+SELECT helper.refusal($$SELECT durable_work.enqueue('limits_small', '1', headers => pg_temp.sized_headers(65536))$$);
+SELECT helper.refusal($$SELECT durable_work.enqueue('limits_small', '1', headers => pg_temp.sized_headers(65537))$$);
+SELECT helper.refusal($$SELECT durable_work.enqueue_many('limits_small', '{1}', headers => ARRAY[pg_temp.sized_headers(65537)])$$);
+SELECT helper.refusal($$INSERT INTO durable_work.inbox (queue, payload, headers) VALUES ('limits_small', '1', pg_temp.sized_headers(65537))$$);
+SELECT helper.refusal($$SET durable_work.max_headers = '1 MB'$$);
 -- The server's words differ between majors.
 \set VERBOSITY sqlstate
 ALTER SYSTEM SET durable_work.max_headers = 0;
@@ -71,24 +61,24 @@ CREATE FUNCTION pg_temp.figures() RETURNS SETOF text LANGUAGE sql AS $$
 SELECT pg_temp.figures();
 SELECT count(*) FROM durable_work.enqueue_many('limits_full', '{1, 2}', idempotency_keys => '{one, NULL}');
 SELECT inserted FROM durable_work.enqueue('limits_full', '3', delay => '1 h');
-SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_full', '4')$$);
-SELECT pg_temp.refusal($$SELECT durable_work.enqueue_many('limits_full', '{4, 5}')$$);
-SELECT pg_temp.refusal($$INSERT INTO durable_work.inbox (queue, payload) VALUES ('limits_full', '4')$$);
+SELECT helper.refusal($$SELECT durable_work.enqueue('limits_full', '4')$$);
+SELECT helper.refusal($$SELECT durable_work.enqueue_many('limits_full', '{4, 5}')$$);
+SELECT helper.refusal($$INSERT INTO durable_work.inbox (queue, payload) VALUES ('limits_full', '4')$$);
 COPY durable_work.inbox (queue, payload) FROM stdin;
 limits_full	4
 \.
 SELECT pg_temp.figures();
 -- a duplicate takes no room, and a new key that finds none is not taken
 SELECT inserted FROM durable_work.enqueue('limits_full', '1', idempotency_key => 'one');
-SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_full', '4', idempotency_key => 'four')$$);
+SELECT helper.refusal($$SELECT durable_work.enqueue('limits_full', '4', idempotency_key => 'four')$$);
 
 -- a job in work counts, and makes room when its end commits
 SELECT job_id AS job, lease_token AS token FROM durable_work.claim('limits_full', 'limits', 1) \gset
 SELECT pg_temp.figures();
-SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_full', '4')$$) ~ '^DW005' AS full;
+SELECT helper.refusal($$SELECT durable_work.enqueue('limits_full', '4')$$) ~ '^DW005' AS full;
 BEGIN;
 SELECT durable_work.complete(:job, :token);
-SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_full', '4')$$) ~ '^DW005' AS full;
+SELECT helper.refusal($$SELECT durable_work.enqueue('limits_full', '4')$$) ~ '^DW005' AS full;
 COMMIT;
 SELECT pg_temp.figures();
 SELECT inserted FROM durable_work.enqueue('limits_full', '4', idempotency_key => 'four');
@@ -97,7 +87,7 @@ SELECT inserted FROM durable_work.enqueue('limits_full', '4', idempotency_key =>
 SELECT job_id AS job, lease_token AS token FROM durable_work.claim('limits_full', 'limits', 1) \gset
 SELECT durable_work.fail(:job, :token, retry_in => '1 h');
 SELECT pg_temp.figures();
-SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_full', '5')$$) ~ '^DW005' AS full;
+SELECT helper.refusal($$SELECT durable_work.enqueue('limits_full', '5')$$) ~ '^DW005' AS full;
 SELECT durable_work.cancel(:job);
 SELECT job_id AS job, lease_token AS token FROM durable_work.claim('limits_full', 'limits', 1) \gset
 SELECT durable_work.reject(:job, :token, 'no');
@@ -110,7 +100,7 @@ SELECT pg_temp.figures();
 -- what an open transaction enqueues counts at once, and not any more when it is taken back
 BEGIN;
 SELECT inserted FROM durable_work.enqueue('limits_full', '7');
-SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_full', '8')$$);
+SELECT helper.refusal($$SELECT durable_work.enqueue('limits_full', '8')$$);
 ROLLBACK;
 BEGIN;
 SAVEPOINT a;
@@ -118,41 +108,41 @@ SELECT inserted FROM durable_work.enqueue('limits_full', '7');
 ROLLBACK TO a;
 SELECT inserted FROM durable_work.enqueue('limits_full', '7');
 SAVEPOINT b;
-SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_full', '8')$$) ~ '^DW005' AS full;
+SELECT helper.refusal($$SELECT durable_work.enqueue('limits_full', '8')$$) ~ '^DW005' AS full;
 RELEASE b;
 ROLLBACK TO a;
 SAVEPOINT c;
 SELECT inserted FROM durable_work.enqueue('limits_full', '7');
 RELEASE c;
-SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_full', '8')$$) ~ '^DW005' AS full;
+SELECT helper.refusal($$SELECT durable_work.enqueue('limits_full', '8')$$) ~ '^DW005' AS full;
 COMMIT;
 SELECT pg_temp.figures();
 -- a statement that fails after it has taken room gives it back
 SELECT job_id AS job, lease_token AS token FROM durable_work.claim('limits_full', 'limits', 1) \gset
 SELECT durable_work.complete(:job, :token);
-SELECT pg_temp.refusal($$SELECT 1 / (job_id - job_id) FROM durable_work.enqueue('limits_full', '8')$$);
+SELECT helper.refusal($$SELECT 1 / (job_id - job_id) FROM durable_work.enqueue('limits_full', '8')$$);
 SELECT inserted FROM durable_work.enqueue('limits_full', '8');
 
 -- the limit changes when the change commits; what is there stays
 SELECT durable_work.alter_queue('limits_full', max_length => 2);
-SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_full', '9')$$);
+SELECT helper.refusal($$SELECT durable_work.enqueue('limits_full', '9')$$);
 SELECT durable_work.alter_queue('limits_full', max_length => 4);
 SELECT inserted FROM durable_work.enqueue('limits_full', '9');
-SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_full', '10')$$) ~ '^DW005' AS full;
+SELECT helper.refusal($$SELECT durable_work.enqueue('limits_full', '10')$$) ~ '^DW005' AS full;
 SELECT durable_work.alter_queue('limits_full', max_length => 0);
 SELECT count(*) FROM durable_work.enqueue_many('limits_full', '{10, 11, 12}');
 SELECT durable_work.alter_queue('limits_full', max_length => 8);
 SELECT inserted FROM durable_work.enqueue('limits_full', '13');
-SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_full', '14')$$) ~ '^DW005' AS full;
+SELECT helper.refusal($$SELECT durable_work.enqueue('limits_full', '14')$$) ~ '^DW005' AS full;
 SELECT pg_temp.figures();
 
 -- a queue that is made and filled in one transaction
 BEGIN;
 SELECT durable_work.create_queue('limits_new', max_length => 2);
 SELECT count(*) FROM durable_work.enqueue_many('limits_new', '{1, 2}');
-SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_new', '3')$$) ~ '^DW005' AS full;
+SELECT helper.refusal($$SELECT durable_work.enqueue('limits_new', '3')$$) ~ '^DW005' AS full;
 COMMIT;
-SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_new', '3')$$) ~ '^DW005' AS full;
+SELECT helper.refusal($$SELECT durable_work.enqueue('limits_new', '3')$$) ~ '^DW005' AS full;
 SELECT unfinished FROM durable_work.queue_stats WHERE queue = 'limits_new';
 
 -- dead letters of another queue are not refused
@@ -192,9 +182,9 @@ SELECT pg_temp.ring();
 -- what an open transaction enqueued does not go, and what it holds cannot
 BEGIN;
 SELECT inserted FROM durable_work.enqueue('limits_ring', '8');
-SELECT pg_temp.refusal($$SELECT durable_work.enqueue('limits_ring', '9')$$);
+SELECT helper.refusal($$SELECT durable_work.enqueue('limits_ring', '9')$$);
 COMMIT;
-SELECT pg_temp.refusal($$SELECT durable_work.enqueue_many('limits_ring', '{1, 2, 3, 4}')$$);
+SELECT helper.refusal($$SELECT durable_work.enqueue_many('limits_ring', '{1, 2, 3, 4}')$$);
 SELECT pg_temp.ring();
 
 -- figures since the server started

@@ -4,16 +4,6 @@ SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS durable_work;
 RESET client_min_messages;
 SET search_path = pg_catalog;
-CREATE FUNCTION pg_temp.refusal(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    message text; detail text; hint text;
-BEGIN
-    EXECUTE statement;
-    RETURN 'accepted';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN concat_ws(' | ', SQLSTATE, message, nullif(detail, ''), nullif(hint, ''));
-END $$;
 -- Repeats a call until everything was looked at; each call is a transaction of its own.
 CREATE PROCEDURE pg_temp.all_of(call text) LANGUAGE plpgsql AS $$
 DECLARE
@@ -104,19 +94,19 @@ SELECT status FROM durable_work.inbox WHERE queue = 'many' AND payload @> '{"n":
 SELECT job_id AS job, lease_token AS token FROM durable_work.claim('many', 'tester', 1) \gset
 SELECT jobs, left_out FROM durable_work.reschedule_many('many', '2100-01-01', max_jobs => 1, after_job_id => :job - 1);
 CALL pg_temp.all_of($$cancel_many('many', older_than => '0')$$);
-SELECT split_part(pg_temp.refusal(format('SELECT durable_work.complete(%s, %s)', :job, :token)), ' | ', 1) AS completed;
+SELECT split_part(helper.refusal(format('SELECT durable_work.complete(%s, %s)', :job, :token)), ' | ', 1) AS completed;
 SELECT status, count(*) FROM durable_work.inbox WHERE queue IN ('many', 'beside') GROUP BY queue, status ORDER BY queue, status;
 SELECT unfinished FROM durable_work.queue_stats WHERE queue IN ('many', 'beside') ORDER BY queue;
 
 -- refused
-SELECT pg_temp.refusal($$SELECT durable_work.cancel_many('many')$$);
-SELECT pg_temp.refusal($$SELECT durable_work.cancel_many('nowhere', older_than => '0')$$);
-SELECT pg_temp.refusal($$SELECT durable_work.cancel_many('many', older_than => '-1 s')$$);
-SELECT pg_temp.refusal($$SELECT durable_work.cancel_many('many', older_than => '0', max_jobs => 0)$$);
-SELECT pg_temp.refusal($$SELECT durable_work.cancel_many('many', older_than => '0', max_jobs => 100001)$$);
-SELECT pg_temp.refusal($$SELECT durable_work.cancel_many('many', older_than => '0', after_job_id => -1)$$);
-SELECT pg_temp.refusal($$SELECT durable_work.reschedule_many('many', NULL)$$);
-SELECT pg_temp.refusal($$SELECT durable_work.reschedule_many('many', 'infinity')$$);
+SELECT helper.refusal($$SELECT durable_work.cancel_many('many')$$);
+SELECT helper.refusal($$SELECT durable_work.cancel_many('nowhere', older_than => '0')$$);
+SELECT helper.refusal($$SELECT durable_work.cancel_many('many', older_than => '-1 s')$$);
+SELECT helper.refusal($$SELECT durable_work.cancel_many('many', older_than => '0', max_jobs => 0)$$);
+SELECT helper.refusal($$SELECT durable_work.cancel_many('many', older_than => '0', max_jobs => 100001)$$);
+SELECT helper.refusal($$SELECT durable_work.cancel_many('many', older_than => '0', after_job_id => -1)$$);
+SELECT helper.refusal($$SELECT durable_work.reschedule_many('many', NULL)$$);
+SELECT helper.refusal($$SELECT durable_work.reschedule_many('many', 'infinity')$$);
 
 -- purge: all of it, and again what was rolled back
 SELECT durable_work.purge_queue('many');
@@ -136,7 +126,7 @@ SELECT durable_work.purge_queue('many');
 ROLLBACK TO s;
 SELECT durable_work.purge_queue('many');
 COMMIT;
-SELECT split_part(pg_temp.refusal(format('SELECT durable_work.complete(%s, %s)', :job, :token)), ' | ', 3) AS completed;
+SELECT split_part(helper.refusal(format('SELECT durable_work.complete(%s, %s)', :job, :token)), ' | ', 3) AS completed;
 SELECT event, detail FROM durable_work.history(:job);
 SELECT status, count(*) FROM durable_work.inbox WHERE queue = 'many' AND created_at > now() - interval '1 day' AND (payload->>'n' = 'own' OR idempotency_key IS NOT NULL) GROUP BY 1 ORDER BY 1;
 SELECT payload FROM durable_work.claim('many', 'tester', 10);
@@ -147,8 +137,8 @@ SELECT inserted FROM durable_work.enqueue('many', '{"n": 1}', idempotency_key =>
 -- dead letters stay
 SELECT count(*) FROM durable_work.claim('many', 'tester', 10), LATERAL durable_work.reject(job_id, lease_token, 'no');
 SELECT durable_work.purge_queue('many'), (SELECT count(*) FROM durable_work.dead_letters WHERE queue = 'many') AS dead_letters;
-SELECT pg_temp.refusal($$SELECT durable_work.purge_queue('nowhere')$$);
-SELECT pg_temp.refusal($$SELECT durable_work.purge_queue('many', NULL)$$);
+SELECT helper.refusal($$SELECT durable_work.purge_queue('nowhere')$$);
+SELECT helper.refusal($$SELECT durable_work.purge_queue('many', NULL)$$);
 -- work goes on
 SELECT inserted FROM durable_work.enqueue('many', '{"n": "next"}');
 SELECT payload FROM durable_work.claim('many', 'tester', 10);

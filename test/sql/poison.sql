@@ -3,19 +3,6 @@ SET client_min_messages = warning;
 CREATE FUNCTION pg_temp.put(VARIADIC n text[]) RETURNS void LANGUAGE sql AS $$
     SELECT count(*) FROM unnest(n) AS name, durable_work.enqueue('poison', jsonb_build_object('n', name))
 $$;
-CREATE PROCEDURE pg_temp.until(condition text) LANGUAGE plpgsql AS $$
-DECLARE
-    done boolean;
-    give_up timestamptz := clock_timestamp() + interval '60 s';
-BEGIN
-    LOOP
-        EXECUTE 'SELECT ' || condition INTO done;
-        EXIT WHEN done;
-        IF clock_timestamp() > give_up THEN RAISE EXCEPTION 'waited in vain: %', condition; END IF;
-        COMMIT;
-        PERFORM pg_sleep(0.005);
-    END LOOP;
-END $$;
 CREATE FUNCTION pg_temp.dead() RETURNS TABLE (n text, reason text, attempts int, history text) LANGUAGE sql AS $$
     SELECT d.payload->>'n', d.reason, d.attempts, (SELECT string_agg(concat_ws(' ', h->>'event', h->>'attempt', h->>'worker', h->>'reason'), ', ' ORDER BY o)
         FROM jsonb_array_elements(d.history) WITH ORDINALITY AS e(h, o))
@@ -65,6 +52,6 @@ SELECT * FROM pg_temp.dead() WHERE n = 'kills its worker';
 -- Behind them the others are served.
 SELECT durable_work.alter_queue('poison', lease => '10 min');
 SELECT pg_temp.put('fine');
-CALL pg_temp.until($$(SELECT count(*) = 1 FROM durable_work.inbox WHERE queue = 'poison' AND status = 'pending')$$);
+CALL helper.until($$(SELECT count(*) = 1 FROM durable_work.inbox WHERE queue = 'poison' AND status = 'pending')$$);
 SELECT payload->>'n' AS n, attempt FROM durable_work.claim('poison', 'w');
 SELECT durable_work.drop_queue('poison', force => true);

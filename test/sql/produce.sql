@@ -4,23 +4,12 @@ CREATE EXTENSION IF NOT EXISTS durable_work;
 RESET client_min_messages;
 SET search_path = pg_catalog;
 
--- The error of a statement, with the parts a person sees; 'accepted' if there is none.
-CREATE FUNCTION pg_temp.refusal(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    message text; detail text; hint text;
-BEGIN
-    EXECUTE statement;
-    RETURN 'accepted';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN regexp_replace(concat_ws(' | ', SQLSTATE, message, nullif(detail, ''), nullif(hint, '')), 'Job \d+', 'Job N');
-END $$;
 CREATE FUNCTION pg_temp.refused_enqueue(arguments text) RETURNS text LANGUAGE sql AS
-$$ SELECT pg_temp.refusal('SELECT durable_work.enqueue(' || arguments || ')') $$;
+$$ SELECT helper.refusal('SELECT durable_work.enqueue(' || arguments || ')') $$;
 CREATE FUNCTION pg_temp.refused_many(arguments text) RETURNS text LANGUAGE sql AS
-$$ SELECT pg_temp.refusal('SELECT durable_work.enqueue_many(' || arguments || ')') $$;
+$$ SELECT helper.refusal('SELECT durable_work.enqueue_many(' || arguments || ')') $$;
 CREATE FUNCTION pg_temp.refused_row(columns text, vals text) RETURNS text LANGUAGE sql AS
-$$ SELECT pg_temp.refusal('INSERT INTO durable_work.inbox (' || columns || ') VALUES (' || vals || ')') $$;
+$$ SELECT helper.refusal('INSERT INTO durable_work.inbox (' || columns || ') VALUES (' || vals || ')') $$;
 
 SELECT durable_work.create_queue('produce', max_attempts => 7, dedupe_window => '1 h');
 SELECT durable_work.create_queue('produce_other');

@@ -21,29 +21,6 @@ BEGIN
     END LOOP;
     RETURN found;
 END $$;
-CREATE PROCEDURE pg_temp.until(condition text) LANGUAGE plpgsql AS $$
-DECLARE
-    done boolean;
-    give_up timestamptz := clock_timestamp() + interval '60 s';
-BEGIN
-    LOOP
-        EXECUTE 'SELECT ' || condition INTO done;
-        EXIT WHEN done;
-        IF clock_timestamp() > give_up THEN RAISE EXCEPTION 'waited in vain: %', condition; END IF;
-        COMMIT;
-        PERFORM pg_sleep(0.005);
-    END LOOP;
-END $$;
-CREATE FUNCTION pg_temp.try(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    told text;
-BEGIN
-    EXECUTE statement;
-    RETURN 'ok';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS told = PG_EXCEPTION_DETAIL;
-    RETURN concat_ws(' ', SQLSTATE, SQLERRM, nullif(told, ''));
-END $$;
 -- The same when the order is not known, because each redrive is read in by itself.
 CREATE FUNCTION pg_temp.take_all(from_queue text, wanted int) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
@@ -109,7 +86,7 @@ SELECT status, partition_key, idempotency_key, priority, headers, attempts, max_
 SELECT pg_temp.take('attic');
 SELECT held.job_id = before.job_id AS same_job, held.token > before.token AS higher FROM held, before;
 SELECT outcome.* FROM before, durable_work.try_complete(job_id, token) AS outcome;
-SELECT pg_temp.try($$SELECT durable_work.complete(job_id, token) FROM pg_temp.before$$) ~ '^DW001' AS stale, pg_temp.try($$SELECT durable_work.extend_lease(job_id, token) FROM pg_temp.before$$) ~ '^DW001' AS stale;
+SELECT helper.refusal($$SELECT durable_work.complete(job_id, token) FROM pg_temp.before$$) ~ '^DW001' AS stale, helper.refusal($$SELECT durable_work.extend_lease(job_id, token) FROM pg_temp.before$$) ~ '^DW001' AS stale;
 SELECT inserted FROM durable_work.enqueue('attic', '{"n": "again"}', idempotency_key => 'once');
 SELECT event, attempt, worker, detail FROM durable_work.history(pg_temp.job('again')) WHERE event <> 'leased';
 SELECT attempt, outcome, error FROM durable_work.attempts WHERE job_id = (SELECT pg_temp.job('again')) ORDER BY at, attempt;
@@ -182,7 +159,7 @@ SELECT durable_work.complete(job_id, token) FROM held;
 SELECT array_agg('r' || lpad(i::text, 3, '0')) AS names FROM generate_series(1, 24) i \gset
 CALL pg_temp.dead('attic', :'names');
 SELECT durable_work.redrive('attic', error_like => 'bad', max_jobs => 15, rate_per_second => 1000);
-CALL pg_temp.until($$(SELECT bool_and(state = 'done') FROM durable_work.redrives)$$);
+CALL helper.until($$(SELECT bool_and(state = 'done') FROM durable_work.redrives)$$);
 SELECT queue, to_queue, job_ids, error_like, since, until <= started_at AS until_now, max_jobs, rate_per_second, matched, moved, state, error, ended_at > started_at AS in_order FROM durable_work.redrives;
 SELECT count(*), min(payload->>'n'), max(payload->>'n') FROM durable_work.dead_letters WHERE queue = 'attic';
 SELECT length(pg_temp.take('attic', 15)) > 0 AS taken;
@@ -190,13 +167,13 @@ SELECT count(*), min(n), max(n) FROM held;
 SELECT count(*) FROM held WHERE durable_work.complete(job_id, token);
 -- Some of them by id, into another queue; a slow one goes on; its queue is dropped.
 SELECT durable_work.redrive('attic', job_ids => ARRAY[pg_temp.job('r024'), pg_temp.job('r023'), pg_temp.job('r001')], to_queue => 'cellar', rate_per_second => 50);
-CALL pg_temp.until($$(SELECT bool_and(state = 'done') FROM durable_work.redrives)$$);
+CALL helper.until($$(SELECT bool_and(state = 'done') FROM durable_work.redrives)$$);
 SELECT pg_temp.take_all('cellar', 2);
 SELECT durable_work.redrive('attic', to_queue => 'cellar', rate_per_second => 0.001);
-CALL pg_temp.until($$(SELECT moved = 1 FROM durable_work.redrives WHERE state = 'running')$$);
+CALL helper.until($$(SELECT moved = 1 FROM durable_work.redrives WHERE state = 'running')$$);
 SELECT durable_work.drop_queue('cellar', force => true);
 SELECT matched, moved, state, error, to_queue FROM durable_work.redrives WHERE state <> 'done';
 SELECT durable_work.redrive('attic', rate_per_second => 0.001);
-CALL pg_temp.until($$(SELECT moved = 1 FROM durable_work.redrives WHERE state = 'running')$$);
+CALL helper.until($$(SELECT moved = 1 FROM durable_work.redrives WHERE state = 'running')$$);
 SELECT durable_work.drop_queue('attic', force => true);
 SELECT count(*) FROM durable_work.redrives;

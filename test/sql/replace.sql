@@ -3,16 +3,6 @@ SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS durable_work;
 RESET client_min_messages;
 SET search_path = pg_catalog;
-CREATE FUNCTION pg_temp.refusal(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    message text; detail text; hint text;
-BEGIN
-    EXECUTE statement;
-    RETURN 'accepted';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN regexp_replace(concat_ws(' | ', SQLSTATE, message, nullif(detail, ''), nullif(hint, '')), '[Jj]ob \d+', 'job N');
-END $$;
 -- Enqueues under key k and says whose job it is.
 CREATE TEMP TABLE known (place serial, id bigint);
 CREATE FUNCTION pg_temp.put(payload jsonb, mode text DEFAULT 'pending', delay interval DEFAULT NULL, priority int DEFAULT 4, key text DEFAULT 'k') RETURNS text LANGUAGE plpgsql AS $$
@@ -51,10 +41,10 @@ SELECT * FROM pg_temp.jobs();
 SELECT place, job, token, payload, attempt FROM pg_temp.take() \gset
 SELECT :place AS place, :'payload' AS payload;
 -- active, window: as long as the key is in use a job that does not wait cannot be replaced
-SELECT pg_temp.refusal($$SELECT pg_temp.put('7', 'active')$$);
-SELECT pg_temp.refusal($$SELECT pg_temp.put('7', 'window')$$);
+SELECT helper.refusal($$SELECT pg_temp.put('7', 'active')$$);
+SELECT helper.refusal($$SELECT pg_temp.put('7', 'window')$$);
 SELECT durable_work.complete(:job, :token);
-SELECT pg_temp.refusal($$SELECT pg_temp.put('7', 'window')$$);
+SELECT helper.refusal($$SELECT pg_temp.put('7', 'window')$$);
 SELECT pg_temp.put('7', 'active'), pg_temp.put('8', 'window'), pg_temp.put('9', 'active');
 -- attempts begin anew
 SELECT place, job, token, payload, attempt FROM pg_temp.take() \gset
@@ -78,7 +68,7 @@ SELECT durable_work.cancel(:job);
 -- the key compares with the payload that was enqueued last
 SELECT pg_temp.put('14'), pg_temp.put('15');
 SELECT inserted FROM durable_work.enqueue('replace', '15', idempotency_key => 'k');
-SELECT pg_temp.refusal($$SELECT durable_work.enqueue('replace', '14', idempotency_key => 'k')$$);
+SELECT helper.refusal($$SELECT durable_work.enqueue('replace', '14', idempotency_key => 'k')$$);
 
 -- several times in one transaction, with savepoints
 BEGIN;
@@ -91,24 +81,11 @@ ROLLBACK TO s;
 SELECT pg_temp.put('40', key => 'm', delay => '1 h'), pg_temp.put('41', key => 'm');
 COMMIT;
 SELECT * FROM pg_temp.jobs() WHERE status = 'pending';
-CREATE PROCEDURE pg_temp.until(condition text) LANGUAGE plpgsql AS $$
-DECLARE
-    done boolean;
-    give_up timestamptz := clock_timestamp() + interval '60 s';
-BEGIN
-    LOOP
-        EXECUTE 'SELECT ' || condition INTO done;
-        EXIT WHEN done;
-        IF clock_timestamp() > give_up THEN RAISE EXCEPTION 'waited in vain: %', condition; END IF;
-        COMMIT;
-        PERFORM pg_sleep(0.005);
-    END LOOP;
-END $$;
 CREATE TEMP TABLE taken (payload jsonb);
 CREATE FUNCTION pg_temp.take_into() RETURNS bigint LANGUAGE sql AS $$
     INSERT INTO taken SELECT payload FROM pg_temp.take();
     SELECT count(*) FROM taken $$;
-CALL pg_temp.until('pg_temp.take_into() = 2');
+CALL helper.until('pg_temp.take_into() = 2');
 SELECT payload FROM taken ORDER BY payload;
 SELECT pg_temp.take_into();
 -- a held back job can be replaced by the transaction that holds it, and it is not lost when that rolls back
@@ -121,6 +98,6 @@ SELECT * FROM pg_temp.jobs() WHERE status = 'pending';
 SELECT unfinished FROM durable_work.queue_stats WHERE queue = 'replace';
 SELECT inserted FROM durable_work.enqueue_many('replace', '{1,2}');
 SELECT pg_temp.put('24');
-SELECT split_part(pg_temp.refusal($$SELECT pg_temp.put('1', key => 'new')$$), ' | ', 1) AS refused;
-SELECT split_part(pg_temp.refusal($$SELECT durable_work.enqueue('replace', '1', unique_while => 'pending', on_duplicate => 'replace')$$), ' | ', 2) AS refused;
+SELECT split_part(helper.refusal($$SELECT pg_temp.put('1', key => 'new')$$), ' | ', 1) AS refused;
+SELECT split_part(helper.refusal($$SELECT durable_work.enqueue('replace', '1', unique_while => 'pending', on_duplicate => 'replace')$$), ' | ', 2) AS refused;
 SELECT durable_work.drop_queue('replace', force => true);

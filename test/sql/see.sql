@@ -5,31 +5,6 @@ SET client_min_messages = warning;
 SET timezone = 'UTC';
 CREATE EXTENSION IF NOT EXISTS durable_work;
 
-CREATE FUNCTION pg_temp.try(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    answer text;
-    state text;
-    message text;
-    detail text;
-BEGIN
-    EXECUTE statement INTO answer;
-    RETURN coalesce(nullif(answer, ''), 'ok');
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
-    RETURN state || ': ' || regexp_replace(message, 'job \d+', 'job N') || coalesce(' | ' || nullif(detail, ''), '');
-END $$;
-CREATE PROCEDURE pg_temp.until(condition text) LANGUAGE plpgsql AS $$
-DECLARE
-    fulfilled boolean := false;
-BEGIN
-    FOR i IN 1..6000 LOOP
-        EXECUTE 'SELECT ' || condition INTO fulfilled;
-        EXIT WHEN fulfilled;
-        COMMIT;
-        PERFORM pg_sleep(0.01);
-    END LOOP;
-    IF NOT fulfilled THEN RAISE EXCEPTION 'still not: %', condition; END IF;
-END $$;
 CREATE TEMP TABLE job (n int PRIMARY KEY, id bigint);
 CREATE FUNCTION pg_temp.id(wanted int) RETURNS bigint STABLE LANGUAGE sql AS 'SELECT id FROM job WHERE n = wanted';
 CREATE TEMP TABLE held (n int, job_id bigint, lease_token bigint);
@@ -125,7 +100,7 @@ SELECT pg_temp.told(5);
 SELECT next_at > clock_timestamp() + interval '9 h' AS later FROM durable_work.explain_job(pg_temp.id(5));
 -- Expired.
 SELECT pg_temp.take('1 ms');
-CALL pg_temp.until('pg_temp.shown(6) LIKE ''pending%error=%''');
+CALL helper.until('pg_temp.shown(6) LIKE ''pending%error=%''');
 SELECT pg_temp.shown(6);
 SELECT pg_temp.told(6);
 SELECT pg_temp.take();
@@ -227,16 +202,16 @@ SELECT count(*) FROM durable_work.outcome_members(1, 5, '\x');
 SELECT count(*) FROM durable_work.outcome_members(1, 9223372036854775807, decode(repeat('ff', 40), 'hex')) AS m WHERE m.id IS NULL;
 
 -- Unknown jobs and queues, nulls.
-SELECT pg_temp.try('SELECT durable_work.explain_job(9223372036854775807)');
-SELECT pg_temp.try('SELECT durable_work.explain_job(-1)');
-SELECT pg_temp.try('SELECT durable_work.explain_job(null)');
-SELECT pg_temp.try(format('SELECT durable_work.explain_job(%s, ''see_none'')', pg_temp.id(1)));
-SELECT pg_temp.try(format('SELECT durable_work.explain_job(%s, '''')', pg_temp.id(1)));
-SELECT pg_temp.try('SELECT durable_work.history(9223372036854775807)');
-SELECT pg_temp.try('SELECT durable_work.history(null)');
-SELECT pg_temp.try('SELECT durable_work.job_state(1, 1, 9)');
+SELECT helper.answer('SELECT durable_work.explain_job(9223372036854775807)');
+SELECT helper.answer('SELECT durable_work.explain_job(-1)');
+SELECT helper.answer('SELECT durable_work.explain_job(null)');
+SELECT helper.answer(format('SELECT durable_work.explain_job(%s, ''see_none'')', pg_temp.id(1)));
+SELECT helper.answer(format('SELECT durable_work.explain_job(%s, '''')', pg_temp.id(1)));
+SELECT helper.answer('SELECT durable_work.history(9223372036854775807)');
+SELECT helper.answer('SELECT durable_work.history(null)');
+SELECT helper.answer('SELECT durable_work.job_state(1, 1, 9)');
 SELECT durable_work.create_queue('see_other');
-SELECT pg_temp.try(format('SELECT durable_work.history(%s, ''see_other'')', pg_temp.id(1)));
+SELECT helper.answer(format('SELECT durable_work.history(%s, ''see_other'')', pg_temp.id(1)));
 SELECT count(*) FROM durable_work.history(pg_temp.id(1), 'see');
 SELECT durable_work.drop_queue('see_other');
 

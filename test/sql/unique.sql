@@ -4,16 +4,6 @@ CREATE EXTENSION IF NOT EXISTS durable_work;
 RESET client_min_messages;
 SET search_path = pg_catalog;
 
-CREATE FUNCTION pg_temp.refusal(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    message text; detail text; hint text;
-BEGIN
-    EXECUTE statement;
-    RETURN 'accepted';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN regexp_replace(concat_ws(' | ', SQLSTATE, message, nullif(detail, ''), nullif(hint, '')), '[Jj]ob \d+', 'job N');
-END $$;
 -- Enqueues under a key and says whose job it is: the place of its id among those of the key so far.
 CREATE TEMP TABLE known (place serial, id bigint);
 CREATE FUNCTION pg_temp.offer(key text, unique_while text, payload jsonb DEFAULT '1', on_duplicate text DEFAULT 'return')
@@ -36,8 +26,8 @@ SELECT durable_work.create_queue('unique', backoff => 'fixed', backoff_base => '
 -- pending: until somebody works on it
 SELECT pg_temp.offer('p', 'pending'), pg_temp.offer('p', 'pending');
 SELECT pg_temp.offer('p', 'pending');
-SELECT pg_temp.refusal($$SELECT pg_temp.offer('p', 'pending', '2')$$);
-SELECT pg_temp.refusal($$SELECT pg_temp.offer('p', 'pending', '1', 'error')$$);
+SELECT helper.refusal($$SELECT pg_temp.offer('p', 'pending', '2')$$);
+SELECT helper.refusal($$SELECT pg_temp.offer('p', 'pending', '1', 'error')$$);
 SELECT place, job, token FROM pg_temp.take() \gset
 SELECT :place AS claimed, pg_temp.offer('p', 'pending', '2') AS next;
 SELECT pg_temp.offer('p', 'pending', '2');
@@ -73,7 +63,7 @@ SELECT :place AS claimed, durable_work.complete(:job, :token);
 SELECT pg_temp.offer('a', 'active');
 SELECT place, job, token FROM pg_temp.take() \gset
 SELECT :place AS claimed, pg_temp.offer('a', 'active');
-SELECT pg_temp.refusal($$SELECT pg_temp.offer('a', 'active', '2')$$);
+SELECT helper.refusal($$SELECT pg_temp.offer('a', 'active', '2')$$);
 SELECT durable_work.fail(:job, :token, retry_in => '1 h'), pg_temp.offer('a', 'active');
 SELECT durable_work.cancel(:job);
 SELECT pg_temp.offer('a', 'active', '2');
@@ -106,7 +96,7 @@ SELECT job_id = :sleeper AS same, inserted FROM durable_work.enqueue('unique', '
 
 -- window: whatever became of it; the key's time decides, and for the others the job's state
 SELECT pg_temp.offer('w', 'window', '1', 'error');
-SELECT pg_temp.refusal($$SELECT pg_temp.offer('w', 'window', '1', 'error')$$);
+SELECT helper.refusal($$SELECT pg_temp.offer('w', 'window', '1', 'error')$$);
 UPDATE durable_work.idempotency SET expires_at = now() WHERE key = 'w';
 SELECT pg_temp.offer('w', 'pending');
 SELECT pg_temp.offer('w', 'active');
@@ -138,14 +128,14 @@ SELECT count(*) FROM durable_work.inbox WHERE queue = 'unique' AND payload = '"r
 -- a full queue: a duplicate takes no room, a job that takes a key over does
 SELECT durable_work.alter_queue('unique', max_length => 1);
 SELECT pg_temp.offer('r', 'pending');
-SELECT pg_temp.refusal($$SELECT pg_temp.offer('new', 'pending')$$) ~ '^DW005' AS full;
+SELECT helper.refusal($$SELECT pg_temp.offer('new', 'pending')$$) ~ '^DW005' AS full;
 
 -- arguments
-SELECT pg_temp.refusal($$SELECT durable_work.enqueue('unique', '1', unique_while => 'pending')$$);
-SELECT pg_temp.refusal($$SELECT durable_work.enqueue('unique', '1', on_duplicate => 'error')$$);
-SELECT pg_temp.refusal($$SELECT durable_work.enqueue('unique', '1', idempotency_key => 'k', unique_while => 'ever')$$);
-SELECT pg_temp.refusal($$SELECT durable_work.enqueue('unique', '1', idempotency_key => 'k', unique_while => NULL)$$);
-SELECT pg_temp.refusal($$SELECT durable_work.enqueue('unique', '1', idempotency_key => 'k', on_duplicate => '')$$);
-SELECT pg_temp.refusal($$SELECT durable_work.enqueue('unique', '1', idempotency_key => 'k', on_duplicate => NULL)$$);
+SELECT helper.refusal($$SELECT durable_work.enqueue('unique', '1', unique_while => 'pending')$$);
+SELECT helper.refusal($$SELECT durable_work.enqueue('unique', '1', on_duplicate => 'error')$$);
+SELECT helper.refusal($$SELECT durable_work.enqueue('unique', '1', idempotency_key => 'k', unique_while => 'ever')$$);
+SELECT helper.refusal($$SELECT durable_work.enqueue('unique', '1', idempotency_key => 'k', unique_while => NULL)$$);
+SELECT helper.refusal($$SELECT durable_work.enqueue('unique', '1', idempotency_key => 'k', on_duplicate => '')$$);
+SELECT helper.refusal($$SELECT durable_work.enqueue('unique', '1', idempotency_key => 'k', on_duplicate => NULL)$$);
 
 SELECT durable_work.drop_queue('unique', force => true);

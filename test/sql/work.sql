@@ -4,23 +4,6 @@
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS durable_work;
 
--- What a statement returns, or how it fails: numbers of five digits and more become N.
-CREATE FUNCTION pg_temp.try(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    answer text;
-    state text;
-    message text;
-    detail text;
-BEGIN
-    EXECUTE statement INTO answer;
-    RETURN coalesce(answer, 'null');
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
-    message := regexp_replace(message, 'job \d+', 'job N', 'g');
-    detail := regexp_replace(detail, 'token \d+', 'token N', 'g');
-    RETURN state || ': ' || regexp_replace(message, 'token \d+', 'token N', 'g') || coalesce(' | ' || nullif(detail, ''), '');
-END $$;
-
 CREATE FUNCTION pg_temp.status_of(n int) RETURNS text LANGUAGE sql AS $$
     SELECT concat_ws(' ', status, attempts, claimed_by) FROM durable_work.inbox WHERE queue LIKE 'work%' AND payload = jsonb_build_object('n', n)
 $$;
@@ -64,19 +47,19 @@ SELECT pg_temp.take('work_b');
 SELECT durable_work.complete(pg_temp.job(1), pg_temp.token(1), '{"done": true}');
 SELECT durable_work.complete(pg_temp.job(1), pg_temp.token(1));
 SELECT durable_work.try_complete(pg_temp.job(1), pg_temp.token(1));
-SELECT pg_temp.try(format('SELECT durable_work.complete(%s, %s)', pg_temp.job(1), pg_temp.token(1) + 1));
+SELECT helper.answer(format('SELECT durable_work.complete(%s, %s)', pg_temp.job(1), pg_temp.token(1) + 1));
 SELECT durable_work.try_complete(pg_temp.job(1), pg_temp.token(1) + 1);
-SELECT pg_temp.try(format('SELECT durable_work.fail(%s, %s)', pg_temp.job(1), pg_temp.token(1)));
+SELECT helper.answer(format('SELECT durable_work.fail(%s, %s)', pg_temp.job(1), pg_temp.token(1)));
 SELECT status, result, attempts FROM durable_work.inbox WHERE id = pg_temp.job(1);
 -- The answer is the same inside of one transaction, one statement, and after a savepoint is rolled back.
 BEGIN;
 SELECT durable_work.complete(pg_temp.job(4), pg_temp.token(4)), durable_work.complete(pg_temp.job(4), pg_temp.token(4));
 SELECT durable_work.complete(pg_temp.job(4), pg_temp.token(4));
-SELECT pg_temp.try(format('SELECT durable_work.release(%s, %s)', pg_temp.job(4), pg_temp.token(4)));
+SELECT helper.answer(format('SELECT durable_work.release(%s, %s)', pg_temp.job(4), pg_temp.token(4)));
 ROLLBACK;
 BEGIN;
 SELECT durable_work.release(pg_temp.job(4), pg_temp.token(4));
-SELECT pg_temp.try(format('SELECT durable_work.complete(%s, %s)', pg_temp.job(4), pg_temp.token(4)));
+SELECT helper.answer(format('SELECT durable_work.complete(%s, %s)', pg_temp.job(4), pg_temp.token(4)));
 ROLLBACK;
 SELECT pg_temp.status_of(4);
 BEGIN;
@@ -114,8 +97,8 @@ SELECT durable_work.fail(pg_temp.job(12), pg_temp.token(12), '{"code": 5}');
 SELECT durable_work.reject(pg_temp.job(13), pg_temp.token(13), 'cannot be parsed');
 SELECT payload, attempts, reason, jsonb_path_query_array(history, '$[*].error'), jsonb_path_query_array(history, '$[*].event')
 FROM durable_work.dead_letters WHERE queue = 'work_a' ORDER BY job_id;
-SELECT pg_temp.try(format('SELECT durable_work.complete(%s, %s)', pg_temp.job(12), pg_temp.token(12)));
-SELECT pg_temp.try(format('SELECT durable_work.extend_lease(%s, %s)', pg_temp.job(13), pg_temp.token(13)));
+SELECT helper.answer(format('SELECT durable_work.complete(%s, %s)', pg_temp.job(12), pg_temp.token(12)));
+SELECT helper.answer(format('SELECT durable_work.extend_lease(%s, %s)', pg_temp.job(13), pg_temp.token(13)));
 SELECT pg_temp.status_of(13);
 
 -- release and defer give the attempt back.
@@ -127,7 +110,7 @@ SELECT pg_temp.status_of(20), pg_temp.status_of(21);
 SELECT pg_temp.take('work_a');
 SELECT durable_work.defer(pg_temp.job(20), pg_temp.token(20), 'yesterday');
 SELECT pg_temp.take('work_a');
-SELECT pg_temp.try(format('SELECT durable_work.complete(%s, %s)', pg_temp.job(20), pg_temp.first_token(20)));
+SELECT helper.answer(format('SELECT durable_work.complete(%s, %s)', pg_temp.job(20), pg_temp.first_token(20)));
 
 -- A claim that is rolled back is charged.
 SELECT durable_work.complete(pg_temp.job(20), pg_temp.token(20));
@@ -152,21 +135,21 @@ SELECT count(*) FROM durable_work.heartbeat('carl', instance => 1);
 SELECT count(*) FROM durable_work.heartbeat('nobody');
 
 -- cancel: the holder is told; waiting jobs are gone; what is finished stays as it is.
-SELECT pg_temp.try(format('SELECT durable_work.complete(%s, %s)', pg_temp.job(31), pg_temp.token(31)));
+SELECT helper.answer(format('SELECT durable_work.complete(%s, %s)', pg_temp.job(31), pg_temp.token(31)));
 SELECT durable_work.cancel(pg_temp.job(31));
 SELECT durable_work.try_complete(pg_temp.job(30), pg_temp.token(30));
-SELECT pg_temp.try(format('SELECT durable_work.cancel(%s)', pg_temp.job(30)));
-SELECT pg_temp.try(format('SELECT durable_work.cancel(%s)', pg_temp.job(12)));
-SELECT pg_temp.try('SELECT durable_work.cancel(9223372036854775807)');
-SELECT pg_temp.try('SELECT durable_work.cancel(0)');
+SELECT helper.answer(format('SELECT durable_work.cancel(%s)', pg_temp.job(30)));
+SELECT helper.answer(format('SELECT durable_work.cancel(%s)', pg_temp.job(12)));
+SELECT helper.answer('SELECT durable_work.cancel(9223372036854775807)');
+SELECT helper.answer('SELECT durable_work.cancel(0)');
 INSERT INTO held (job_id, n) SELECT job_id, 33 FROM durable_work.enqueue('work_c', '{"n": 33}');
-SELECT pg_temp.try(format('SELECT durable_work.cancel(%s, ''work_a'')', pg_temp.job(33)));
+SELECT helper.answer(format('SELECT durable_work.cancel(%s, ''work_a'')', pg_temp.job(33)));
 SELECT durable_work.cancel(pg_temp.job(33), 'work_c');
 SELECT durable_work.cancel(pg_temp.job(33));
 SELECT pg_temp.status_of(33), pg_temp.take('work_c');
 BEGIN;
 INSERT INTO held (job_id, n) SELECT job_id, 34 FROM durable_work.enqueue('work_c', '{"n": 34}');
-SELECT pg_temp.try(format('SELECT durable_work.cancel(%s)', pg_temp.job(34)));
+SELECT helper.answer(format('SELECT durable_work.cancel(%s)', pg_temp.job(34)));
 ROLLBACK;
 BEGIN;
 SELECT durable_work.cancel(pg_temp.job(32));
@@ -185,7 +168,7 @@ END $$;
 SELECT pg_temp.status_of(35);
 SELECT durable_work.try_complete(pg_temp.job(35), pg_temp.token(35));
 SELECT pg_temp.take('work_c', worker => 'emil');
-SELECT pg_temp.try(format('SELECT durable_work.complete(%s, %s)', pg_temp.job(35), pg_temp.first_token(35)));
+SELECT helper.answer(format('SELECT durable_work.complete(%s, %s)', pg_temp.job(35), pg_temp.first_token(35)));
 SELECT durable_work.complete(pg_temp.job(35), pg_temp.token(35));
 
 -- Many at once: more than one page of outcomes, more than one row of members.
@@ -217,7 +200,7 @@ END $$;
 SELECT status, count(*) FROM durable_work.inbox WHERE queue = 'work_c' AND (payload->>'n')::int > 1000 GROUP BY status;
 
 -- Waiting.
-SELECT pg_temp.try($$CALL durable_work.wait_for_work('{work_a}', '0 s')$$);
+SELECT helper.answer($$CALL durable_work.wait_for_work('{work_a}', '0 s')$$);
 SELECT pg_temp.produce('work_b', 40, 40);
 CALL durable_work.wait_for_work(ARRAY['work_a', 'work_b'], '50 s');
 SELECT pg_temp.take('work_b');
@@ -248,41 +231,41 @@ UPDATE durable_work.handled SET expires_at = now() WHERE key = 'key 2';
 SELECT durable_work.mark_handled('mailer', 'key 2');
 SELECT durable_work.mark_handled('mailer', 'key 2');
 SELECT durable_work.fence('printer', 5), durable_work.fence('printer', 5), durable_work.fence('printer', 8), durable_work.fence('plotter', 2);
-SELECT pg_temp.try($$SELECT durable_work.fence('printer', 7)$$);
+SELECT helper.answer($$SELECT durable_work.fence('printer', 7)$$);
 
 -- Checks at the door: nothing happens then.
-SELECT pg_temp.try($$SELECT durable_work.claim('nowhere', 'anna')$$);
-SELECT pg_temp.try($$SELECT durable_work.claim('work_a', '')$$);
-SELECT pg_temp.try($$SELECT durable_work.claim('work_a', NULL)$$);
-SELECT pg_temp.try($$SELECT durable_work.claim(NULL::text, 'anna')$$);
-SELECT pg_temp.try($$SELECT durable_work.claim('work_a', 'anna', 0)$$);
-SELECT pg_temp.try($$SELECT durable_work.claim('work_a', 'anna', 10001)$$);
-SELECT pg_temp.try($$SELECT durable_work.claim('work_a', 'anna', lease => '0 s')$$);
-SELECT pg_temp.try($$SELECT durable_work.claim('work_a', 'anna', lease => '-1 s')$$);
-SELECT pg_temp.try($$SELECT durable_work.claim('work_a', 'anna', instance => 0)$$);
-SELECT pg_temp.try($$SELECT durable_work.claim(ARRAY['work_a', NULL], 'anna')$$);
-SELECT pg_temp.try($$SELECT durable_work.claim(array_fill('work_a'::text, ARRAY[65]), 'anna')$$);
-SELECT pg_temp.try($$SELECT durable_work.complete(NULL, 1)$$);
-SELECT pg_temp.try($$SELECT durable_work.complete(1, 0)$$);
-SELECT pg_temp.try($$SELECT durable_work.complete(-1, 1)$$);
-SELECT pg_temp.try($$SELECT durable_work.complete_many('{1,2}', '{1}')$$);
-SELECT pg_temp.try($$SELECT durable_work.complete_many('{1,NULL}', '{1,2}')$$);
-SELECT pg_temp.try($$SELECT durable_work.complete_many('{1}', '{1}', '{1,2}')$$);
-SELECT pg_temp.try($$SELECT durable_work.complete_many('{{1}}', '{1}')$$);
-SELECT pg_temp.try($$SELECT durable_work.fail(1, 1, to_jsonb(repeat('x', 1048577)))$$);
-SELECT pg_temp.try($$SELECT durable_work.fail(1, 1, retry_in => '-1 s')$$);
-SELECT pg_temp.try($$SELECT durable_work.fail(1, 1, retryable => NULL)$$);
-SELECT pg_temp.try($$SELECT durable_work.defer(1, 1, 'infinity')$$);
-SELECT pg_temp.try($$SELECT durable_work.defer(1, 1, '3000-01-01')$$);
-SELECT pg_temp.try($$SELECT durable_work.reject(1, 1, '')$$);
-SELECT pg_temp.try($$SELECT durable_work.reject(1, 1, repeat('x', 1025))$$);
-SELECT pg_temp.try($$SELECT durable_work.extend_lease(1, 1, '0 s')$$);
-SELECT pg_temp.try($$SELECT durable_work.mark_handled('', 'key')$$);
-SELECT pg_temp.try($$SELECT durable_work.mark_handled('mailer', 'key', '0 s')$$);
-SELECT pg_temp.try($$SELECT durable_work.fence('printer', 0)$$);
-SELECT pg_temp.try($$SELECT durable_work.complete(9223372036854775806, 1)$$);
+SELECT helper.answer($$SELECT durable_work.claim('nowhere', 'anna')$$);
+SELECT helper.answer($$SELECT durable_work.claim('work_a', '')$$);
+SELECT helper.answer($$SELECT durable_work.claim('work_a', NULL)$$);
+SELECT helper.answer($$SELECT durable_work.claim(NULL::text, 'anna')$$);
+SELECT helper.answer($$SELECT durable_work.claim('work_a', 'anna', 0)$$);
+SELECT helper.answer($$SELECT durable_work.claim('work_a', 'anna', 10001)$$);
+SELECT helper.answer($$SELECT durable_work.claim('work_a', 'anna', lease => '0 s')$$);
+SELECT helper.answer($$SELECT durable_work.claim('work_a', 'anna', lease => '-1 s')$$);
+SELECT helper.answer($$SELECT durable_work.claim('work_a', 'anna', instance => 0)$$);
+SELECT helper.answer($$SELECT durable_work.claim(ARRAY['work_a', NULL], 'anna')$$);
+SELECT helper.answer($$SELECT durable_work.claim(array_fill('work_a'::text, ARRAY[65]), 'anna')$$);
+SELECT helper.answer($$SELECT durable_work.complete(NULL, 1)$$);
+SELECT helper.answer($$SELECT durable_work.complete(1, 0)$$);
+SELECT helper.answer($$SELECT durable_work.complete(-1, 1)$$);
+SELECT helper.answer($$SELECT durable_work.complete_many('{1,2}', '{1}')$$);
+SELECT helper.answer($$SELECT durable_work.complete_many('{1,NULL}', '{1,2}')$$);
+SELECT helper.answer($$SELECT durable_work.complete_many('{1}', '{1}', '{1,2}')$$);
+SELECT helper.answer($$SELECT durable_work.complete_many('{{1}}', '{1}')$$);
+SELECT helper.answer($$SELECT durable_work.fail(1, 1, to_jsonb(repeat('x', 1048577)))$$);
+SELECT helper.answer($$SELECT durable_work.fail(1, 1, retry_in => '-1 s')$$);
+SELECT helper.answer($$SELECT durable_work.fail(1, 1, retryable => NULL)$$);
+SELECT helper.answer($$SELECT durable_work.defer(1, 1, 'infinity')$$);
+SELECT helper.answer($$SELECT durable_work.defer(1, 1, '3000-01-01')$$);
+SELECT helper.answer($$SELECT durable_work.reject(1, 1, '')$$);
+SELECT helper.answer($$SELECT durable_work.reject(1, 1, repeat('x', 1025))$$);
+SELECT helper.answer($$SELECT durable_work.extend_lease(1, 1, '0 s')$$);
+SELECT helper.answer($$SELECT durable_work.mark_handled('', 'key')$$);
+SELECT helper.answer($$SELECT durable_work.mark_handled('mailer', 'key', '0 s')$$);
+SELECT helper.answer($$SELECT durable_work.fence('printer', 0)$$);
+SELECT helper.answer($$SELECT durable_work.complete(9223372036854775806, 1)$$);
 BEGIN READ ONLY;
-SELECT pg_temp.try($$SELECT durable_work.claim('work_a', 'anna')$$);
+SELECT helper.answer($$SELECT durable_work.claim('work_a', 'anna')$$);
 ROLLBACK;
 
 -- Nobody but the owner may call any of it, until it is granted.

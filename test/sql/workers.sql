@@ -4,21 +4,6 @@
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS durable_work;
 
-CREATE FUNCTION pg_temp.try(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    answer text;
-    state text;
-    message text;
-    detail text;
-    hint text;
-BEGIN
-    EXECUTE statement INTO answer;
-    RETURN coalesce(answer, 'null');
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN state || ' ' || regexp_replace(message || ' | ' || detail || ' | ' || hint, '\m\d{10}\M', '<instance>', 'g');
-END $$;
-
 -- Rings ----------------------------------------------------------------------------------------------------------------
 SELECT count(*), count(DISTINCT owner), min(bucket), max(bucket) FROM durable_work.ring_simulate('{worker-A,worker-B,worker-C,worker-D}');
 SELECT owner, count(*) FROM durable_work.ring_simulate('{worker-A,worker-B,worker-C,worker-D}') GROUP BY owner ORDER BY owner;
@@ -31,17 +16,17 @@ SELECT * FROM durable_work.ring_simulate('{}', buckets => 2);
 -- A worker that joins takes; between the others nothing moves.
 SELECT bool_and(after.owner = before.owner OR after.owner = 'e')
 FROM durable_work.ring_simulate('{a,b,c,d}') before JOIN durable_work.ring_simulate('{a,b,c,d,e}') after USING (bucket);
-SELECT pg_temp.try($$SELECT durable_work.ring_simulate('{a,b,a}')$$), pg_temp.try($$SELECT durable_work.ring_simulate('{a,NULL}')$$),
-       pg_temp.try($$SELECT durable_work.ring_simulate(NULL)$$), pg_temp.try($$SELECT durable_work.ring_simulate('{a,""}')$$);
-SELECT pg_temp.try($$SELECT durable_work.ring_simulate('{a}', 0)$$), pg_temp.try($$SELECT durable_work.ring_simulate('{a}', 1025)$$);
-SELECT pg_temp.try($$SELECT durable_work.ring_simulate('{a}', 1, 0)$$), pg_temp.try($$SELECT durable_work.ring_simulate('{a}', 1, 1025)$$);
-SELECT pg_temp.try($$SELECT durable_work.ring_moved('{a}', '{b,b}')$$);
+SELECT helper.answer($$SELECT durable_work.ring_simulate('{a,b,a}')$$), helper.answer($$SELECT durable_work.ring_simulate('{a,NULL}')$$),
+       helper.answer($$SELECT durable_work.ring_simulate(NULL)$$), helper.answer($$SELECT durable_work.ring_simulate('{a,""}')$$);
+SELECT helper.answer($$SELECT durable_work.ring_simulate('{a}', 0)$$), helper.answer($$SELECT durable_work.ring_simulate('{a}', 1025)$$);
+SELECT helper.answer($$SELECT durable_work.ring_simulate('{a}', 1, 0)$$), helper.answer($$SELECT durable_work.ring_simulate('{a}', 1, 1025)$$);
+SELECT helper.answer($$SELECT durable_work.ring_moved('{a}', '{b,b}')$$);
 SELECT proname, provolatile, proparallel FROM pg_proc WHERE pronamespace = 'durable_work'::regnamespace AND proname LIKE 'ring\_%' ORDER BY 1;
 
 -- Registration ---------------------------------------------------------------------------------------------------------
 SELECT durable_work.create_queue('workers_a'), durable_work.create_queue('workers_b', buckets => 8);
 SELECT queue, buckets FROM durable_work.queues WHERE queue LIKE 'workers\_%' ORDER BY 1;
-SELECT durable_work.ring_owner('workers_a', 'k') IS NULL, pg_temp.try($$SELECT durable_work.owned_buckets('workers_a', 'anna')$$);
+SELECT durable_work.ring_owner('workers_a', 'k') IS NULL, helper.answer($$SELECT durable_work.owned_buckets('workers_a', 'anna')$$);
 SELECT durable_work.register_worker('anna', '{workers_a,workers_b,workers_a}', capacity => 3, labels => '{"host": "h1"}') AS anna \gset
 SELECT :anna >= 4294967296;
 SELECT worker, instance = :anna AS instance, state, queues, clock_timestamp() - last_seen_at < interval '1 min' AS seen, drain_deadline, in_flight,
@@ -78,10 +63,10 @@ SELECT worker, in_flight FROM durable_work.workers ORDER BY 1;
 -- A claim of any job has the rest, in order; without an instance it is not anna's.
 SELECT count(*), min((payload->>'n')::int) FROM durable_work.claim('workers_a', 'anna', 2);
 SELECT worker, in_flight FROM durable_work.workers ORDER BY 1;
-SELECT pg_temp.try($$SELECT durable_work.claim('workers_a', 'anna', owned_only => true)$$);
-SELECT pg_temp.try($$SELECT durable_work.claim('workers_a', 'anna', owned_only => true, instance => 7)$$);
-SELECT pg_temp.try(format($$SELECT durable_work.claim('workers_b', 'bert', owned_only => true, instance => %s)$$, :bert));
-SELECT pg_temp.try($$SELECT durable_work.claim('workers_a', 'anna', owned_only => NULL)$$);
+SELECT helper.answer($$SELECT durable_work.claim('workers_a', 'anna', owned_only => true)$$);
+SELECT helper.answer($$SELECT durable_work.claim('workers_a', 'anna', owned_only => true, instance => 7)$$);
+SELECT helper.answer(format($$SELECT durable_work.claim('workers_b', 'bert', owned_only => true, instance => %s)$$, :bert));
+SELECT helper.answer($$SELECT durable_work.claim('workers_a', 'anna', owned_only => NULL)$$);
 -- An owner that has nothing waits in vain, and an own number works as before.
 SELECT count(*) FROM durable_work.claim('workers_b', 'anna', owned_only => true, instance => :anna, wait => '10 ms');
 SELECT count(*) FROM durable_work.claim('workers_b', 'dora', instance => 7), durable_work.heartbeat('dora', instance => 7);
@@ -93,11 +78,11 @@ SELECT outcome, count(*) FROM durable_work.complete_and_claim(ARRAY[:job_id::big
 SELECT count(*) FROM durable_work.heartbeat('anna', instance => :anna);
 SELECT durable_work.register_worker('anna', '{workers_a}') AS anna2 \gset
 SELECT :anna2 > :bert;
-SELECT pg_temp.try(format($$SELECT durable_work.claim('workers_a', 'anna', instance => %s)$$, :anna));
-SELECT pg_temp.try(format($$SELECT durable_work.heartbeat('anna', instance => %s)$$, :anna));
-SELECT pg_temp.try(format($$SELECT durable_work.drain_worker('anna', instance => %s)$$, :anna));
-SELECT pg_temp.try(format($$SELECT durable_work.deregister_worker('anna', instance => %s)$$, :anna));
-SELECT pg_temp.try(format($$SELECT durable_work.claim('workers_a', 'nobody', instance => %s)$$, :anna));
+SELECT helper.answer(format($$SELECT durable_work.claim('workers_a', 'anna', instance => %s)$$, :anna));
+SELECT helper.answer(format($$SELECT durable_work.heartbeat('anna', instance => %s)$$, :anna));
+SELECT helper.answer(format($$SELECT durable_work.drain_worker('anna', instance => %s)$$, :anna));
+SELECT helper.answer(format($$SELECT durable_work.deregister_worker('anna', instance => %s)$$, :anna));
+SELECT helper.answer(format($$SELECT durable_work.claim('workers_a', 'nobody', instance => %s)$$, :anna));
 -- What the earlier process holds it may complete.
 SELECT job_id, lease_token FROM durable_work.leases JOIN durable_work.workers USING (worker) WHERE worker = 'anna' ORDER BY lease_token LIMIT 1 \gset
 SELECT durable_work.complete(:job_id, :lease_token), in_flight FROM durable_work.workers WHERE worker = 'anna';
@@ -114,14 +99,14 @@ SELECT count(*) = :held FROM durable_work.heartbeat('bert', instance => :bert);
 CREATE TEMP TABLE released AS SELECT job_id, lease_token FROM durable_work.leases WHERE worker = 'bert';
 SELECT count(*) = :held FROM (SELECT durable_work.release(job_id, lease_token) FROM released OFFSET 0) r;
 DO $$ BEGIN WHILE EXISTS (SELECT FROM durable_work.workers WHERE worker = 'bert') LOOP PERFORM pg_sleep(0.01); END LOOP; END $$;
-SELECT pg_temp.try(format($$SELECT durable_work.claim('workers_a', 'bert', instance => %s)$$, :bert));
+SELECT helper.answer(format($$SELECT durable_work.claim('workers_a', 'bert', instance => %s)$$, :bert));
 SELECT count(*) = :held, max(attempt) FROM durable_work.claim('workers_a', 'anna', 100, owned_only => true, instance => :anna2) JOIN released USING (job_id);
 -- At the deadline the housekeeper gives back what is held.
 SELECT durable_work.drain_worker('anna', '0') > 0;
 DO $$ BEGIN WHILE EXISTS (SELECT FROM durable_work.workers WHERE worker = 'anna') LOOP PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT count(*) = 0 FROM durable_work.leases JOIN released USING (job_id);
 SELECT count(*) = :held, max(attempt) FROM durable_work.claim('workers_a', 'w', 100) JOIN released USING (job_id);
-SELECT pg_temp.try($$SELECT durable_work.drain_worker('anna')$$), durable_work.deregister_worker('anna');
+SELECT helper.answer($$SELECT durable_work.drain_worker('anna')$$), durable_work.deregister_worker('anna');
 
 -- Another number of buckets --------------------------------------------------------------------------------------------
 SELECT durable_work.register_worker('anna', '{workers_b}') AS anna \gset
@@ -141,8 +126,8 @@ SELECT count(*), bool_and(durable_work.ring_owner('workers_b', partition_key) = 
 SELECT durable_work.alter_queue('workers_b', buckets => 360);
 SELECT buckets FROM durable_work.queues WHERE queue = 'workers_b';
 INSERT INTO durable_work.inbox (queue, partition_key, payload) VALUES ('workers_b', 'k', '{}') RETURNING partition_bucket = durable_work.bucket('k');
-SELECT pg_temp.try($$SELECT durable_work.resize_buckets('workers_b', 0)$$), pg_temp.try($$SELECT durable_work.resize_buckets('workers_b', 1025)$$);
-SELECT pg_temp.try($$SELECT durable_work.resize_buckets('nowhere', 5)$$), pg_temp.try($$SELECT durable_work.create_queue('workers_b', buckets => 7)$$);
+SELECT helper.answer($$SELECT durable_work.resize_buckets('workers_b', 0)$$), helper.answer($$SELECT durable_work.resize_buckets('workers_b', 1025)$$);
+SELECT helper.answer($$SELECT durable_work.resize_buckets('nowhere', 5)$$), helper.answer($$SELECT durable_work.create_queue('workers_b', buckets => 7)$$);
 
 -- Nobody is left who owns them --------------------------------------------------------------------------------------------
 SELECT durable_work.create_queue('workers_c');
@@ -155,14 +140,14 @@ SELECT count(*) FROM durable_work.claim('workers_c', 'anybody', 1);
 SELECT reason, jobs FROM durable_work.explain_waiting('workers_c') ORDER BY reason;
 
 -- What is refused ------------------------------------------------------------------------------------------------------
-SELECT pg_temp.try($$SELECT durable_work.register_worker('', '{workers_a}')$$), pg_temp.try($$SELECT durable_work.register_worker('w', '{}')$$);
-SELECT pg_temp.try($$SELECT durable_work.register_worker('w', '{nowhere}')$$), pg_temp.try($$SELECT durable_work.register_worker('w', '{workers_a,NULL}')$$);
-SELECT pg_temp.try($$SELECT durable_work.register_worker('w', '{workers_a}', 0)$$), pg_temp.try($$SELECT durable_work.register_worker('w', '{workers_a}', vnodes => 1025)$$);
-SELECT pg_temp.try($$SELECT durable_work.register_worker('w', '{workers_a}', labels => '[]')$$);
-SELECT pg_temp.try($$SELECT durable_work.register_worker('w', '{workers_a}', labels => jsonb_build_object('x', repeat('x', 9000)))$$);
-SELECT pg_temp.try($$SELECT durable_work.drain_worker('anna', '-1 s')$$), pg_temp.try($$SELECT durable_work.drain_worker('anna', NULL)$$);
-SELECT pg_temp.try($$SELECT durable_work.ring_owner('nowhere', 'k')$$), pg_temp.try($$SELECT durable_work.ring_owner('workers_a', NULL)$$);
-SELECT pg_temp.try($$SELECT durable_work.owned_buckets('workers_a', 'nobody')$$);
+SELECT helper.answer($$SELECT durable_work.register_worker('', '{workers_a}')$$), helper.answer($$SELECT durable_work.register_worker('w', '{}')$$);
+SELECT helper.answer($$SELECT durable_work.register_worker('w', '{nowhere}')$$), helper.answer($$SELECT durable_work.register_worker('w', '{workers_a,NULL}')$$);
+SELECT helper.answer($$SELECT durable_work.register_worker('w', '{workers_a}', 0)$$), helper.answer($$SELECT durable_work.register_worker('w', '{workers_a}', vnodes => 1025)$$);
+SELECT helper.answer($$SELECT durable_work.register_worker('w', '{workers_a}', labels => '[]')$$);
+SELECT helper.answer($$SELECT durable_work.register_worker('w', '{workers_a}', labels => jsonb_build_object('x', repeat('x', 9000)))$$);
+SELECT helper.answer($$SELECT durable_work.drain_worker('anna', '-1 s')$$), helper.answer($$SELECT durable_work.drain_worker('anna', NULL)$$);
+SELECT helper.answer($$SELECT durable_work.ring_owner('nowhere', 'k')$$), helper.answer($$SELECT durable_work.ring_owner('workers_a', NULL)$$);
+SELECT helper.answer($$SELECT durable_work.owned_buckets('workers_a', 'nobody')$$);
 CALL durable_work.wait_for_work('{workers_a}', '10 ms', worker => 'anna', instance => :anna);
 \set VERBOSITY terse
 CALL durable_work.wait_for_work('{workers_a}', '10 ms', worker => 'anna');

@@ -17,12 +17,9 @@ use DurableWork;
 plan skip_all => 'needs /usr/bin/python3 with psycopg' unless can_run_load();
 
 my $node = new_server('crash', conf => ['log_statement = none', 'durable_work.segment_max_age = 1s', 'durable_work.truncate_grace = 0']);
-$node->safe_psql('postgres', <<'SQL');
-CREATE TABLE receipt (key text NOT NULL, job_id bigint NOT NULL, token bigint NOT NULL);
-SELECT durable_work.create_queue('load', lease => '1 s', max_attempts => 10000, backoff => 'fixed', backoff_base => '20 ms', retention => '2 s');
-SQL
+begin_load($node, q{retention => '2 s'});
 
-run_load(node => $node, clients => 10, seconds => $ENV{DW_SOAK_SECONDS} || 40, seed => 20260101);
+run_load(clients => 10, seconds => $ENV{DW_SOAK_SECONDS} || 40, seed => 20260101);
 drain_load();
 
 ok($node->safe_psql('postgres', 'SELECT (SELECT min(id) FROM durable_work.inbox) > (SELECT min(job_id) FROM receipt)') ne 'f',

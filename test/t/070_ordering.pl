@@ -17,13 +17,9 @@ plan skip_all => 'needs /usr/bin/python3 with psycopg' unless can_run_load();
 
 my $node = new_server('order', conf => ['log_statement = none', 'durable_work.max_resident_jobs = 1024', 'durable_work.segment_max_age = 2s',
         'durable_work.truncate_grace = 0']);
-$node->safe_psql('postgres', <<'SQL');
-CREATE TABLE receipt (key text NOT NULL, job_id bigint NOT NULL, token bigint NOT NULL);
-SELECT durable_work.create_queue('load', lease => '1 s', max_attempts => 10000, backoff => 'fixed', backoff_base => '20 ms', retention => '1 min',
-    ordering => 'key');
-SQL
+begin_load($node, q{retention => '1 min', ordering => 'key'});
 
-run_load(node => $node, clients => 8, seconds => $ENV{DW_SOAK_SECONDS} || 25, seed => 20260707, options => ['--keys', 12]);
+run_load(clients => 8, seconds => $ENV{DW_SOAK_SECONDS} || 25, seed => 20260707, options => ['--keys', 12]);
 drain_load();
 
 my ($agreed, $out, $err) = audit_load(options => ['--emptied', '--ordered']);

@@ -1,5 +1,5 @@
-# A mixed load of clients that write down every answer they get, while backends, the housekeeper, the
-# clients themselves and the whole server are killed; and the audit of their books.
+# A mixed load of clients that write down every answer they get, and the audit of their books; meanwhile, with
+# run_load, backends, the housekeeper, the clients themselves and the whole server are killed.
 package CrashLoad;
 
 use strict;
@@ -12,29 +12,58 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
-our @EXPORT = qw(can_run_load run_load drain_load audit_load);
+our @EXPORT = qw(can_run_load begin_load start_client end_clients wait_for_progress run_load drain_load audit_load);
 
 my $tools = "$FindBin::RealBin/../clients";
 
 sub can_run_load { return system(qq(/usr/bin/python3 -c 'import psycopg' 2>/dev/null)) == 0 }
 
-# The server's state and that of the clients.
+# The server of the load, where its clients write, and what they are given.
 my ($node, $directory, $stop_file, @client_options, %pid_of);
 my $journals = 0;
 my $done = 0;
 
+# begin_load(server, more arguments of create_queue): the queue and the table of receipts, for the functions below.
+sub begin_load {
+    my ($server, $options) = @_;
+    $node = $server;
+    $directory = PostgreSQL::Test::Utils::tempdir;
+    $options = $options ? ", $options" : '';
+    $node->safe_psql('postgres', <<"SQL");
+CREATE TABLE receipt (key text NOT NULL, job_id bigint NOT NULL, token bigint NOT NULL);
+SELECT durable_work.create_queue('load', lease => '1 s', max_attempts => 10000, backoff => 'fixed', backoff_base => '20 ms'$options);
+SQL
+    return;
+}
+
+# start_client(options of mixed_load.py): one more, with a journal of its own. It runs until end_clients().
 sub start_client {
-    my ($number) = @_;
+    my (@options) = @_;
+    $stop_file //= "$directory/stop-" . ($journals + 1);
     my $journal = sprintf '%s/journal-%04d', $directory, ++$journals;
     my $pid = fork // die "fork: $!";
     if ($pid == 0) {
         open STDERR, '>', "$journal.err" or die;
         open STDOUT, '>&', \*STDERR or die;
         exec '/usr/bin/python3', "$tools/mixed_load.py", '--dsn', $node->connstr('postgres'), '--journal', $journal,
-            '--seed', $journals, '--stop-file', $stop_file, @client_options;
+            '--seed', $journals, '--stop-file', $stop_file, @options;
         die "exec: $!";
     }
-    $pid_of{$number} = $pid;
+    $pid_of{$journals} = $pid;
+    return;
+}
+
+# What the clients said beside their journals.
+sub complaints { return join '', map { slurp_file($_) } grep { -s } glob "$directory/journal-*.err" }
+
+sub end_clients {
+    append_to_file($stop_file, 'stop');
+    undef $stop_file;
+    for my $number (sort { $a <=> $b } keys %pid_of) {
+        waitpid $pid_of{$number}, 0;
+        is($?, 0, "client $number ended by itself") or diag(complaints());
+    }
+    %pid_of = ();
     return;
 }
 
@@ -47,19 +76,20 @@ sub ask {
     return defined $status && $status == 0 ? $out : undef;
 }
 
-# Waits until that many more jobs have been completed, so each act meets a running load.
+# Waits until that many more jobs have been completed, so each act meets a running load. False when a client is gone.
 sub wait_for_progress {
     my ($more) = @_;
-    my $wanted = $done + $more;
+    my $wanted;
     for (1 .. 1800) {
         my $now = ask('SELECT count(*) FROM receipt');
         if (defined $now) {
             $done = $now;
+            $wanted //= $now + $more;
             return 1 if $now >= $wanted;
         }
         for my $number (keys %pid_of) {
             next unless waitpid($pid_of{$number}, WNOHANG) > 0;
-            diag("client $number has ended: " . join '', map { slurp_file($_) } grep { -s } glob "$directory/journal-*.err");
+            diag("client $number has ended: " . complaints());
             return 0;
         }
         select undef, undef, undef, 0.1;
@@ -92,24 +122,21 @@ my %acts = (
         for my $number (keys %pid_of) {
             next if rand() > 0.3;
             kill 'KILL', $pid_of{$number};
-            waitpid $pid_of{$number}, 0;
-            start_client($number);
+            waitpid delete $pid_of{$number}, 0;
+            start_client(@client_options);
         }
     },
     'immediate stop' => sub { $node->stop('immediate'); $node->start; },
     'fast restart' => sub { $node->stop('fast'); $node->start; },
 );
 
-# run_load(node => server with the queue `load` and the table receipt, clients => n, seconds => n,
-# seed => n, options => [of the clients]): every act at least once, and the clients' orderly end.
+# run_load(clients => n, seconds => n, seed => n, options => [of the clients]): every act at least once, and the
+# clients' orderly end.
 sub run_load {
     my (%wish) = @_;
-    $node = $wish{node};
-    $directory = PostgreSQL::Test::Utils::tempdir;
-    $stop_file = "$directory/stop";
     @client_options = @{ $wish{options} // [] };
     srand($wish{seed});
-    start_client($_) for 1 .. $wish{clients};
+    start_client(@client_options) for 1 .. $wish{clients};
     ok(wait_for_progress(300), 'the load runs') or BAIL_OUT('there is no load to test under');
     my $until = time + $wish{seconds};
     my $rounds = 0;
@@ -124,11 +151,7 @@ sub run_load {
             last;
         }
     }
-    append_to_file($stop_file, 'stop');
-    for my $number (sort { $a <=> $b } keys %pid_of) {
-        waitpid $pid_of{$number}, 0;
-        is($?, 0, "client $number ended by itself") or diag(join '', map { slurp_file($_) } glob "$directory/journal-*.err");
-    }
+    end_clients();
     note("$rounds rounds, $done receipts");
     return;
 }
