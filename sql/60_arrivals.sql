@@ -1,5 +1,6 @@
 -- Rows that come past the functions, as COPY of a restore brings them: the housekeeper reads the log again. The
--- triggers fire in replica role too, or a replicated or restored job would sleep until the next restart.
+-- triggers fire in replica role too, or a replicated or restored job would sleep until the next restart. Of the table
+-- of weights, which is read whole, also rows that are changed or gone.
 
 CREATE FUNCTION durable_work.rows_arrived() RETURNS trigger
 LANGUAGE c
@@ -11,15 +12,18 @@ COMMENT ON FUNCTION durable_work.rows_arrived() IS
 DO $make_triggers$
 DECLARE
     name text;
+    events text;
 BEGIN
-    FOR name IN
-        SELECT pg_catalog.format('%s_%s', kind, n) FROM pg_catalog.unnest(ARRAY['job', 'outcome']) kind,
+    FOR name, events IN
+        SELECT pg_catalog.format('%s_%s', kind, n), 'INSERT' FROM pg_catalog.unnest(ARRAY['job', 'outcome']) kind,
             pg_catalog.generate_series(0, 7) n
         UNION ALL
-        SELECT pg_catalog.unnest(ARRAY['parked', 'parked_outcome', 'segment', 'queue', 'topic', 'redrive_task', 'blocked_key', 'key_weight'])
+        SELECT pg_catalog.unnest(ARRAY['parked', 'parked_outcome', 'segment', 'queue', 'topic', 'redrive_task', 'blocked_key']), 'INSERT'
+        UNION ALL
+        SELECT 'key_weight', 'INSERT OR UPDATE OR DELETE OR TRUNCATE'
     LOOP
-        EXECUTE pg_catalog.format('CREATE TRIGGER rows_arrived AFTER INSERT ON durable_work.%I FOR EACH STATEMENT '
-            'EXECUTE FUNCTION durable_work.rows_arrived()', name);
+        EXECUTE pg_catalog.format('CREATE TRIGGER rows_arrived AFTER %s ON durable_work.%I FOR EACH STATEMENT '
+            'EXECUTE FUNCTION durable_work.rows_arrived()', events, name);
         EXECUTE pg_catalog.format('ALTER TABLE durable_work.%I ENABLE ALWAYS TRIGGER rows_arrived', name);
     END LOOP;
 END

@@ -69,7 +69,8 @@ CREATE TABLE durable_work.key_weight (
 REVOKE ALL ON durable_work.key_weight FROM PUBLIC;
 COMMENT ON TABLE durable_work.key_weight IS 'Keys of fair queues that get more than one job a round; see set_key_weight and the view key_weights';
 SELECT pg_catalog.pg_extension_config_dump('durable_work.key_weight', '');
-CREATE TRIGGER rows_arrived AFTER INSERT ON durable_work.key_weight FOR EACH STATEMENT EXECUTE FUNCTION durable_work.rows_arrived();
+CREATE TRIGGER rows_arrived AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON durable_work.key_weight
+    FOR EACH STATEMENT EXECUTE FUNCTION durable_work.rows_arrived();
 ALTER TABLE durable_work.key_weight ENABLE ALWAYS TRIGGER rows_arrived;
 DROP FUNCTION durable_work.create_queue(text, interval, integer, text, interval, interval, double precision, text, bigint, text,
     interval, interval, text, boolean, boolean, interval, text);

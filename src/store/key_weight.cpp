@@ -53,6 +53,14 @@ void write_key_weight(core::QueueId queue, Datum partition_key, core::KeyWeight 
   transaction.note_weight(runtime::level(), row);
 }
 
+void delete_key_weights(core::QueueId queue) {
+  const Oid types[] = {INT4OID};
+  Datum values[] = {Int32GetDatum(queue)};
+  writing_in = GetCurrentSubTransactionId();
+  execute("DELETE FROM durable_work.key_weight WHERE queue = $1", types, values, " ", ignore);
+  writing_in = InvalidSubTransactionId;
+}
+
 KeyWeightRows count_key_weights(core::QueueId queue, Datum partition_key) {
   const Oid types[] = {INT4OID, TEXTOID};
   Datum values[] = {Int32GetDatum(queue), partition_key};

@@ -10,6 +10,9 @@ namespace dw::store {
 // Writes the row, or deletes it for weight 1, and lets memory follow at commit.
 void write_key_weight(core::QueueId queue, Datum partition_key, core::KeyWeight row);
 
+// Those of a queue that is being dropped, which memory forgets with the queue.
+void delete_key_weights(core::QueueId queue);
+
 // What the transaction sees of the table.
 struct KeyWeightRows {
   int64 count;

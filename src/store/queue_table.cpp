@@ -12,6 +12,7 @@
 #include "pg/error.hpp"
 #include "runtime/session.hpp"
 #include "store/grants.hpp"
+#include "store/key_weight.hpp"
 #include "store/queue_table.hpp"
 #include "store/redrive_task.hpp"
 
@@ -285,14 +286,13 @@ void delete_queue(const QueueInfo& queue) {
   const core::QueueRef slot = queue.slot;
   const Datum topic = Int32GetDatum(queue.topic);
   drop_tasks_of(queue);
+  delete_key_weights(id);
   OwnerScope scope;
   open_spi(&scope);
   execute<1>("DELETE FROM durable_work.dead_letter WHERE queue = $1", {INT4OID},
              {Int32GetDatum(id)}, SPI_OK_DELETE);
   execute<1>("DELETE FROM durable_work.blocked_key WHERE queue = $1", {INT4OID},
              {Int32GetDatum(id)}, SPI_OK_DELETE);
-  execute<1>("DELETE FROM durable_work.key_weight WHERE queue = $1", {INT4OID}, {Int32GetDatum(id)},
-             SPI_OK_DELETE);
   execute<1>("DELETE FROM durable_work.idempotency WHERE topic = $1", {INT4OID}, {topic},
              SPI_OK_DELETE);
   execute<1>("UPDATE durable_work.queue SET dead_letter_queue = NULL WHERE dead_letter_queue = $1",

@@ -212,6 +212,21 @@ SELECT * FROM durable_work.key_weights WHERE queue = 'keys_weight' ORDER BY 2;
 SELECT helper.refusal($$SELECT durable_work.set_key_weight('keys', 'a', 2)$$);
 SELECT helper.refusal($$SELECT durable_work.set_key_weight('keys_weight', 'a', 101)$$);
 SELECT helper.refusal($$SELECT durable_work.set_key_weight('keys_weight', NULL, 2)$$);
+-- written by hand: the shares follow
+CREATE FUNCTION pg_temp.would_get(n integer) RETURNS text LANGUAGE sql AS
+$$ WITH claimed AS MATERIALIZED (SELECT * FROM durable_work.claim('keys_weight', 'worker', n)),
+        released AS MATERIALIZED (SELECT count(durable_work.release(job_id, lease_token)) FROM claimed)
+   SELECT string_agg(partition_key || ' ' || jobs, ', ' ORDER BY partition_key)
+   FROM (SELECT partition_key, count(*) AS jobs FROM claimed GROUP BY 1) AS key, released $$;
+UPDATE durable_work.key_weight SET weight = 5 WHERE partition_key = 'b';
+CALL helper.until($$pg_temp.would_get(12) = 'a 2, b 10'$$);
+DELETE FROM durable_work.key_weight WHERE partition_key = 'b';
+CALL helper.until($$pg_temp.would_get(12) = 'a 6, b 6'$$);
+INSERT INTO durable_work.key_weight SELECT id, 'a', 3 FROM durable_work.queue WHERE name = 'keys_weight';
+CALL helper.until($$pg_temp.would_get(12) = 'a 9, b 3'$$);
+TRUNCATE durable_work.key_weight;
+CALL helper.until($$pg_temp.would_get(12) = 'a 6, b 6'$$);
+SELECT durable_work.set_key_weight('keys_weight', 'b', 2);
 -- as many as there is room for
 BEGIN;
 SELECT count(*) FROM generate_series(1, 4095) AS n, LATERAL durable_work.set_key_weight('keys_weight', 'many ' || n, 2);
