@@ -23,6 +23,9 @@ SELECT helper.answer($$SELECT durable_work.ring_simulate('{a}', 1, 0)$$), helper
 SELECT helper.answer($$SELECT durable_work.ring_moved('{a}', '{b,b}')$$);
 SELECT proname, provolatile, proparallel FROM pg_proc WHERE pronamespace = 'durable_work'::regnamespace AND proname LIKE 'ring\_%' ORDER BY 1;
 
+-- How often they are expected to be heard of, and when they are taken for dead.
+SELECT name, boot_val, unit, context FROM pg_settings WHERE name IN ('durable_work.heartbeat_interval', 'durable_work.worker_dead_after') ORDER BY 1;
+
 -- Registration ---------------------------------------------------------------------------------------------------------
 SELECT durable_work.create_queue('workers_a'), durable_work.create_queue('workers_b', buckets => 8);
 SELECT queue, buckets FROM durable_work.queues WHERE queue LIKE 'workers\_%' ORDER BY 1;

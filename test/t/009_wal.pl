@@ -1,6 +1,7 @@
 # What must cost nothing costs nothing: claims, heartbeats and extensions assign no transaction id
-# and write no WAL, also with data checksums, also right after a checkpoint or a restart; and the
-# log tables never hold a dead row, also while an old snapshot is held.
+# and write no WAL, also those of registered workers and of queues with every limit there is, also with
+# data checksums, also right after a checkpoint or a restart; and the log tables never hold a dead row,
+# also while an old snapshot is held.
 use strict;
 use warnings FATAL => 'all';
 
@@ -27,7 +28,16 @@ for my $summed (0, 1) {
 SELECT durable_work.create_queue('q', lease => '1 h')
 ;
 SELECT count(*) FROM durable_work.enqueue_many('q', (SELECT array_agg(jsonb_build_object('n', i)) FROM generate_series(1, 5000) i))
+;
+SELECT durable_work.create_queue('limited', lease => '1 h'),
+    durable_work.set_concurrency_limit('limited', 100000), durable_work.set_rate_limit('limited', 1000000, '1 s'),
+    durable_work.set_concurrency_limit('limited', 100000, scope => 'key'), durable_work.set_rate_limit('limited', 1000000, '1 s', scope => 'key'),
+    durable_work.set_concurrency_limit('limited', 100000, 'group', 'g'), durable_work.set_rate_limit('limited', 1000000, '1 s', NULL, 'group', 'g')
+;
+SELECT count(*) FROM durable_work.enqueue_many('limited', array_fill('{}'::jsonb, '{5000}'),
+    (SELECT array_agg('key ' || i % 50) FROM generate_series(1, 5000) i))
 SQL
+    my $instance = $session->query(q{SELECT durable_work.register_worker('member', '{q,limited}')});
     my $tokens = sub { $session->query('SELECT pg_current_wal_insert_lsn()') };
 
     for my $time ('at first', 'after a checkpoint', 'after a restart') {
@@ -37,13 +47,18 @@ SQL
             $session = new_session($node);
             # The housekeeper has raised the epoch and read the log once that many are handed out.
             $session->query(q{SELECT count(*) FROM helper.claim('q', 2000)});
+            $session->query(q{SELECT count(*) FROM helper.claim('limited', 2000)});
+            $node->poll_query_until('postgres', q{SELECT state = 'alive' FROM durable_work.workers}) or die 'the worker is not known';
         }
         $session->query('CHECKPOINT');
         # A first round fills this process's caches and prunes what catalog pages had to be pruned.
         my $round = q{
             SELECT count(*) FROM durable_work.claim('q', 'w', 10);
             SELECT count(*) FROM (SELECT durable_work.extend_lease(job_id, lease_token, '2 h') FROM durable_work.claim('q', 'w', 10) OFFSET 0) e;
-            SELECT count(*) FROM durable_work.heartbeat('w')};
+            SELECT count(*) FROM durable_work.heartbeat('w');
+            SELECT count(*) FROM durable_work.claim('limited', 'w', 10);
+            SELECT count(*) FROM durable_work.claim('limited', 'member', 5, owned_only => true, instance => INSTANCE);
+            SELECT count(*) FROM durable_work.heartbeat('member', instance => INSTANCE)} =~ s/INSTANCE/$instance/gr;
         $session->query($round);
         $session->query('CHECKPOINT') if $time eq 'after a checkpoint';
 
@@ -57,10 +72,12 @@ SQL
             last if $least == 0;
         }
         is($least, '0', "$what, $time: claims, extensions and heartbeats write no WAL");
-        is($session->query(<<'SQL'), "1\n2\n1\nt", "$what, $time: and assign no transaction id");
+        is($session->query(<<"SQL"), "1\n3\n4\n2\n1\nt", "$what, $time: and assign no transaction id");
 BEGIN
 ;
 SELECT count(*) FROM durable_work.claim('q', 'x', 1);
+SELECT count(*) FROM durable_work.claim('limited', 'x', 3);
+SELECT count(*) FROM durable_work.claim('limited', 'member', 4, owned_only => true, instance => $instance);
 SELECT 2 FROM (SELECT durable_work.extend_lease(job_id, lease_token) FROM durable_work.leases WHERE worker = 'x' LIMIT 1) e;
 SELECT least(count(*), 1) FROM durable_work.heartbeat('x');
 SELECT pg_current_xact_id_if_assigned() IS NULL

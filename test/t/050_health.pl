@@ -72,6 +72,14 @@ $holder->query('ROLLBACK');
 like(health_of('locks'), qr/^ok\|/, 'the lock is gone');
 like(health_of('dead_letters'), qr/^ok\|/, 'and the other check is made again');
 
+# --- loading --------------------------------------------------------------------------------------
+is($holder->try('BEGIN; LOCK TABLE durable_work.job_0 IN ACCESS EXCLUSIVE MODE'), 'ok', 'somebody locks the log');
+sql('SELECT durable_work.reload()');
+my $loading = q{SELECT bool_or(reason = 'loading') IS TRUE FROM durable_work.explain_waiting('nobody')};
+ok(wait_until($node, 'postgres', $loading, 't'), 'explain_waiting says that the queue is being loaded');
+$holder->query('ROLLBACK');
+ok(wait_until($node, 'postgres', $loading, 'f'), 'until it is');
+
 # --- what the housekeeper does ---------------------------------------------------------------------
 sql(q{SELECT durable_work.create_queue('short', lease => '1 s', backoff_base => '1 ms', backoff_cap => '1 ms'); SELECT durable_work.enqueue('short', '{"n": "short"}')});
 # The lock before may have met one of its phases.

@@ -128,7 +128,10 @@ $node->restart;
 $node->poll_query_until('postgres', q{SELECT bool_and(unfinished IS NOT NULL) FROM durable_work.queue_stats}) or die 'the queues were not loaded';
 is(state_of($node, 'postgres', 'DROP EXTENSION durable_work'), 'ok', 'DROP EXTENSION needs no CASCADE');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_class WHERE relnamespace = 'durable_work'::regnamespace}), '0', 'and leaves nothing behind');
+my $roles = q{SELECT string_agg(rolname, ',' ORDER BY rolname) FROM pg_roles};
+my $before = $node->safe_psql('postgres', $roles);
 is(state_of($node, 'postgres', 'CREATE EXTENSION durable_work'), 'ok', 'it can be made again');
+is($node->safe_psql('postgres', $roles), $before, 'which makes no roles');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM durable_work.queue_grants}), '0', 'with no rights for anybody');
 is(as($node, 'postgres', 'producer', q{SELECT durable_work.library_version()}), '42501', 'on nothing');
 

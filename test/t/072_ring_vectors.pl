@@ -23,6 +23,19 @@ for my $hash (@{ $vectors->{hashes} }) {
     is(sql("SELECT concat_ws(' ', durable_work.bucket($key), durable_work.bucket($key, 97), durable_work.bucket($key, 1024))"),
         "$hash->{bucket_360} $hash->{bucket_97} $hash->{bucket_1024}", "buckets of $key");
 }
+# Whatever the database keeps its texts in, the bytes that count are those of UTF-8; without an encoding those that the client sends.
+for my $encoding (qw(LATIN1 SQL_ASCII)) {
+    sql("CREATE DATABASE \"in_$encoding\" ENCODING '$encoding' LOCALE 'C' TEMPLATE template0");
+    my $there = sub { return $node->safe_psql("in_$encoding", "SET client_encoding = 'UTF8'; $_[0]"); };
+    $there->('CREATE EXTENSION durable_work');
+    my $tried = 0;
+    for my $hash (grep { $_->{text} =~ /^[\x00-\xff]*$/ } @{ $vectors->{hashes} }) {
+        my $key = text($hash->{text});
+        $tried++ if $hash->{text} =~ /[\x80-\xff]/;
+        is($there->("SELECT durable_work.bucket($key)"), $hash->{bucket_360}, "$encoding: bucket of $key");
+    }
+    cmp_ok($tried, '>', 0, "$encoding: also of letters that it writes in another way");
+}
 for my $ring (@{ $vectors->{rings} }) {
     my $simulate = 'durable_work.ring_simulate(' . names($ring->{workers}) . ", $ring->{vnodes}, $ring->{buckets})";
     is(sql("SELECT md5(string_agg(owner, ',' ORDER BY bucket)) FROM $simulate"), $ring->{owners_md5}, "owners: $ring->{what}");

@@ -390,6 +390,55 @@ TEST_F(Order, AChunkThatFailsLosesNothing) {
   EXPECT_EQ(drain(), range(1, 9));
 }
 
+/* --- many that wait -----------------------------------------------------------------------------
+ */
+
+class CrowdedKeys : public Order {
+ protected:
+  static constexpr std::uint32_t kBlockedKeys = 3000;
+  static constexpr JobId kBehindOne = 3000;
+
+  void SetUp() override { begin(16384, LoadMode::live, options(OnExhausted::hold)); }
+  /* How often a claim of one job, its completion and the enqueue of the next take a lock. */
+  std::size_t locks_of_a_job() {
+    std::size_t locks = 0;
+    platform().on_locking = [&locks](std::uint32_t) { locks++; };
+    decide(claim_one(1), Decision::finish);
+    put(keyed(next_, static_cast<std::uint32_t>(next_)));
+    platform().on_locking = nullptr;
+    next_++;
+    return locks;
+  }
+
+  JobId next_ = 1'000'000;
+};
+
+TEST_F(CrowdedKeys, DoNotHoldUpOthers) {
+  put(keyed(1, 1));
+  const std::size_t alone = locks_of_a_job();
+  EXPECT_EQ(locks_of_a_job(), alone);
+  const ClaimedJob waits = claim_one(1);
+  for (std::uint32_t i = 0; i < kBlockedKeys; i++) {
+    const std::uint32_t key = 2000 + i;
+    put(keyed(10 * i + 10, key));
+    put(keyed(10 * i + 11, key));
+    decide(claim_one(1), Decision::block);
+  }
+  for (JobId id = 1; id <= kBehindOne; id++) put(keyed(500'000 + id, 7));
+  const ClaimedJob busy = claim_one(1);
+  EXPECT_EQ(busy.id, 500'001);
+  decide(waits, Decision::finish);
+  put(keyed(next_, static_cast<std::uint32_t>(next_)));
+  next_++;
+  EXPECT_EQ(figures(1).blocked_keys, kBlockedKeys);
+  EXPECT_EQ(figures(1).blocked, kBlockedKeys + kBehindOne - 1);
+  EXPECT_EQ(figures(1).ready, 1U);
+  for (int i = 0; i < 5; i++) EXPECT_EQ(locks_of_a_job(), alone);
+  /* Nor those of the key itself. */
+  decide(busy, Decision::finish);
+  EXPECT_EQ(claim_one(1).id, 500'002);
+}
+
 /* --- blocked keys -------------------------------------------------------------------------------
  */
 
@@ -529,6 +578,17 @@ TEST_F(Fairness, ABurstDelaysTheJobOfAnotherKeyByOneRound) {
   enqueue_keyed(101, kB);
   const std::vector<JobId> next = claim_ids(1, 2);
   EXPECT_NE(std::find(next.begin(), next.end(), 101), next.end());
+}
+
+TEST_F(Fairness, AHundredThousandOfOneKeyDelayAnotherNoLonger) {
+  QueueOptions options;
+  options.fair = true;
+  begin(131072, LoadMode::live, options);
+  for (JobId id = 1; id <= 100000; id++) put(keyed(id, kA));
+  EXPECT_EQ(claim_ids(1, 2), std::vector<JobId>({1, 2}));
+  put(keyed(100001, kB));
+  const std::vector<JobId> next = claim_ids(1, 2);
+  EXPECT_NE(std::find(next.begin(), next.end(), 100001), next.end());
 }
 
 TEST_F(Fairness, KeysAreServedByTurns) {

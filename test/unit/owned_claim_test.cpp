@@ -81,6 +81,27 @@ TEST_F(OwnedClaim, ByOneWithoutBucketsGivesNothingAndLooksAtNothing) {
   EXPECT_EQ(shelf(), 100U);
 }
 
+/* They are computed under the lock of the members, when these change. */
+TEST_F(OwnedClaim, ComputesNoOwners) {
+  std::size_t locks = 0;
+  const auto count = [&locks](std::uint32_t number) { locks += number == kMembersLock ? 1 : 0; };
+  platform().on_locking = count;
+  two();
+  EXPECT_GT(locks, 0U) << "so this test can see it";
+  for (JobId id = 1; id <= 100; id++) put(keyed(1, id, id % 2 == 0 ? a_ : b_));
+  const Claimant claimant{member("a"), 0, true};
+  const WorkerRef as = worker("a", instance_of("a"));
+  locks = 0;
+  ClaimedJob job{};
+  for (JobId id = 2; id <= 100; id += 2) {
+    ASSERT_EQ(d().claim(ref_of(1), as, 0, &job, 1, nullptr, kNone, &claimant), 1U);
+    EXPECT_EQ(job.id, id);
+    EXPECT_EQ(decide(job, Decision::finish), Verdict::ok);
+  }
+  EXPECT_EQ(locks, 0U);
+  platform().on_locking = nullptr;
+}
+
 TEST_F(OwnedClaim, MovesEachJobOfOthersOnce) {
   two();
   for (JobId id = 1; id <= 100; id++) put(keyed(1, id, id % 2 == 0 ? a_ : b_));
