@@ -5,39 +5,16 @@
 #pragma once
 
 #include "arena_check.hpp"
+#include "arena_memory.hpp"
 #include "fake_platform.hpp"
-
-#include "core/dispatcher.hpp"
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <memory>
 #include <string_view>
 #include <vector>
 
 namespace dw::test {
-
-using namespace dw::core;
-
-/* Memory for an arena, zeroed as the server's is. */
-class ArenaMemory {
- public:
-  ArenaMemory(std::uint32_t entries, std::uint32_t waiters);
-  [[nodiscard]] Arena* arena() const noexcept { return arena_; }
-  [[nodiscard]] std::size_t size() const noexcept { return size_; }
-
- private:
-  struct Free {
-    void operator()(void* memory) const noexcept { std::free(memory); }
-  };
-  std::unique_ptr<void, Free> memory_;
-  Arena* arena_;
-  std::size_t size_;
-};
-
-/* A job due at once, on a page of its own number, so that a dirty page tells which job it was. */
-JobRow row_of(QueueId queue, JobId id);
 
 class ArenaTest : public ::testing::Test {
  protected:

@@ -5,7 +5,7 @@
  * decides. Each must be ended by it, unless somebody else got at the job first: then its entry
  * says so.
  */
-#include "model_world.hpp"
+#include "world.hpp"
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
 /* Cancels, reschedules, other rows for jobs that wait or are not committed yet, and placeholders.
  */
-#include "model_world.hpp"
+#include "world.hpp"
 
 #include <algorithm>
 

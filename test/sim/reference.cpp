@@ -1,4 +1,4 @@
-#include "model_reference.hpp"
+#include "reference.hpp"
 
 #include "core/token.hpp"
 

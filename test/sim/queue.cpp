@@ -1,5 +1,5 @@
 /* Queues that come and go while everything else goes on. */
-#include "model_world.hpp"
+#include "world.hpp"
 
 #include <algorithm>
 

@@ -6,9 +6,11 @@
  */
 #pragma once
 
-#include "arena_fixture.hpp"
+#include "arena_memory.hpp"
+#include "digest.hpp"
+#include "fake_platform.hpp"
 #include "fake_store.hpp"
-#include "model_reference.hpp"
+#include "reference.hpp"
 
 #include "core/census.hpp"
 #include "core/expiry_walk.hpp"
@@ -40,6 +42,8 @@ inline const Entry& first_ready(const Queue& q) {
 
 class World {
  public:
+  static constexpr std::size_t kTraceLines = 20000;
+
   World(std::uint64_t seed, bool traced);
   ~World();
   World(const World&) = delete;
@@ -52,7 +56,10 @@ class World {
   void finish();
 
   [[nodiscard]] std::string description() const;
+  /* The latest lines. */
   [[nodiscard]] const std::deque<std::string>& trace() const { return trace_; }
+  /* Of everything that happened, in order. */
+  [[nodiscard]] std::uint64_t digest() const { return digest_.value(); }
   /* Things that happened, by name: says whether a run reached what it is meant to reach. */
   [[nodiscard]] const std::map<std::string_view, std::uint64_t>& happened() const {
     return happened_;
@@ -177,7 +184,7 @@ class World {
     std::vector<std::pair<JobKey, Token>> batch;
   };
 
-  /* model_world.cpp */
+  /* world.cpp */
   void start_server();
   void restart_server();
   void housekeeper();
@@ -204,7 +211,7 @@ class World {
   [[nodiscard]] std::map<JobKey, int> count_ends() const;
   void check_end();
 
-  /* model_queue.cpp */
+  /* queue.cpp */
   void create_queue(int session);
   void drop_queue(int session);
   void read_queues();
@@ -224,7 +231,7 @@ class World {
   void show_queue(const Effect& effect);
   void check_drops(const Session& session);
 
-  /* model_session.cpp */
+  /* session.cpp */
   void act(int session);
   void act_open(int session);
   void begin(int session);
@@ -255,7 +262,7 @@ class World {
   void set_after_commit(ModelJob& job, const Effect& effect) const;
   bool statement_fails(int session);
 
-  /* model_change.cpp */
+  /* change.cpp */
   JobKey any_job();
   void change(int session);
   void check_again(int session, JobKey key, const Decided& decided);
@@ -266,7 +273,7 @@ class World {
   void replace(int session);
   void show_row(ModelJob& job, const JobRow& row) const;
 
-  /* model_purge.cpp */
+  /* purge.cpp */
   [[nodiscard]] bool is_held_for_purge(QueueId queue, int except = kNobody) const;
   void begin_purge(int session);
   void go_on_with_purge(int session);
@@ -275,7 +282,7 @@ class World {
   void purge_on_disk(int session, std::uint8_t segment);
   void end_purge(int session);
 
-  /* model_prepared.cpp */
+  /* prepared.cpp */
   bool prepare(int session);
   void end_prepared(int session);
   void follow_prepared();
@@ -283,7 +290,7 @@ class World {
   void forget_prepared(Session& session);
   void find_prepared();
 
-  /* model_ring.cpp */
+  /* ring.cpp */
   void change_ring();
   void register_member(std::uint64_t number);
   void resize_buckets();
@@ -291,7 +298,7 @@ class World {
   void check_owned(Index index, MemberRef member, const std::vector<ClaimedJob>& jobs,
                    std::uint32_t wanted);
 
-  /* model_request.cpp */
+  /* request.cpp */
   RequestRef begin_request(int session);
   void note_batch(int session, QueueId queue, const std::vector<ClaimedJob>& jobs);
   void ask_again(int session);
@@ -319,6 +326,7 @@ class World {
   bool traced_;
   std::uint64_t steps_ = 0;
   std::deque<std::string> trace_;
+  Digest digest_;
   std::map<std::string_view, std::uint64_t> happened_;
 
   std::unique_ptr<ArenaMemory> memory_;
@@ -356,10 +364,12 @@ class World {
 template <typename... Args>
 void World::note(const char* what, fmt::format_string<Args...> pattern, Args&&... args) {
   happened_[what]++;
+  digest_.add(what);
+  (digest_.add(args), ...);
   if (!traced_) return;
   trace_.push_back(fmt::format("{:6} {:{}}{}: ", steps_, "", nested_ * 4, what) +
                    fmt::format(pattern, std::forward<Args>(args)...));
-  if (trace_.size() > 20000) trace_.pop_front();
+  if (trace_.size() > kTraceLines) trace_.pop_front();
 }
 
 }  // namespace dw::test

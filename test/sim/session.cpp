@@ -1,5 +1,5 @@
 /* What a client's session does, one thing at a time. */
-#include "model_world.hpp"
+#include "world.hpp"
 
 #include <algorithm>
 

@@ -2,7 +2,7 @@
  * follows them. */
 #include "core/prepared_scan.hpp"
 
-#include "model_world.hpp"
+#include "world.hpp"
 
 namespace dw::test {
 

@@ -1,5 +1,5 @@
 /* Claims that are asked for again: what the repetition may be told, and what it must list. */
-#include "model_world.hpp"
+#include "world.hpp"
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
 /* Registered workers that come, go, die and come back, numbers of buckets that change, and claims
  * of jobs of own buckets. */
-#include "model_world.hpp"
+#include "world.hpp"
 
 namespace dw::test {
 

@@ -1,4 +1,6 @@
-#include "model_world.hpp"
+#include "world.hpp"
+
+#include "arena_check.hpp"
 
 #include "core/token.hpp"
 
