@@ -3,16 +3,7 @@
 SET client_min_messages = warning;
 SELECT durable_work.create_queue('asleep');
 SELECT count(*) FROM durable_work.enqueue_many('asleep', array_fill('{}'::jsonb, '{200}'), available_ats => array_fill(now() + interval '10 min', '{200}'));
-DO $$
-DECLARE
-    give_up timestamptz := clock_timestamp() + interval '120 s';
-BEGIN
-    WHILE EXISTS (SELECT FROM durable_work.explain_waiting('asleep') WHERE reason = 'loading') LOOP
-        IF clock_timestamp() > give_up THEN RAISE EXCEPTION 'it is loading for ever'; END IF;
-        PERFORM pg_sleep(0.002);
-        COMMIT;
-    END LOOP;
-END $$;
+CALL helper.until($$NOT EXISTS (SELECT FROM durable_work.explain_waiting('asleep') WHERE reason = 'loading')$$);
 SELECT status, count(*) FROM durable_work.inbox WHERE queue = 'asleep' GROUP BY status;
 SELECT state.status, state.next_action, count(*)
 FROM durable_work.inbox, durable_work.explain_job(inbox.id) AS state WHERE inbox.queue = 'asleep' GROUP BY 1, 2;
