@@ -164,7 +164,7 @@ suite_model() {
       IFS='|' read -r of kind expected title <"$DW_WORK/model/$run/run"
       [ "$of" = "$name" ] || continue
       tell_model "$DW_WORK/model/$run" "$model" "$expected" "$title"
-      if [ "$kind" = correct ]; then correct+=("$DW_WORK/model/$run"); fi
+      if [ "$kind" = correct ] && [ -e "$DW_WORK/model/$run/reached" ]; then correct+=("$DW_WORK/model/$run"); fi
     done
     if [ ${#correct[@]} -gt 0 ]; then tell_unreached "$model" "${correct[@]}"; fi
     if ! model_strays "$model" || model_pitfalls "$model" | grep .; then
