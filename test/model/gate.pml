@@ -3,7 +3,7 @@
  * and a crash, with the jobs of one key of an ordered queue.
  *
  * Of src/core: gate.cpp, loader_ordered.cpp, link.cpp, decide.cpp, key_blocks.cpp; of owners.cpp only
- * that a worker may claim the jobs of its buckets.
+ * that a worker may claim the jobs of its buckets (owners.pml has the rest).
  *
  * Job j has the jth id that was drawn. Each has a page of its own, and a chunk reads any of the pages
  * that it has to read: so a page may have a late id, and an earlier one is on a page that is not
