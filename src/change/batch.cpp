@@ -189,7 +189,8 @@ void fill(Batch* batch, Absent* absent, int n) {
     core::Decided decided;
     if (job->job.job.row.id == 0 || !is_wanted(*batch, *job)) {
       transaction.drop_placeholder(job->action);
-    } else if (!transaction.fill_placeholder(job->action, row_of(*batch, *job), true, &decided) ||
+    } else if (!transaction.fill_placeholder(job->action, row_of(*batch, *job), true,
+                                             job->sum.redriven(), &decided) ||
                put(batch, decided, job->action) != Step::taken) {
       batch->left_out++;
     }

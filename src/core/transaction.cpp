@@ -448,7 +448,8 @@ void Transaction::undo(const Action& action) noexcept {
         dispatcher_->withdraw_decision(action.ref, action.token, actions_[action.earlier].token);
         actions_[action.earlier].superseded = false;
       } else {
-        dispatcher_->abort_decision(action.ref, action.token, action.before);
+        dispatcher_->abort_decision(action.ref, action.token,
+                                    action.vanishes ? EntryState::free : action.before);
       }
       break;
     case ActionKind::placeholder:

@@ -148,8 +148,11 @@ class Transaction {
    * transaction. */
   Verdict add_placeholder(std::int32_t level, QueueId queue, JobId id,
                           std::size_t* action) noexcept;
-  /* waits: an abort leaves it waiting; else it is what the log says, and its entry goes. */
-  bool fill_placeholder(std::size_t action, const JobRow& row, bool waits, Decided* out) noexcept;
+  /* waits: an abort leaves it waiting; else it is what the log says, and its entry goes. redriven:
+   * the token of the job's last redrive. If that is of this transaction, the job waits for nobody
+   * else, and the entry goes likewise. */
+  bool fill_placeholder(std::size_t action, const JobRow& row, bool waits, Token redriven,
+                        Decided* out) noexcept;
   void drop_placeholder(std::size_t action) noexcept;
 
   /* --- redrive ---
@@ -219,6 +222,7 @@ class Transaction {
     bool delivered;
     bool settled;
     bool superseded; /* decide: another action decides over it */
+    bool vanishes;   /* decide: the entry goes when this is undone, whatever `before` says */
     std::int32_t level;
     EntryRef ref;
     QueueRef queue;
@@ -254,6 +258,7 @@ class Transaction {
 
   Action& add(std::int32_t level, ActionKind kind) noexcept;
   [[nodiscard]] bool find_own(const Decided& decided, std::size_t* action) const noexcept;
+  [[nodiscard]] bool redriven_here(QueueId queue, Token token) const noexcept;
   Verdict note_decision(std::int32_t level, const Decided& decided, Verdict verdict,
                         std::size_t* action) noexcept;
   Verdict decide_again(std::int32_t level, std::size_t earlier, Decided* out,

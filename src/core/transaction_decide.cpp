@@ -138,13 +138,21 @@ Verdict Transaction::add_placeholder(std::int32_t level, QueueId queue, JobId id
   return verdict;
 }
 
-bool Transaction::fill_placeholder(std::size_t index, const JobRow& row, bool waits,
+bool Transaction::redriven_here(QueueId queue, Token token) const noexcept {
+  return std::any_of(actions_.begin(), actions_.end(), [queue, token](const Action& action) {
+    return action.kind == ActionKind::redriven && action.number == queue && token >= action.token &&
+           token - action.token < action.count;
+  });
+}
+
+bool Transaction::fill_placeholder(std::size_t index, const JobRow& row, bool waits, Token redriven,
                                    Decided* out) noexcept {
   Action& action = actions_[index];
   if (!dispatcher_->fill_placeholder(action.ref, row, waits, out)) return false;
   action.kind = ActionKind::decide;
   action.token = out->token;
   action.before = out->before;
+  action.vanishes = redriven_here(row.queue, redriven);
   return true;
 }
 

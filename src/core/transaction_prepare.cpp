@@ -77,7 +77,8 @@ Held Transaction::held_decision(const Action& last) const noexcept {
   held.ref = last.ref;
   held.token = last.token;
   held.written = decision.token;
-  held.before = first_of(last).before;
+  const Action& first = first_of(last);
+  held.before = first.vanishes ? EntryState::free : first.before;
   held.settled = decision.settled;
   held.decision = decision.decision;
   held.outcome = decision.outcome;

@@ -116,7 +116,7 @@ std::optional<Taking> take_logged(core::JobId id, core::QueueId wanted_queue, co
     transaction.drop_placeholder(job->action);
     return Taking::in_doubt;
   }
-  if (!transaction.fill_placeholder(job->action, row, !wanted.dead, &job->decided))
+  if (!transaction.fill_placeholder(job->action, row, !wanted.dead, sum.redriven(), &job->decided))
     return Taking::in_doubt;
   return Taking::taken;
 }

@@ -241,6 +241,7 @@ LoggedJob FakeLog::look_up(Snapshot snapshot, QueueId queue, JobId id) const {
   }
   found.finished = sum.finished();
   found.dead = sum.is_dead();
+  found.redriven = sum.redriven();
   found.row.attempts =
       static_cast<std::uint16_t>(std::max<std::int32_t>(found.row.attempts, sum.attempts()));
   if (sum.due() != 0) found.row.due = sum.due();

@@ -43,6 +43,7 @@ struct LoggedJob {
   bool exists = false;
   bool finished = false;
   bool dead = false;
+  Token redriven = 0;
   JobRow row{}; /* attempts and due time as the outcomes left them */
 };
 

@@ -177,3 +177,26 @@ SELECT durable_work.redrive('attic', rate_per_second => 0.001);
 CALL helper.until($$(SELECT moved = 1 FROM durable_work.redrives WHERE state = 'running')$$);
 SELECT durable_work.drop_queue('attic', force => true);
 SELECT count(*) FROM durable_work.redrives;
+
+-- A transaction that redrives a job may go on with it and take that back: the job is dead again, and only that.
+SELECT durable_work.create_queue('again');
+SELECT job_id FROM durable_work.enqueue('again', '{}') \gset
+SELECT count(durable_work.reject(job_id, lease_token, 'no')) FROM durable_work.claim('again', 'w');
+BEGIN;
+SELECT durable_work.redrive('again');
+SAVEPOINT s;
+SELECT durable_work.cancel(:job_id);
+ROLLBACK TO s;
+SELECT changed FROM durable_work.cancel_many('again', older_than => '0');
+ROLLBACK;
+SELECT count(*) FROM durable_work.claim('again', 'w');
+SELECT status FROM durable_work.explain_job(:job_id);
+BEGIN;
+SELECT durable_work.redrive('again');
+SAVEPOINT s;
+SELECT durable_work.update_payload(:job_id, '{"n": 2}');
+ROLLBACK TO s;
+COMMIT;
+CALL helper.until($$(SELECT ready = 1 FROM durable_work.queue_stats WHERE queue = 'again')$$);
+SELECT payload, attempts FROM durable_work.claim('again', 'w');
+SELECT durable_work.drop_queue('again', force => true);

@@ -77,8 +77,9 @@ Verdict Client::take_from_disk(JobId id, QueueId queue) {
     transaction_.drop_placeholder(action_);
     return Verdict::not_resident;
   }
-  return transaction_.fill_placeholder(action_, found.row, true, &decided_) ? Verdict::ok
-                                                                            : Verdict::stale;
+  return transaction_.fill_placeholder(action_, found.row, true, found.redriven, &decided_)
+             ? Verdict::ok
+             : Verdict::stale;
 }
 
 void Client::put_row(const Edit& edit, OutcomeKind kind) {

@@ -15,6 +15,7 @@ class Redriving : public Load {
     Transaction transaction;
     Xid xid;
     JobRow row;
+    Token redriven = 0;
   };
   Death die(const ClaimedJob& job) {
     Death death{Transaction(&d()), log().begin(), row_of(1, job.id)};
@@ -55,6 +56,7 @@ class Redriving : public Load {
     write(OutcomeKind::redriven, kParkedSegment);
     if (!was_there) write(OutcomeKind::moved, from);
     life.transaction.note_redriven(1, 1, now, 1, token);
+    life.redriven = token;
     return life;
   }
   void end(Death& death) {
@@ -73,6 +75,58 @@ class Redriving : public Load {
     load();
   }
 };
+
+/* The transaction that redrives a job may go on with it, behind a placeholder, and take that back:
+ * then it is dead again, or not in memory until the redrive has committed. */
+class DecidedAgain : public Redriving {
+ protected:
+  void SetUp() override {
+    Redriving::SetUp();
+    kill(1);
+    load();
+  }
+  /* Cancels it in a subtransaction. */
+  Decided cancel(Death& life) {
+    Transaction& mine = life.transaction;
+    mine.reserve(2);
+    std::size_t action = 0;
+    EXPECT_EQ(mine.add_placeholder(2, 1, 1, &action), Verdict::ok);
+    Decided decided{};
+    EXPECT_TRUE(mine.fill_placeholder(action, life.row, true, life.redriven, &decided));
+    mine.settle(action, Decision::finish, OutcomeKind::cancelled, 0);
+    return decided;
+  }
+};
+
+TEST_F(DecidedAgain, ARollbackToASavepointLeavesNoEntryOfIt) {
+  Death life = revive(1);
+  cancel(life);
+  life.transaction.sub_abort(2);
+  load_later();
+  EXPECT_TRUE(claim(1).empty());
+  life.transaction.abort();
+  log().abort(life.xid);
+  load_later();
+  EXPECT_TRUE(drain().empty());
+}
+
+TEST_F(DecidedAgain, ItComesWhenTheRedriveCommits) {
+  Death life = revive(1);
+  cancel(life);
+  life.transaction.sub_abort(2);
+  end(life);
+  load_later();
+  EXPECT_EQ(drain(), range(1, 1));
+}
+
+TEST_F(DecidedAgain, ARollbackOfAllLeavesNoEntryOfIt) {
+  Death life = revive(1);
+  cancel(life);
+  life.transaction.abort();
+  log().abort(life.xid);
+  load_later();
+  EXPECT_TRUE(drain().empty());
+}
 
 TEST_F(Redriving, ComesAgainWithItsAttemptsCountedAnew) {
   kill(1);

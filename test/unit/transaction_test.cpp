@@ -379,7 +379,7 @@ TEST_F(Transacted, AFilledPlaceholderWaitsAfterAnAbortAndIsGoneAfterACommit) {
     Decided decided{};
     mine_.reserve(1);
     ASSERT_EQ(mine_.add_placeholder(1, 1, 5, &action), Verdict::ok);
-    ASSERT_TRUE(mine_.fill_placeholder(action, row_of(1, 5), true, &decided));
+    ASSERT_TRUE(mine_.fill_placeholder(action, row_of(1, 5), true, 0, &decided));
     mine_.settle(action, Decision::finish, OutcomeKind::cancelled, 0);
     if (commits) {
       commit(mine_);
@@ -397,7 +397,7 @@ TEST_F(Transacted, AFilledPlaceholderOfAJobThatDoesNotWaitGoesWithAnAbort) {
   Decided decided{};
   mine_.reserve(1);
   ASSERT_EQ(mine_.add_placeholder(1, 1, 5, &action), Verdict::ok);
-  ASSERT_TRUE(mine_.fill_placeholder(action, row_of(1, 5), false, &decided));
+  ASSERT_TRUE(mine_.fill_placeholder(action, row_of(1, 5), false, 0, &decided));
   mine_.abort();
   EXPECT_EQ(state_of(5), EntryState::free);
 }
