@@ -214,8 +214,9 @@ Entry* Dispatcher::lock_job(Index database, JobId id, Token token, QueueId queue
   if (ref.entry == kNone) return nullptr;
   lock(kFirstQueueLock + in_queue);
   Entry& e = entry(ref.entry);
-  if (e.incarnation == ref.incarnation && e.queue == in_queue && e.state != EntryState::free &&
-      e.state != EntryState::tombstone) {
+  /* Of a slot that is being given up nothing is decided any more: its outcome would be nobody's. */
+  if (e.incarnation == ref.incarnation && e.queue == in_queue && queue(in_queue).id != 0 &&
+      e.state != EntryState::free && e.state != EntryState::tombstone) {
     *queue_index = in_queue;
     return &e;
   }

@@ -290,6 +290,27 @@ TEST_F(Removal, LetsNobodyPutAnythingIntoTheQueueMeanwhile) {
   EXPECT_EQ(d().arena().free_count, d().arena().capacity);
 }
 
+/* Found by the simulation: the decision was accepted, for queue 0. */
+TEST_F(Removal, DecidesNothingOfAQueueThatIsGoing) {
+  put(row_of(1, 1));
+  put(row_of(1, 2));
+  const ClaimedJob leased = claim_one(1);
+  int looked = 0;
+  platform().on_unlocked = [&](std::uint32_t) {
+    if (slot(queue_).id != 0 || entry(leased.ref).state == EntryState::free) return;
+    looked++;
+    Decided decided{};
+    EXPECT_EQ(d().begin_decision(database_, 1, leased.token, &decided), Verdict::not_resident);
+    EXPECT_EQ(d().begin_cancel(database_, 2, 0, &decided), Verdict::not_resident);
+    Verdict extended = Verdict::ok;
+    d().extend(database_, 1, leased.token, kSecond, &extended);
+    EXPECT_EQ(extended, Verdict::not_resident);
+  };
+  d().remove_queue(ref(queue_));
+  platform().on_unlocked = nullptr;
+  EXPECT_GT(looked, 0);
+}
+
 TEST_F(Removal, OfAQueueWhoseCreationIsNotCommittedFreesIt) {
   const Index creating =
       d().add_queue(database_, 5, "creating", QueueOptions{}, QueueState::creating, LoadMode::live);
