@@ -456,6 +456,10 @@ void Loader::link_rows(QueueLoad& load, std::uint8_t segment, std::uint32_t bloc
       return;
     }
     const std::uint32_t ready_before = Dispatcher::due_count(q);
+    /* It has ended since, or lies elsewhere: nothing would end the waiting for it. */
+    if (load.made_way &&
+        load.scan.class_of(load.left.segment, load.left.block, load.limit) == PageClasses::kNoClass)
+      load.made_way = false;
     left = link_prepared(load, q, segment, limit, &look_again);
     if (Dispatcher::due_count(q) > ready_before)
       dispatcher_->wake_for_work(hold, load.ref.queue, hold.waiter_room());

@@ -106,6 +106,22 @@ TEST_F(Deep, WorkersGetSomethingBeforeABacklogHasBeenLookedThrough) {
   EXPECT_EQ(claim_one(1).id, 1);
 }
 
+/* Found by the simulation: what comes behind it was passed over, and its page read again, until the
+ * chunk's time was up. */
+TEST_F(Deep, AJobThatEndsAfterOthersHaveMadeWayForItKeepsNobodyWaiting) {
+  deepen();
+  const JobRow urgent = log_priority(2000, 1);
+  publish(urgent, EntryRef{kNone, 0});
+  for (JobId id = 2001; id <= 2020; id++) commit_priority(id, 1);
+  ASSERT_TRUE(loader().step(kMinute)) << "others have made way";
+  log_outcome(OutcomeKind::cancelled, urgent, 1);
+  store().calls_left = 10'000;
+  load();
+  std::vector<JobId> ids = drain();
+  ids.resize(20);
+  EXPECT_EQ(ids, range(2001, 2020));
+}
+
 /* --- who wakes the housekeeper --- */
 
 TEST_F(Deep, AQueueWhoseRoomOthersHoldWakesTheHousekeeperOnce) {
