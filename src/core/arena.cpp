@@ -39,7 +39,7 @@ std::uint32_t held_count(std::uint32_t entries, std::uint32_t watches) noexcept 
 
 /* As many as there may be queues of registered workers. */
 std::uint32_t owner_table_count(std::uint32_t entries) noexcept {
-  return std::clamp(entries / 4096, 16U, 256U);
+  return std::clamp(entries / 4096, 16U, kMostOwnerTables);
 }
 
 /* Each that is in use holds a job; for a dozen queues or two whose every bucket has one. */
@@ -147,6 +147,8 @@ void create_watches(Arena* arena, char* place, std::uint32_t watches, std::uint3
 std::size_t arena_size(std::uint32_t entries, std::uint32_t waiters,
                        std::uint32_t watches) noexcept {
   return padded(sizeof(Arena)) + padded(sizeof(Entry) * std::size_t{entries}) +
+         padded(sizeof(OwnerTable) * std::size_t{owner_table_count(entries)}) +
+         padded(sizeof(Group) * std::size_t{group_count(entries)}) +
          padded(sizeof(Index) * std::size_t{bucket_count(entries)}) +
          padded(sizeof(Index) * std::size_t{bucket_count(entries) / 2}) +
          padded(sizeof(Waiter) * std::size_t{waiters}) +
@@ -156,8 +158,6 @@ std::size_t arena_size(std::uint32_t entries, std::uint32_t waiters,
          padded(sizeof(Index) * std::size_t{progress_slots(entries)}) +
          padded(sizeof(Watch) * std::size_t{watches}) +
          padded(sizeof(Held) * std::size_t{held_count(entries, watches)}) +
-         padded(sizeof(OwnerTable) * std::size_t{owner_table_count(entries)}) +
-         padded(sizeof(Group) * std::size_t{group_count(entries)}) +
          padded(sizeof(LimitedKey) * std::size_t{limited_key_count(entries)}) +
          padded(sizeof(Index) * std::size_t{limited_key_bucket_count(entries)});
 }
@@ -169,6 +169,9 @@ Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters,
   place += padded(sizeof(Arena));
   arena->entries = reinterpret_cast<Entry*>(place);
   place += padded(sizeof(Entry) * std::size_t{entries});
+  create_groups(arena, place, entries);
+  place += padded(sizeof(OwnerTable) * owner_table_count(entries)) +
+           padded(sizeof(Group) * std::size_t{group_count(entries)});
   arena->buckets = reinterpret_cast<Index*>(place);
   const std::uint32_t buckets = bucket_count(entries);
   place += padded(sizeof(Index) * std::size_t{buckets});
@@ -185,9 +188,6 @@ Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters,
   create_watches(arena, place, watches, held_count(entries, watches));
   place += padded(sizeof(Watch) * std::size_t{watches}) +
            padded(sizeof(Held) * std::size_t{held_count(entries, watches)});
-  create_groups(arena, place, entries);
-  place += padded(sizeof(OwnerTable) * owner_table_count(entries)) +
-           padded(sizeof(Group) * std::size_t{group_count(entries)});
   create_limited_keys(arena, place, entries);
 
   arena->capacity = entries;

@@ -37,7 +37,7 @@ void Dispatcher::fill_decided(const Queue& q, const Entry& e, Decided* out) cons
   out->max_attempts = static_cast<std::uint16_t>(most_attempts(q.options, e.max_attempts));
   out->expires_at = e.expires_at;
   out->has_turn = e.has_turn != 0;
-  out->claim_is_recorded = e.worker != kNone && e.recorded >= e.attempts;
+  out->claim_is_recorded = e.worker != kNone && e.is_recorded();
   out->options = q.options;
   out->worker_name[0] = '\0';
   /* The slot cannot go to another name while a lease hangs on it. */
@@ -354,14 +354,14 @@ void Dispatcher::commit_decision(EntryRef ref, Token token, Decision decision, O
       return;
     case Decision::retry:
       q.counters.failed++;
-      e->recorded = e->attempts;
+      e->unrecorded = 0;
       break;
     case Decision::put_back:
-      e->attempts--;
+      e->refund();
       break;
     case Decision::reschedule:
       if (row != nullptr) change_row(hold, q, *e, *row);
-      e->recorded = e->attempts;
+      e->unrecorded = 0;
       break;
   }
   e->refunds = 0;

@@ -100,7 +100,7 @@ Entry* Dispatcher::allocate(Index queue_index) noexcept {
   e.gate = 0;
   e.counted_for_key = 0;
   e.waits_for_key = 0;
-  e.recorded = 0;
+  e.unrecorded = 0;
   e.expires_at = 0;
   return &e;
 }
@@ -260,7 +260,7 @@ void Dispatcher::give_back(QueueLock& hold, Queue& q, Entry& e, Micros due) noex
 
 /* Out of attempts: the sweep writes the dead letter, a callback cannot. */
 void Dispatcher::lapse(Queue& q, Entry& e, Lapse reason) noexcept {
-  q.leased.erase(q.leased.iterator_to(e));
+  q.leased.remove(e);
   e.lapsed = reason;
   e.at = kAlways;
   q.leased.insert(e);
@@ -310,7 +310,7 @@ void Dispatcher::lower_next_expiry(Index index, Micros at) noexcept {
 
 void Dispatcher::leave_tree(Queue& q, Entry& e) noexcept {
   if (is_in_leased(e)) {
-    q.leased.erase(q.leased.iterator_to(e));
+    q.leased.remove(e);
     q.leased_count--;
     if (e.state == EntryState::cancelled) q.cancelled--;
     if (e.worker != kNone) drop_lease_link(e);
@@ -338,7 +338,7 @@ void Dispatcher::delayed_add(Queue& q, Entry& e) noexcept {
 }
 
 void Dispatcher::delayed_remove(Queue& q, Entry& e) noexcept {
-  q.delayed.erase(q.delayed.iterator_to(e));
+  q.delayed.remove(e);
   q.delayed_count--;
   if (e.waits_for_key != 0) {
     q.key_waits--;

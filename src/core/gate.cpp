@@ -145,10 +145,10 @@ void Dispatcher::gate_add(Queue& q, Entry& e, Gate gate) noexcept {
 void Dispatcher::gate_remove(Queue& q, Entry& e) noexcept {
   if (e.state == EntryState::gated) q.waiting_turn--;
   if (static_cast<Gate>(e.gate) == Gate::waits_for_turn) {
-    q.gated.erase(q.gated.iterator_to(e));
+    q.gated.remove(e);
     q.gated_count--;
   } else {
-    q.held.erase(q.held.iterator_to(e));
+    q.held.remove(e);
     q.held_count--;
   }
   e.gate = 0;
@@ -270,7 +270,7 @@ bool Dispatcher::evict_younger(Queue& q, JobId id) noexcept {
   for (int i = 0; i < kSteps && e != q.held.begin(); i++) {
     --e;
     if (e->id <= id) return false;
-    if (e->state != EntryState::gated || e->attempts > e->recorded) continue;
+    if (e->state != EntryState::gated || !e->is_recorded()) continue;
     evict(q, *e);
     return true;
   }
@@ -281,7 +281,7 @@ bool Dispatcher::evict_younger(Queue& q, JobId id) noexcept {
 Entry* Dispatcher::gated_to_go(Queue& q) noexcept {
   constexpr int kSteps = 64;
   const auto may_go = [](const Entry& e) {
-    return e.state == EntryState::gated && e.attempts <= e.recorded;
+    return e.state == EntryState::gated && e.is_recorded();
   };
   auto held = q.held.end();
   for (int i = 0; i < kSteps && held != q.held.begin(); i++)

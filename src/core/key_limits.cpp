@@ -206,7 +206,7 @@ void Dispatcher::look_at_key_waits(Index index, QueueId id) noexcept {
       place.priority = e.priority;
       place.id = e.id;
       if (e.waits_for_key == 0) continue;
-      q.delayed.erase(q.delayed.iterator_to(e));
+      q.delayed.remove(e);
       e.at = now;
       q.delayed.insert(e);
     }

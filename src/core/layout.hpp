@@ -2,9 +2,10 @@
  * The arena: everything the dispatcher keeps in shared memory.
  *
  * It lies in the server's main shared memory segment, which has the same address in every process,
- * so plain pointers inside it (the tree hooks) are valid everywhere. All structs are of standard
- * layout, own nothing, and are never destroyed. The arena is sized once at server start and never
- * grows; what does not fit stays on disk only.
+ * so plain pointers inside it are valid everywhere. What there are many of refers to each other by
+ * index, or as nodes of trees by distance (tree_node.hpp). The structs own nothing and are never
+ * destroyed. The arena is sized once at server start and never grows; what does not fit stays on
+ * disk only.
  *
  * Lock protocol. Locks are numbered:
  *   kArenaLock         free list, room accounting, database slots, queue slots' coming and going
@@ -33,11 +34,10 @@
 
 #include "core/block_ranges.hpp"
 #include "core/limits.hpp"
+#include "core/ordered_tree.hpp"
 #include "core/owner_ring.hpp"
 #include "core/segment.hpp"
 #include "core/types.hpp"
-
-#include <boost/intrusive/set.hpp>
 
 #include <atomic>
 #include <type_traits>
@@ -45,6 +45,7 @@
 namespace dw::core {
 
 constexpr std::size_t kCacheLine = 64;
+constexpr std::uint32_t kMostResidentEntries = 1U << 27;
 constexpr std::uint32_t kMostDatabases = 64;
 constexpr std::uint32_t kMostQueues = 1024;
 /* Each queue may be the only one of its groups, so they never run out. */
@@ -70,12 +71,11 @@ constexpr std::uint32_t kFirstStripeLock = 8;
 constexpr std::uint32_t kFirstQueueLock = kFirstStripeLock + kHashStripes;
 constexpr std::uint32_t kLockCount = kFirstQueueLock + kMostQueues;
 
-using TreeHook =
-    boost::intrusive::set_base_hook<boost::intrusive::link_mode<boost::intrusive::normal_link>,
-                                    boost::intrusive::optimize_size<true>>;
+static_assert(kStores <= 0xF && kLowestPriority <= 0xF, "they fit into their bits of an entry");
 
 /* One resident job as one queue sees it. */
-struct Entry : TreeHook {
+struct Entry : TreeNode {
+  std::uint32_t block; /* where the job's row lies: (segment, block, offset) */
   JobId id;
   Token token;      /* last token given, 0 for none */
   Micros at;        /* pending, ready, delayed: due (wall); leased, cancelled: deadline (monotonic);
@@ -88,19 +88,20 @@ struct Entry : TreeHook {
   Index previous_of_worker;
   std::uint32_t incarnation;
   std::uint32_t key_hash;
-  std::uint32_t key_check; /* 0: the job has no key */
-  Index next_of_key;       /* hash chain of those whose turn it is */
-  std::uint32_t block;     /* where the job's row lies: (segment, block, offset) */
-  std::uint16_t offset;
-  std::uint8_t segment;
-  EntryState state;
+  std::uint32_t key_check;  /* 0: the job has no key */
+  Index next_of_key;        /* hash chain of those whose turn it is */
+  std::uint32_t expires_at; /* see expiry_seconds(); 0: never */
   std::uint16_t queue;
   std::uint16_t attempts;
   std::uint16_t max_attempts; /* 0: the queue's */
-  std::uint8_t priority;
+  std::uint16_t offset : 12;  /* kMostOffset */
+  std::uint8_t segment : 4;
+  EntryState state : 4;
+  std::uint8_t priority : 4;
   std::uint8_t refunds; /* claiming statements that failed in a row */
-  Lapse lapsed : 5; /* leased, but void: the sweep takes it at once and its token is stale; overdue:
+  Lapse lapsed : 3; /* leased, but void: the sweep takes it at once and its token is stale; overdue:
                        why */
+  std::uint8_t unrecorded : 2;      /* attempts that the log does not know of, see charge() */
   std::uint8_t counted_for_key : 1; /* in the record of its key, see key_limits.cpp */
   std::uint8_t waits_for_key : 1;   /* delayed, until a limit of its key lets it start */
   std::uint8_t holds_place : 1;     /* counted in Queue.in_flight */
@@ -112,10 +113,24 @@ struct Entry : TreeHook {
   std::uint8_t at_once : 1;   /* waiting, enqueued without a due time; at says since when */
   std::uint8_t has_turn : 1;  /* of its key, see gate.cpp */
   std::uint8_t gate : 2;      /* which of the trees of a gate it is in: see Gate */
-  std::uint16_t recorded;     /* attempts that the log knows of; only then may the entry go */
-  std::uint32_t expires_at;   /* see expiry_seconds(); 0: never */
+
+  /* An attempt begins. Only a claim that is given back takes one back, and it takes its own: where
+   * there were three, two are left, which is as good as three. */
+  void charge() noexcept {
+    attempts++;
+    if (unrecorded < kManyUnrecorded) unrecorded++;
+  }
+  void refund() noexcept {
+    attempts--;
+    if (unrecorded > 0 && unrecorded < kManyUnrecorded) unrecorded--;
+  }
+  /* The log knows of all attempts; only then may the entry go. */
+  [[nodiscard]] bool is_recorded() const noexcept { return unrecorded == 0; }
+
+ private:
+  static constexpr std::uint8_t kManyUnrecorded = 3; /* or more */
 };
-static_assert(sizeof(Entry) == 112, "an entry and its share of the hash stay within 128 bytes");
+static_assert(sizeof(Entry) == 96, "an entry, its share of the hashes and of all else: 128 bytes");
 
 /* Entry.gate */
 enum class Gate : std::uint8_t { none, waits_for_turn, waits_for_loader };
@@ -160,33 +175,27 @@ struct IdOrder {
   bool operator()(const Entry& a, const Entry& b) const noexcept { return a.id < b.id; }
 };
 
-using ReadyTree = boost::intrusive::set<Entry, boost::intrusive::compare<ReadyOrder>,
-                                        boost::intrusive::constant_time_size<false>>;
-using TimeTree = boost::intrusive::multiset<Entry, boost::intrusive::compare<TimeOrder>,
-                                            boost::intrusive::constant_time_size<false>>;
-
-using KeyTree = boost::intrusive::multiset<Entry, boost::intrusive::compare<KeyOrder>,
-                                           boost::intrusive::constant_time_size<false>>;
-using IdTree = boost::intrusive::multiset<Entry, boost::intrusive::compare<IdOrder>,
-                                          boost::intrusive::constant_time_size<false>>;
+using ReadyTree = OrderedTree<Entry, ReadyOrder>;
+using TimeTree = OrderedTree<Entry, TimeOrder>;
+using KeyTree = OrderedTree<Entry, KeyOrder>;
+using IdTree = OrderedTree<Entry, IdOrder>;
 
 /*
  * Ready jobs in buckets of one owner, or of nobody, which claims of owners have taken off the
  * shelf; see ready_groups.cpp. It hangs in a tree of its queue by the order of its first job, or
  * too far in front when its first job has gone, and never without a job.
  */
-struct Group
-    : boost::intrusive::set_base_hook<boost::intrusive::link_mode<boost::intrusive::normal_link>,
-                                      boost::intrusive::optimize_size<true>> {
+struct Group : TreeNode {
+  OwnerNumber owner; /* kStaleGroup: of a number of buckets that was changed */
   ReadyTree jobs;
   ReadyPlace listed; /* where it hangs in the order: not behind its first job */
   Index queue;       /* kNone: free */
-  OwnerNumber owner; /* kStaleGroup: of a number of buckets that was changed */
   std::atomic<Index> next_free;
 
   [[nodiscard]] Entry& first() noexcept { return *jobs.begin(); }
   [[nodiscard]] const Entry& first() const noexcept { return *jobs.begin(); }
 };
+static_assert(sizeof(Group) == 64);
 constexpr OwnerNumber kStaleGroup = kNoOwner - 1;
 static_assert(kMostMembers < kStaleGroup);
 
@@ -196,8 +205,7 @@ struct GroupOrder {
   }
 };
 /* A job that has gone may come back into another group: two may hang at one place. */
-using GroupTree = boost::intrusive::multiset<Group, boost::intrusive::compare<GroupOrder>,
-                                             boost::intrusive::constant_time_size<false>>;
+using GroupTree = OrderedTree<Group, GroupOrder>;
 
 constexpr ReadyPlace kBeforeAllReady{kAlways, kAlways, 0};
 
@@ -235,6 +243,7 @@ struct OwnerTable {
   std::uint64_t waited_for[kMostMembers / 64];
 };
 constexpr std::uint32_t kMostGroups = 0xFFFE;
+constexpr std::uint32_t kMostOwnerTables = 256;
 
 /*
  * A registered worker. The row in durable_work.worker is the truth about what it was registered
@@ -690,6 +699,8 @@ struct Arena {
   Index weighted_key_buckets[kMostWeightedKeys];
   /* Behind the arena, in this order, aligned to 64 bytes each. */
   Entry* entries;
+  OwnerTable* owner_tables;
+  Group* groups;
   Index* buckets;
   Index* key_buckets; /* half as many */
   Waiter* waiters;
@@ -699,13 +710,16 @@ struct Arena {
   Index* progress_buckets;
   Watch* watches;
   Held* held;
-  OwnerTable* owner_tables;
-  Group* groups;
   LimitedKey* limited_keys;
   Index* limited_key_buckets;
 };
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+/* The nodes of trees, and their headers in queues and groups, lie in the arena's first parts. */
+static_assert(sizeof(Arena) + sizeof(Entry) * std::uint64_t{kMostResidentEntries} +
+                  sizeof(OwnerTable) * std::uint64_t{kMostOwnerTables} +
+                  sizeof(Group) * std::uint64_t{kMostGroups} <
+              kTreeReach);
 
 /* Bytes of shared memory for this many entries, waiters, and prepared transactions that are
  * watched. */

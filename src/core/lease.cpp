@@ -129,7 +129,7 @@ std::uint32_t Dispatcher::hand_out(Queue& q, const Claim& claim, Micros now, Mic
     e.token = first + given;
     e.leased_at = monotonic;
     e.lapsed = Lapse::none;
-    if (e.attempts < kMostAttempts) e.attempts++;
+    if (e.attempts < kMostAttempts) e.charge();
     e.holds_place = 1;
     if (q.counts_keys != 0 && e.counted_for_key == 0) count_without_key(q, e);
     e.worker = claim.worker.worker;
@@ -289,7 +289,7 @@ void Dispatcher::refund_claim(EntryRef ref, Token token) noexcept {
   }
   leave_tree(q, *e);
   e->refunds++;
-  e->attempts--;
+  e->refund();
   give_back(hold, q, *e, later(platform_->wall_now(), kRefundPause));
 }
 
@@ -343,7 +343,7 @@ void Dispatcher::record_claim(EntryRef ref, Token token) noexcept {
   Entry* e = lock_ref(ref, &index);
   if (e == nullptr) return;
   const QueueLock hold(*this, index, QueueLock::Adopt{});
-  if (e->worker != kNone && e->token == token) e->recorded = e->attempts;
+  if (e->worker != kNone && e->token == token) e->unrecorded = 0;
 }
 
 void Dispatcher::expire_claim(EntryRef ref, Token token) noexcept {
@@ -354,7 +354,7 @@ void Dispatcher::expire_claim(EntryRef ref, Token token) noexcept {
   if (e->state != EntryState::leased || e->token != token || e->lapsed != Lapse::none) return;
   Queue& q = queue(index);
   leave_tree(q, *e);
-  e->attempts--;
+  e->refund();
   q.counters.claimed--;
   make_overdue(q, *e, Lapse::expired);
 }
@@ -397,7 +397,7 @@ Micros Dispatcher::extend(Index database, JobId id, Token token, Micros lease,
     *verdict = Verdict::used_up;
     return 0;
   }
-  q.leased.erase(q.leased.iterator_to(*e));
+  q.leased.remove(*e);
   e->at = deadline;
   insert_near_end(q.leased, *e);
   set_deadline_timer(q, e->at);
@@ -432,7 +432,7 @@ bool Dispatcher::heartbeat(EntryRef ref, Index worker, Micros lease, LeaseRow* o
     *state = HeartbeatState::lost;
   } else {
     *state = HeartbeatState::leased;
-    q.leased.erase(q.leased.iterator_to(*e));
+    q.leased.remove(*e);
     e->at = extended(q, *e, later(monotonic, lease > 0 ? lease : q.options.lease));
     insert_near_end(q.leased, *e);
     set_deadline_timer(q, e->at);

@@ -21,11 +21,11 @@ void Dispatcher::take_row(Entry& e, const JobRow& row) noexcept {
   e.key_hash = row.key_hash;
   e.key_check = row.key_check;
   e.block = row.block;
-  e.offset = row.offset;
-  e.segment = row.segment;
-  e.priority = row.priority;
+  e.offset = row.offset & kMostOffset;
+  e.segment = row.segment & 0xF;
+  e.priority = row.priority & 0xF;
   e.attempts = row.attempts;
-  e.recorded = row.attempts;
+  e.unrecorded = 0;
   e.max_attempts = row.max_attempts;
   e.expires_at = 0;
   set_expiry(queue(e.queue), e, row.expires_at);
@@ -210,7 +210,7 @@ LinkResult Dispatcher::met(Index queue_index, const JobRow& row) noexcept {
       if (e->segment == row.segment && row.segment != kParkedSegment) {
         Entry& there = entry(index_of(*e));
         there.block = row.block;
-        there.offset = row.offset;
+        there.offset = row.offset & kMostOffset;
       }
       return LinkResult::resident;
   }

@@ -67,7 +67,7 @@ void Dispatcher::ready_add(Queue& q, Entry& e) noexcept {
 void Dispatcher::ready_remove(Queue& q, Entry& e) noexcept {
   if (q.owners != kNone) count_ready(q, e, -1);
   if (e.next_of_worker == kNone) {
-    q.ready.erase(q.ready.iterator_to(e));
+    q.ready.remove(e);
   } else {
     leave_group(q, e);
   }

@@ -78,7 +78,7 @@ void Dispatcher::list_group(Queue& q, Group& group) noexcept {
 void Dispatcher::leave_group(Queue& q, Entry& e) noexcept {
   Group& group = arena_->groups[e.next_of_worker];
   e.next_of_worker = kNone;
-  group.jobs.erase(group.jobs.iterator_to(e));
+  group.jobs.remove(e);
   if (!group.jobs.empty()) {
     /* Likely the next to be taken; unlike those of the shelf it does not lie beside this one. */
     const auto* const next = reinterpret_cast<const char*>(&group.first());
@@ -86,7 +86,7 @@ void Dispatcher::leave_group(Queue& q, Entry& e) noexcept {
     __builtin_prefetch(next + kCacheLine, 1);
     return;
   }
-  q.groups.erase(q.groups.iterator_to(group));
+  q.groups.remove(group);
   if (group.owner == kStaleGroup)
     table_of(q).stale_groups--;
   else
@@ -99,7 +99,7 @@ void Dispatcher::put_into_group(Queue& q, Entry& e, Group& group) noexcept {
   e.next_of_worker = static_cast<Index>(&group - arena_->groups);
   insert_near_end(group.jobs, e);
   if (!ReadyPlace::of(e).is_before(group.listed)) return;
-  q.groups.erase(q.groups.iterator_to(group));
+  q.groups.remove(group);
   list_group(q, group);
 }
 

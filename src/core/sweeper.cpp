@@ -97,7 +97,7 @@ void Sweeper::resolve(bool written) noexcept {
       e->state = e->worker != kNone ? EntryState::leased : EntryState::overdue;
       if (batch_size_ == 1) {
         /* This one is what fails. Its token stays void, the others go on. */
-        q.leased.erase(q.leased.iterator_to(*e));
+        q.leased.remove(*e);
         e->lapsed = expiries_[i].reason;
         e->at = dispatcher_->platform().monotonic_now() + kPauseOfBadJob;
         q.leased.insert(*e);
@@ -107,7 +107,7 @@ void Sweeper::resolve(bool written) noexcept {
     if (e->worker != kNone) q.counters.expired++;
     dispatcher_->leave_tree(q, *e);
     e->lapsed = Lapse::none;
-    e->recorded = e->attempts;
+    e->unrecorded = 0;
     if (expiries_[i].outcome == OutcomeKind::dead_lettered) {
       q.counters.dead_lettered++;
       dispatcher_->count_ended(hold, q, e->id, e->token);

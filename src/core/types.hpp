@@ -39,6 +39,9 @@ constexpr std::uint8_t kSegments = 8;
 constexpr std::uint8_t kParkedSegment = kSegments;
 constexpr std::uint8_t kStores = kSegments + 1;
 
+/* No row of a page has a higher number, however large the server's pages are. */
+constexpr std::uint16_t kMostOffset = 0xFFF;
+
 constexpr std::uint8_t kLowestPriority = 9;
 constexpr std::uint8_t kDefaultPriority = 4;
 constexpr std::int32_t kMostAttempts = 32767;

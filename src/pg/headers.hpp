@@ -1,7 +1,7 @@
 // The server's headers, all of them here and in this order.
 //
 // Rule of inclusion, in every file of the shell:
-//   1. std, fmt and Boost headers (and core headers, which include only those);
+//   1. std and fmt headers (and core headers, which include only those);
 //   2. "pg/headers.hpp";
 //   3. the rest of the project's headers.
 // The server defines macros with the names of std identifiers (printf and its

@@ -11,7 +11,7 @@ namespace {
 
 constexpr int kDefaultResidentJobs = 262144;
 constexpr int kFewestResidentJobs = 64;
-constexpr int kMostResidentJobs = 1 << 27;
+constexpr int kMostResidentJobs = core::kMostResidentEntries;
 
 int max_resident_jobs_setting = kDefaultResidentJobs;
 int timer_horizon_setting = 15 * 60 * 1000;

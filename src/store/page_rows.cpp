@@ -10,6 +10,7 @@ namespace {
 
 static_assert(ALIGNOF_DOUBLE == 8, "bigint and timestamptz are aligned to 8 bytes");
 static_assert(sizeof(Datum) == 8);
+static_assert(MaxHeapTuplesPerPage <= core::kMostOffset);
 
 template <typename Value>
 Value value_at(const char* place) {

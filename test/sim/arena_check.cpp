@@ -76,12 +76,12 @@ class Check {
     }
   }
 
-  template <typename Tree>
-  std::uint32_t walk_tree(Index queue, const Tree& tree, const char* name) {
+  template <typename Order>
+  std::uint32_t walk_tree(Index queue, const OrderedTree<Entry, Order>& tree, const char* name) {
     std::uint32_t count = 0;
     const Entry* before = nullptr;
     for (const Entry& e : tree) {
-      if (before != nullptr && tree.key_comp()(e, *before))
+      if (before != nullptr && Order{}(e, *before))
         fault("queue {}: {} is out of order", queue, name);
       if (in_tree_[index_of(e)]++ != 0) fault("entry {} is in two trees", index_of(e));
       if (e.queue != queue)
@@ -295,7 +295,7 @@ class Check {
       const std::uint32_t counted = arena_.owner_tables[q.owners].stale_groups;
       if (counted != stale_groups)
         fault("queue {}: {} groups are stale, {} counted", i, stale_groups, counted);
-      if (stale_groups != 0 && stale_groups != q.groups.size())
+      if (stale_groups != 0 && stale_groups != std::distance(q.groups.begin(), q.groups.end()))
         fault("queue {}: only some groups are stale", i);
       if (stale_groups != 0 && arena_.owner_tables[q.owners].all_counted != 0)
         fault("queue {}: all is counted, and groups are stale", i);

@@ -135,7 +135,7 @@ TEST_F(Cancel, ARescheduledJobMayBeEvictedWithItsAttempts) {
   EXPECT_EQ(decided_.attempts, 1);
   d().commit_decision(decided_.ref, decided_.token, Decision::reschedule, OutcomeKind::rescheduled,
                       platform().wall);
-  EXPECT_EQ(entry(decided_.ref).recorded, 1);
+  EXPECT_TRUE(entry(decided_.ref).is_recorded());
 }
 
 TEST_F(Cancel, OfAPendingJobIsInDoubt) {

@@ -53,7 +53,7 @@ TEST_F(Change, GivesTheEntryAllThatTheNewRowSays) {
   EXPECT_EQ(e.at, due);
   EXPECT_EQ(e.priority, 7);
   EXPECT_EQ(e.attempts, 0);
-  EXPECT_EQ(e.recorded, 0);
+  EXPECT_TRUE(e.is_recorded());
   EXPECT_EQ(e.max_attempts, 9);
   EXPECT_EQ(e.key_hash, 77U);
   EXPECT_EQ(e.expires_at, expiry_seconds(due + kMinute));
@@ -71,7 +71,7 @@ TEST_F(Change, KeepsAttemptsThatTheNewRowKeeps) {
   Client mine = client();
   ASSERT_EQ(mine.change(1, at_once, false, OutcomeKind::rescheduled), Verdict::ok);
   mine.commit();
-  EXPECT_EQ(entry(mine.decided().ref).recorded, 1);
+  EXPECT_TRUE(entry(mine.decided().ref).is_recorded());
   EXPECT_EQ(claim_one(1).attempt, 2);
 }
 

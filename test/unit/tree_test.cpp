@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <memory>
 #include <random>
 #include <vector>
 
@@ -22,19 +23,26 @@ std::vector<JobId> nearly_sorted(std::size_t n, std::size_t late, std::minstd_ra
   return ids;
 }
 
+/* A tree and its entries, so near to each other that links reach. */
+template <class Tree, std::size_t kJobs>
+struct Jobs {
+  Tree tree;
+  Entry entries[kJobs];
+};
+
 TEST(Tree, ReadyJobsAreInTheOrderOfTheirNumbersHoweverLateTheyCome) {
   std::minstd_rand random(1);
   for (const std::size_t late : {0, 1, 3, 15, 16, 17, 40, 500}) {
     constexpr std::size_t kJobs = 2000;
-    std::vector<Entry> entries(kJobs);
-    ReadyTree tree;
+    const auto jobs = std::make_unique<Jobs<ReadyTree, kJobs>>();
+    ReadyTree& tree = jobs->tree;
     const std::vector<JobId> ids = nearly_sorted(kJobs, late, random);
     for (std::size_t i = 0; i < kJobs; i++) {
-      Entry& e = entries[i];
+      Entry& e = jobs->entries[i];
       e.id = ids[i];
-      e.priority = static_cast<std::uint8_t>(late % 2 == 0 ? 5 : random() % 3);
+      e.priority = (late % 2 == 0 ? 5 : random() % 3) & 0xF;
       insert_near_end(tree, e);
-      ASSERT_EQ(&*last_of(tree), &*tree.rbegin());
+      ASSERT_EQ(&tree.last(), &*std::prev(tree.end()));
       if (i % 7 == 6) tree.erase(tree.begin());
     }
     EXPECT_TRUE(std::is_sorted(tree.begin(), tree.end(), ReadyOrder{})) << "late " << late;
@@ -45,13 +53,15 @@ TEST(Tree, ReadyJobsAreInTheOrderOfTheirNumbersHoweverLateTheyCome) {
 TEST(Tree, DeadlinesAreInOrderAndEqualOnesInOrderOfArrival) {
   std::minstd_rand random(2);
   constexpr std::size_t kJobs = 3000;
-  std::vector<Entry> near(kJobs);
-  std::vector<Entry> plain(kJobs);
-  TimeTree tree;
-  TimeTree expected;
+  const auto near_jobs = std::make_unique<Jobs<TimeTree, kJobs>>();
+  const auto plain_jobs = std::make_unique<Jobs<TimeTree, kJobs>>();
+  Entry* const near = near_jobs->entries;
+  Entry* const plain = plain_jobs->entries;
+  TimeTree& tree = near_jobs->tree;
+  TimeTree& expected = plain_jobs->tree;
   for (std::size_t i = 0; i < kJobs; i++) {
-    for (std::vector<Entry>* const entries : {&near, &plain}) {
-      Entry& e = (*entries)[i];
+    for (Entry* const entries : {near, plain}) {
+      Entry& e = entries[i];
       e.at = static_cast<Micros>(i / 20);
       e.priority = 5;
       e.id = 7; /* equal in every respect that the order looks at */
