@@ -704,6 +704,7 @@ class Dispatcher {
   bool forfeit_wakes(Index database) noexcept;
   [[nodiscard]] WaitLink& wait_link(Index number) const noexcept;
   [[nodiscard]] WaitList& wait_list(Queue& q, OwnerNumber member) const noexcept;
+  [[nodiscard]] Index waiter_of(Index number, OwnerNumber member) const noexcept;
   void link_wait(Index waiter, std::uint32_t k, QueueRef queue) noexcept;
   void unlink_wait(Index waiter, std::uint32_t k) const noexcept;
   bool has_work_for(QueueLock& hold, Index queue, OwnerNumber member) noexcept;

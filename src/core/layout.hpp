@@ -215,6 +215,10 @@ struct WaitList {
   Index last;
 };
 
+/* Members share their lists of waiters with others once there are more of them than this. */
+constexpr std::uint32_t kWaitClasses = 64;
+constexpr std::uint32_t wait_class(OwnerNumber member) noexcept { return member % kWaitClasses; }
+
 /*
  * Who owns which bucket of a queue that registered workers have named, and how many jobs are ready
  * for whom. A queue keeps its table until it is dropped. See owners.cpp.
@@ -236,12 +240,15 @@ struct OwnerTable {
   std::uint64_t loses[kMostMembers / 64 + 1];
   ReadyPlace moved_to;
   std::uint32_t owned[kMostMembers]; /* ready jobs in buckets of the member */
-  /* Who sleeps until a job of a bucket of the member is ready, and for which members anybody does.
-   */
-  WaitList waiters[kMostMembers];
-  std::uint32_t owed[kMostMembers]; /* those of its that were woken and have not asked yet */
+  /* Who sleeps until a job of a bucket of his member is ready, by class of members, see
+   * wait_class(); how many of each member's were woken and have not asked yet; for which members
+   * anybody sleeps. */
+  WaitList waiters[kWaitClasses];
+  std::uint8_t owed[kMostMembers];
   std::uint64_t waited_for[kMostMembers / 64];
 };
+/* OwnerTable.owed: no more are woken before one of them has asked. */
+constexpr std::uint32_t kMostOwed = 255;
 constexpr std::uint32_t kMostGroups = 0xFFFE;
 constexpr std::uint32_t kMostOwnerTables = 256;
 

@@ -22,9 +22,9 @@
  * that it cannot have, it would stand in front of those who can.
  *
  * Who takes only jobs of its own buckets hangs on a list of its member in the queue's owner table,
- * and is woken only while jobs are ready for that member and nobody of it owes a claim for them: a
- * wake for a job that it may not have would be lost on it. Others, who take any job, are woken for
- * what is left.
+ * which may be that of a few others, too, and is woken only while jobs are ready for that member
+ * and nobody of it owes a claim for them: a wake for a job that it may not have would be lost on
+ * it. Others, who take any job, are woken for what is left.
  *
  * What limits hold back is not to be had (claimable): nobody is woken for it until a token comes or
  * a lease ends. See limits.cpp.
@@ -46,7 +46,14 @@ WaitLink& Dispatcher::wait_link(Index number) const noexcept {
 }
 
 WaitList& Dispatcher::wait_list(Queue& q, OwnerNumber member) const noexcept {
-  return member == kNoOwner ? q.waiters : table_of(q).waiters[member];
+  return member == kNoOwner ? q.waiters : table_of(q).waiters[wait_class(member)];
+}
+
+/* From a link of a list on: the first of somebody who waits for that member's jobs, or for any. */
+Index Dispatcher::waiter_of(Index number, OwnerNumber member) const noexcept {
+  while (number != kNone && arena_->waiters[number / kMostWaitedQueues].member.load() != member)
+    number = wait_link(number).next;
+  return number;
 }
 
 namespace {
@@ -59,8 +66,8 @@ void set_waited_for(OwnerTable& table, OwnerNumber member, bool waited_for) noex
 
 }  // namespace
 
-/* By place. One that has just come is the last; one that kept its place was the first, and only
- * others like it stand before it. */
+/* By place. One that has just come is the last; one that kept its place was the first of its
+ * member, and only others like it, or of other members, stand before it. */
 void Dispatcher::link_wait(Index waiter, std::uint32_t k, QueueRef ref) noexcept {
   Queue& q = queue(ref.queue);
   const std::uint64_t place = arena_->waiters[waiter].place;
@@ -92,7 +99,8 @@ void Dispatcher::unlink_wait(Index waiter, std::uint32_t k) const noexcept {
   (link.next == kNone ? list.last : wait_link(link.next).previous) = link.previous;
   link.queue = kNone;
   q.waiter_count--;
-  if (member != kNoOwner && list.first == kNone) set_waited_for(table_of(q), member, false);
+  if (member != kNoOwner && waiter_of(list.first, member) == kNone)
+    set_waited_for(table_of(q), member, false);
   if (q.grouped != 0 && q.waiter_count == 0) last_waiter_left(q);
 }
 

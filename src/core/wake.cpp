@@ -11,12 +11,13 @@ namespace dw::core {
 void Dispatcher::owes_claim(Queue& q, OwnerNumber member) const noexcept {
   q.owed++;
   q.counters.woken++;
-  if (member != kNoOwner) table_of(q).owed[member]++;
+  /* Only a queue that is being removed wakes more. */
+  if (member != kNoOwner && table_of(q).owed[member] < kMostOwed) table_of(q).owed[member]++;
 }
 
 void Dispatcher::owes_no_claim(Queue& q, OwnerNumber member) const noexcept {
   q.owed--;
-  if (member != kNoOwner) table_of(q).owed[member]--;
+  if (member != kNoOwner && table_of(q).owed[member] > 0) table_of(q).owed[member]--;
 }
 
 /* --- jobs for which somebody sleeps ------------------------------------------------------------
@@ -38,10 +39,11 @@ void Dispatcher::for_each_waiting_member(const Queue& q, Visit visit) const noex
   }
 }
 
-/* Jobs of the member that none of its will ask for. */
+/* Jobs of the member that none of its will ask for, or as many of them as it may have woken. */
 std::uint32_t Dispatcher::unasked_of(const Queue& q, OwnerNumber member) const noexcept {
-  const OwnerTable& table = table_of(q);
-  return table.owned[member] - std::min(table.owned[member], table.owed[member]);
+  const std::uint32_t owned = table_of(q).owned[member];
+  const std::uint32_t owed = table_of(q).owed[member];
+  return std::min(owned - std::min(owned, owed), kMostOwed - owed);
 }
 
 std::uint32_t Dispatcher::unasked(const Queue& q) noexcept {
@@ -66,16 +68,18 @@ bool Dispatcher::has_sleeper_for_work(const Queue& q) const noexcept {
 
 /* --- waking ----------------------------------------------------------------------------------- */
 
-/* Up to n waiters of one list, those first that have waited longest. */
+/* Up to n of who waits for that member's jobs, or for any; those first that have waited longest. */
 std::uint32_t Dispatcher::take_from(Index queue_index, OwnerNumber member, Index* out,
                                     std::uint32_t n) const noexcept {
   Queue& q = queue(queue_index);
-  const WaitList& list = wait_list(q, member);
   const std::uint64_t word = wake_word(queue_index, q.incarnation);
   std::uint32_t taken = 0;
-  while (taken < n && list.first != kNone) {
-    const Index waiter = list.first / kMostWaitedQueues;
-    unlink_wait(waiter, list.first % kMostWaitedQueues);
+  Index next = kNone;
+  for (Index at = waiter_of(wait_list(q, member).first, member); at != kNone && taken < n;
+       at = waiter_of(next, member)) {
+    const Index waiter = at / kMostWaitedQueues;
+    next = wait_link(at).next;
+    unlink_wait(waiter, at % kMostWaitedQueues);
     Waiter& w = arena_->waiters[waiter];
     /* Somebody may have woken it through another queue's list already. */
     std::uint64_t sleeping = 0;
@@ -113,11 +117,12 @@ void Dispatcher::wake_member(Index index, OwnerNumber member) noexcept {
   bool more = true;
   while (more) {
     QueueLock hold(*this, index);
-    if (queue(index).owners == kNone) return;
-    const std::uint32_t room = hold.waiter_room();
+    const Queue& q = queue(index);
+    if (q.owners == kNone) return;
+    const std::uint32_t room = std::min(hold.waiter_room(), kMostOwed - table_of(q).owed[member]);
     const std::uint32_t taken = take_from(index, member, hold.waiters(), room);
     hold.add_waiters(taken);
-    more = taken == room;
+    more = taken > 0 && taken == room;
   }
 }
 

@@ -127,27 +127,39 @@ class Check {
         fault("entry {} is overdue without a reason", index_of(e));
     }
     check_priorities(i);
-    std::uint32_t waiters = walk_waiters(i, q.waiters, kNoOwner);
-    for (Index m = 0; q.owners != kNone && m < kMostMembers; m++) {
-      const OwnerTable& table = arena_.owner_tables[q.owners];
-      const std::uint32_t count = walk_waiters(i, table.waiters[m], static_cast<OwnerNumber>(m));
-      if ((table.waited_for[m / 64] >> m % 64 & 1U) != (count > 0 ? 1U : 0U))
-        fault("queue {}: whether somebody waits for member {} is wrong", i, m);
-      waiters += count;
-    }
+    const std::uint32_t waiters = check_waiters(i);
     if (waiters != q.waiter_count)
       fault("queue {}: {} waiters, {} counted", i, waiters, q.waiter_count);
     check_owed(i);
   }
 
-  std::uint32_t walk_waiters(Index i, const WaitList& list, OwnerNumber member) {
+  std::uint32_t check_waiters(Index i) {
+    const Queue& q = arena_.queues[i];
+    std::uint32_t waiters = walk_waiters(i, q.waiters, [](OwnerNumber m) { return m == kNoOwner; });
+    if (q.owners == kNone) return waiters;
+    const OwnerTable& table = arena_.owner_tables[q.owners];
+    std::vector<std::uint64_t> waited_for(kMostMembers / 64);
+    for (std::uint32_t c = 0; c < kWaitClasses; c++) {
+      waiters += walk_waiters(i, table.waiters[c], [c, &waited_for](OwnerNumber m) {
+        if (m >= kMostMembers || wait_class(m) != c) return false;
+        waited_for[m / 64U] |= std::uint64_t{1} << m % 64U;
+        return true;
+      });
+    }
+    if (!std::equal(waited_for.begin(), waited_for.end(), table.waited_for))
+      fault("queue {}: for which members somebody waits is wrong", i);
+    return waiters;
+  }
+
+  template <class Belongs>
+  std::uint32_t walk_waiters(Index i, const WaitList& list, Belongs belongs) {
     std::uint32_t waiters = 0;
     Index before = kNone;
     for (Index link = list.first;
          link != kNone && waiters <= arena_.waiter_capacity * kMostWaitedQueues;) {
       const Waiter& waiter = arena_.waiters[link / kMostWaitedQueues];
       const WaitLink& at = waiter.links[link % kMostWaitedQueues];
-      if (at.queue != i || at.previous != before || waiter.member.load() != member)
+      if (at.queue != i || at.previous != before || !belongs(waiter.member.load()))
         fault("queue {}: wait list is damaged at {}", i, link);
       if (before != kNone && arena_.waiters[before / kMostWaitedQueues].place >= waiter.place)
         fault("queue {}: waiters are not in their order at {}", i, link);

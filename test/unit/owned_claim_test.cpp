@@ -581,6 +581,74 @@ TEST_F(OwnedClaim, AWaiterThatLeavesPassesItsWakeOn) {
   EXPECT_EQ(platform().take_woken(), Woken{1});
 }
 
+TEST_F(OwnedClaim, ManySessionsOfAWorkerAreWokenAsThoseBeforeThemAsk) {
+  constexpr std::uint32_t kSessions = kMostOwed + 5;
+  start(4096, kSessions);
+  queue_ = add_queue(1);
+  add("a");
+  for (Index w = 0; w < kSessions; w++) ASSERT_TRUE(wait_owned(w, "a"));
+  put_many(1, 1, kSessions + 10);
+  std::size_t woken = platform().take_woken().size();
+  while (d().wake_idle(database_)) woken += platform().take_woken().size();
+  EXPECT_EQ(woken, kMostOwed);
+  for (Index w = 0; w < 3; w++) d().pass_wake_on(w);
+  EXPECT_EQ(platform().take_woken(), (Woken{kMostOwed, kMostOwed + 1, kMostOwed + 2}));
+  d().remove_queue(ref_of(1));
+  EXPECT_EQ(platform().take_woken(), (Woken{kMostOwed + 3, kMostOwed + 4}));
+}
+
+/* Two workers whose waiters hang on one list. */
+class OneWaitClass : public OwnedClaim {
+ protected:
+  void SetUp() override {
+    OwnedClaim::SetUp();
+    add_queue(2);
+    const MemberRef a = add("a");
+    for (std::uint32_t i = 1; i < kWaitClasses; i++)
+      add("of-another-queue-" + std::to_string(i), {2});
+    const MemberRef b = add("b");
+    ASSERT_NE(a.member, b.member);
+    ASSERT_EQ(wait_class(static_cast<OwnerNumber>(a.member)),
+              wait_class(static_cast<OwnerNumber>(b.member)));
+    a_ = key_of("a");
+    b_ = key_of("b");
+  }
+};
+
+TEST_F(OneWaitClass, WakesWhoMayHaveTheJobThoughAnotherHasWaitedLonger) {
+  EXPECT_TRUE(wait_owned(0, "a"));
+  EXPECT_TRUE(wait_owned(1, "b"));
+  EXPECT_TRUE(wait_owned(2, "a"));
+  EXPECT_TRUE(wait_owned(3, "b"));
+  put(keyed(1, 1, b_));
+  EXPECT_EQ(platform().take_woken(), Woken{1});
+  EXPECT_EQ(owned_ids("b", 1), Ids{1});
+  d().wait_end(1);
+  d().pass_wake_on(1);
+  put(keyed(1, 2, a_));
+  EXPECT_EQ(platform().take_woken(), Woken{0});
+}
+
+TEST_F(OneWaitClass, WhoWasWokenAndIsSlowDoesNotHoldUpTheOtherMembers) {
+  EXPECT_TRUE(wait_owned(0, "a"));
+  EXPECT_TRUE(wait_owned(1, "b"));
+  put(keyed(1, 1, a_));
+  EXPECT_EQ(platform().take_woken(), Woken{0});
+  put(keyed(1, 2, b_));
+  EXPECT_EQ(platform().take_woken(), Woken{1});
+}
+
+TEST_F(OneWaitClass, TheEndOfOneMemberLeavesTheOthersWaitersAsleep) {
+  EXPECT_TRUE(wait_owned(0, "a"));
+  EXPECT_TRUE(wait_owned(1, "b"));
+  EXPECT_TRUE(wait_owned(2, "a"));
+  drain("a", platform().wall + kMinute);
+  EXPECT_EQ(platform().take_woken(), (Woken{0, 2}));
+  EXPECT_EQ(figures(1).waiters, 1U);
+  put(keyed(1, 1, b_));
+  EXPECT_EQ(platform().take_woken(), Woken{1});
+}
+
 TEST_F(OwnedClaim, TheNewOwnerOfABucketWithWorkIsWoken) {
   two();
   EXPECT_TRUE(wait_owned(0, "a"));
