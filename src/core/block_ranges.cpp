@@ -22,8 +22,14 @@ bool less_place(const BlockRange& range, std::uint8_t segment, std::uint32_t fir
 
 }  // namespace
 
+void BoundedRanges::copy(std::uint32_t from, std::uint32_t to) noexcept {
+  first_[to] = first_[from];
+  last_[to] = last_[from];
+  segment_[to] = segment_[from];
+}
+
 void BoundedRanges::erase(std::uint32_t i) noexcept {
-  for (; i + 1 < count_; i++) ranges_[i] = ranges_[i + 1];
+  for (; i + 1U < count_; i++) copy(i + 1, i);
   count_--;
 }
 
@@ -31,39 +37,41 @@ void BoundedRanges::add(std::uint8_t segment, std::uint32_t first, std::uint32_t
   std::uint32_t i = 0;
   /* As a rule it is the page of the row before, at the end. */
   for (std::uint32_t k = count_; k > 0; k--) {
-    const BlockRange& range = ranges_[k - 1];
-    if (range.segment == segment && range.first <= first && last <= range.last) return;
+    if (segment_[k - 1] == segment && first_[k - 1] <= first && last <= last_[k - 1]) return;
   }
   while (i < count_) {
-    if (touches(ranges_[i], segment, first, last)) {
-      first = std::min(first, ranges_[i].first);
-      last = std::max(last, ranges_[i].last);
+    if (touches(at(i), segment, first, last)) {
+      first = std::min(first, first_[i]);
+      last = std::max(last, last_[i]);
       erase(i);
     } else {
       i++;
     }
   }
   std::uint32_t place = 0;
-  while (place < count_ && less_place(ranges_[place], segment, first)) place++;
-  for (std::uint32_t k = count_; k > place; k--) ranges_[k] = ranges_[k - 1];
-  ranges_[place] = BlockRange{segment, {0, 0, 0}, first, last};
+  while (place < count_ && less_place(at(place), segment, first)) place++;
+  for (std::uint32_t k = count_; k > place; k--) copy(k - 1, k);
+  first_[place] = first;
+  last_[place] = last;
+  segment_[place] = segment;
   count_++;
   if (count_ > kMost) merge_nearest();
 }
 
 void BoundedRanges::merge_nearest() noexcept {
   /* There are more ranges than segments, so two neighbours of one segment always exist. */
+  static_assert(kMost >= kStores);
   std::uint32_t best = 0;
   std::uint32_t best_gap = std::numeric_limits<std::uint32_t>::max();
-  for (std::uint32_t i = 0; i + 1 < count_; i++) {
-    if (ranges_[i].segment != ranges_[i + 1].segment) continue;
-    const std::uint32_t gap = ranges_[i + 1].first - ranges_[i].last;
+  for (std::uint32_t i = 0; i + 1U < count_; i++) {
+    if (segment_[i] != segment_[i + 1]) continue;
+    const std::uint32_t gap = first_[i + 1] - last_[i];
     if (gap < best_gap) {
       best_gap = gap;
       best = i;
     }
   }
-  ranges_[best].last = ranges_[best + 1].last;
+  last_[best] = last_[best + 1];
   erase(best + 1);
 }
 

@@ -29,21 +29,28 @@ static_assert(sizeof(BlockRange) == 12);
  */
 class BoundedRanges {
  public:
-  static constexpr std::uint32_t kMost = 32;
+  static constexpr std::uint32_t kMost = 20;
 
   void clear() noexcept { count_ = 0; }
   [[nodiscard]] bool empty() const noexcept { return count_ == 0; }
   [[nodiscard]] std::uint32_t size() const noexcept { return count_; }
-  [[nodiscard]] const BlockRange& at(std::uint32_t i) const noexcept { return ranges_[i]; }
+  [[nodiscard]] BlockRange at(std::uint32_t i) const noexcept {
+    return BlockRange{segment_[i], {0, 0, 0}, first_[i], last_[i]};
+  }
   void add(std::uint8_t segment, std::uint32_t first, std::uint32_t last) noexcept;
 
  private:
+  void copy(std::uint32_t from, std::uint32_t to) noexcept;
   void erase(std::uint32_t i) noexcept;
   void merge_nearest() noexcept;
 
-  std::uint32_t count_;
-  BlockRange ranges_[kMost + 1];
+  /* Apart, since there are two for each queue that there may be. */
+  std::uint32_t first_[kMost + 1];
+  std::uint32_t last_[kMost + 1];
+  std::uint8_t segment_[kMost + 1];
+  std::uint8_t count_;
 };
+static_assert(sizeof(BoundedRanges) == 192);
 
 /* The same without a bound, in the memory of one process. */
 class RangeList {

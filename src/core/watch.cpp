@@ -376,7 +376,7 @@ void WatchKeeper::finish(Index index, bool committed) noexcept {
     const LeafLock leaf(dispatcher_->platform(), kArenaLock);
     BoundedRanges& noted = arena.databases[database_].outcome_pages;
     for (std::uint32_t i = 0; i < watch.outcome_pages.size(); i++) {
-      const BlockRange& pages = watch.outcome_pages.at(i);
+      const BlockRange pages = watch.outcome_pages.at(i);
       noted.add(pages.segment, pages.first, pages.last);
     }
   }
