@@ -32,6 +32,11 @@ std::uint32_t progress_slots(std::uint32_t entries) noexcept {
   return slots;
 }
 
+/* Two for each slot: most have little to say. */
+constexpr std::uint32_t kPartsOfSlot = 2;
+static_assert(16 * kPartsOfSlot * sizeof(ProgressPart::bytes) >= kMostProgressBytes,
+              "the longest finds room when all others have made way");
+
 /* Decisions that prepared transactions hold, above all; each holds an entry too. */
 std::uint32_t held_count(std::uint32_t entries, std::uint32_t watches) noexcept {
   return watches == 0 ? 0 : std::max(1024U, entries / 8);
@@ -42,9 +47,9 @@ std::uint32_t owner_table_count(std::uint32_t entries) noexcept {
   return std::clamp(entries / 4096, 16U, kMostOwnerTables);
 }
 
-/* Each that is in use holds a job; for a dozen queues or two whose every bucket has one. */
+/* Each that is in use holds a job. */
 std::uint32_t group_count(std::uint32_t entries) noexcept {
-  return std::min({std::max(entries / 32, 4096U), std::max(entries, 1U), kMostGroups});
+  return std::min({std::max(entries / 64, 4096U), std::max(entries, 1U), kMostGroups});
 }
 
 std::uint32_t limited_key_count(std::uint32_t entries) noexcept {
@@ -116,6 +121,14 @@ void create_progress(Arena* arena, char* place, std::uint32_t count) noexcept {
     slot->next_in_bucket = i + 1 < count ? i + 1 : kNone;
     arena->progress_buckets[i] = kNone;
   }
+  arena->progress_parts =
+      reinterpret_cast<ProgressPart*>(place + padded(sizeof(Progress) * std::size_t{count}) +
+                                      padded(sizeof(Index) * std::size_t{count}));
+  const std::uint32_t parts = kPartsOfSlot * count;
+  for (std::uint32_t i = 0; i < parts; i++)
+    arena->progress_parts[i].next = i + 1 < parts ? i + 1 : kNone;
+  arena->first_free_progress_part = 0;
+  arena->free_progress_parts = parts;
   arena->first_free_progress = 0;
   arena->oldest_progress = kNone;
   arena->newest_progress = kNone;
@@ -156,6 +169,7 @@ std::size_t arena_size(std::uint32_t entries, std::uint32_t waiters,
          padded(sizeof(Index) * std::size_t{request_count(entries)}) +
          padded(sizeof(Progress) * std::size_t{progress_slots(entries)}) +
          padded(sizeof(Index) * std::size_t{progress_slots(entries)}) +
+         padded(sizeof(ProgressPart) * std::size_t{kPartsOfSlot * progress_slots(entries)}) +
          padded(sizeof(Watch) * std::size_t{watches}) +
          padded(sizeof(Held) * std::size_t{held_count(entries, watches)}) +
          padded(sizeof(LimitedKey) * std::size_t{limited_key_count(entries)}) +
@@ -184,7 +198,8 @@ Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters,
            padded(sizeof(Index) * request_count(entries));
   create_progress(arena, place, progress_slots(entries));
   place += padded(sizeof(Progress) * progress_slots(entries)) +
-           padded(sizeof(Index) * progress_slots(entries));
+           padded(sizeof(Index) * progress_slots(entries)) +
+           padded(sizeof(ProgressPart) * std::size_t{kPartsOfSlot * progress_slots(entries)});
   create_watches(arena, place, watches, held_count(entries, watches));
   place += padded(sizeof(Watch) * std::size_t{watches}) +
            padded(sizeof(Held) * std::size_t{held_count(entries, watches)});

@@ -714,7 +714,10 @@ class Dispatcher {
   [[nodiscard]] Index find_progress(Index worker, Token token) const noexcept;
   void unlink_progress(Index slot) noexcept;
   void append_progress(Index slot) noexcept;
+  void free_progress_bytes(Progress& slot) noexcept;
   void free_progress(Index slot) noexcept;
+  void put_progress_bytes(Progress& slot, const unsigned char* bytes,
+                          std::uint16_t length) noexcept;
   void write_progress(Index worker, Token token, const void* bytes, std::uint16_t length) noexcept;
   void forget_progress(Index worker, Token token) noexcept;
   [[nodiscard]] Index* awaiting_list(Index database, JobId id) const noexcept;

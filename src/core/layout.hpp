@@ -508,7 +508,8 @@ struct Request {
 };
 constexpr std::int32_t kSettled = -1; /* Request.process: the transaction has committed */
 
-/* What a worker last said about a job that it holds. See progress.cpp. */
+/* What a worker last said about a job that it holds, its bytes in a chain of parts. See
+ * progress.cpp. */
 constexpr std::uint16_t kMostProgressBytes = 1000;
 struct Progress {
   Token token;          /* of the lease */
@@ -516,9 +517,14 @@ struct Progress {
   Index next_in_bucket; /* in a free one the free list */
   Index older;
   Index newer;
+  Index first_part;
   std::uint16_t length;
-  unsigned char bytes[kMostProgressBytes];
 };
+struct ProgressPart {
+  Index next; /* in a free one the free list */
+  unsigned char bytes[124];
+};
+static_assert(sizeof(Progress) == 32 && sizeof(ProgressPart) == 128);
 
 /* A backend that sleeps until one of some queues has a job. Link k of waiter w has the number w *
  * kMost + k. */
@@ -672,6 +678,8 @@ struct Arena {
   Index oldest_progress;
   Index newest_progress;
   std::uint32_t progress_mask;
+  Index first_free_progress_part;
+  std::uint32_t free_progress_parts;
   /* Under kWatchLock; the count of watches that are not free is read without it. */
   alignas(kCacheLine) std::atomic<std::uint32_t> watch_count;
   std::uint32_t watch_capacity;
@@ -715,6 +723,7 @@ struct Arena {
   Index* request_buckets;
   Progress* progress;
   Index* progress_buckets;
+  ProgressPart* progress_parts;
   Watch* watches;
   Held* held;
   LimitedKey* limited_keys;

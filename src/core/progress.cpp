@@ -1,15 +1,17 @@
 /*
  * What workers say about the jobs they hold.
  *
- * A few slots of a fixed size, found by worker and token, each for one lease. A slot is free again
- * when its lease ends; when all are taken the one that was written longest ago is taken over, so a
- * worker that goes on reporting is the one that is seen. The bytes mean nothing here.
+ * A few slots, found by worker and token, each for one lease, and the bytes of each in as many parts
+ * as they need. Both are free again when the lease ends; when all of either are taken the slots that
+ * were written longest ago make way, so a worker that goes on reporting is the one that is seen. The
+ * bytes mean nothing here.
  *
- * Slots, their hash and their order are under kProgressLock. Who ends a lease looks at the worker's
+ * Slots, their hash and their order, and the parts are under kProgressLock. Who ends a lease looks at the worker's
  * count without it: whoever wrote the slot held the lock of the same queue.
  */
 #include "core/queue_lock.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 namespace dw::core {
@@ -52,8 +54,21 @@ void Dispatcher::append_progress(Index number) noexcept {
   arena_->newest_progress = number;
 }
 
+void Dispatcher::free_progress_bytes(Progress& slot) noexcept {
+  while (slot.first_part != kNone) {
+    const Index number = slot.first_part;
+    ProgressPart& part = arena_->progress_parts[number];
+    slot.first_part = part.next;
+    part.next = arena_->first_free_progress_part;
+    arena_->first_free_progress_part = number;
+    arena_->free_progress_parts++;
+  }
+  slot.length = 0;
+}
+
 void Dispatcher::free_progress(Index number) noexcept {
   Progress& slot = arena_->progress[number];
+  free_progress_bytes(slot);
   unlink_progress(number);
   Index* link = progress_bucket(slot.token);
   while (*link != number) link = &arena_->progress[*link].next_in_bucket;
@@ -64,12 +79,31 @@ void Dispatcher::free_progress(Index number) noexcept {
   arena_->first_free_progress = number;
 }
 
+/* Of the slot written last, which has none; others that were written longer ago make way. */
+void Dispatcher::put_progress_bytes(Progress& slot, const unsigned char* bytes,
+                                    std::uint16_t length) noexcept {
+  constexpr std::size_t kSize = sizeof(ProgressPart::bytes);
+  while (arena_->free_progress_parts * kSize < length) free_progress(arena_->oldest_progress);
+  Index* link = &slot.first_part;
+  for (std::size_t done = 0; done < length; done += kSize) {
+    *link = arena_->first_free_progress_part;
+    ProgressPart& part = arena_->progress_parts[*link];
+    arena_->first_free_progress_part = part.next;
+    arena_->free_progress_parts--;
+    std::memcpy(part.bytes, bytes + done, std::min(length - done, kSize));
+    link = &part.next;
+  }
+  *link = kNone;
+  slot.length = length;
+}
+
 /* Under the lock of the lease's queue. */
 void Dispatcher::write_progress(Index worker, Token token, const void* bytes,
                                 std::uint16_t length) noexcept {
   const LeafLock leaf(*platform_, kProgressLock);
   Index number = find_progress(worker, token);
   if (number != kNone) {
+    free_progress_bytes(arena_->progress[number]);
     unlink_progress(number);
   } else {
     if (arena_->first_free_progress == kNone) free_progress(arena_->oldest_progress);
@@ -78,14 +112,14 @@ void Dispatcher::write_progress(Index worker, Token token, const void* bytes,
     arena_->first_free_progress = slot.next_in_bucket;
     slot.token = token;
     slot.worker = worker;
+    slot.first_part = kNone;
     Index* const head = progress_bucket(token);
     slot.next_in_bucket = *head;
     *head = number;
     arena_->workers[worker].progress_count.fetch_add(1, std::memory_order_relaxed);
   }
   append_progress(number);
-  arena_->progress[number].length = length;
-  std::memcpy(arena_->progress[number].bytes, bytes, length);
+  put_progress_bytes(arena_->progress[number], static_cast<const unsigned char*>(bytes), length);
 }
 
 /* Under the lock of the queue of the lease that ends. */
@@ -115,7 +149,13 @@ std::uint16_t Dispatcher::see_progress(Index worker, Token token, void* out) con
   const Index number = find_progress(worker, token);
   if (number == kNone) return 0;
   const Progress& slot = arena_->progress[number];
-  std::memcpy(out, slot.bytes, slot.length);
+  auto* const to = static_cast<unsigned char*>(out);
+  std::size_t done = 0;
+  for (Index part = slot.first_part; part != kNone; part = arena_->progress_parts[part].next) {
+    const std::size_t size = std::min(slot.length - done, sizeof(ProgressPart::bytes));
+    std::memcpy(to + done, arena_->progress_parts[part].bytes, size);
+    done += size;
+  }
   return slot.length;
 }
 

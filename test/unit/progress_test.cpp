@@ -1,6 +1,8 @@
 /* What workers say about the jobs they hold: for whom it is kept, how long, and what makes way. */
 #include "arena_fixture.hpp"
 
+#include <algorithm>
+#include <random>
 #include <string>
 
 namespace dw::test {
@@ -80,6 +82,50 @@ TEST_F(ProgressOf, WhenAllSlotsAreTakenTheOneWrittenLongestAgoMakesWay) {
   say(jobs[slots() + 1], "newer");
   EXPECT_EQ(said(jobs[2]), "2") << "a slot of an ended lease is taken first";
   EXPECT_EQ(said(jobs[slots() + 1]), "newer");
+}
+
+/* As long as that, and different from place to place. */
+std::string words(std::size_t length, unsigned first) {
+  std::string text;
+  for (std::size_t i = 0; i < length; i++) text += static_cast<char>('a' + (first + i / 7) % 26);
+  return text;
+}
+
+TEST_F(ProgressOf, OfAnyLengthComesBackAsItWasSaid) {
+  const ClaimedJob job = claim_one(1);
+  const std::uint32_t parts = d().arena().free_progress_parts;
+  for (std::size_t length = 0; length <= kMostProgressBytes; length++) {
+    const std::string text = words(length, static_cast<unsigned>(length));
+    say(job, text);
+    ASSERT_EQ(said(job), text);
+    constexpr std::size_t kSize = sizeof(ProgressPart::bytes);
+    ASSERT_EQ(d().arena().free_progress_parts, parts - (length + kSize - 1) / kSize);
+  }
+  say(job, "short");
+  EXPECT_EQ(said(job), "short");
+  decide(job, Decision::finish);
+  EXPECT_EQ(d().arena().free_progress_parts, parts);
+}
+
+TEST_F(ProgressOf, WhenRoomForBytesIsTakenThoseWrittenLongestAgoMakeWay) {
+  std::vector<ClaimedJob> jobs = claim(1, slots());
+  std::vector<std::string> last(jobs.size());
+  std::minstd_rand random(1);
+  std::vector<std::size_t> order;
+  for (int step = 0; step < 3000; step++) {
+    const std::size_t i = random() % jobs.size();
+    last[i] = words(1 + random() % kMostProgressBytes, static_cast<unsigned>(step));
+    say(jobs[i], last[i]);
+    std::erase(order, i);
+    order.push_back(i);
+    bool forgotten = false;
+    for (auto at = order.rbegin(); at != order.rend(); ++at) {
+      const std::string text = said(jobs[*at]);
+      forgotten = forgotten || text.empty();
+      ASSERT_EQ(text, forgotten ? "" : last[*at]);
+    }
+    ASSERT_EQ(said(jobs[i]), last[i]);
+  }
 }
 
 TEST_F(ProgressOf, WorkersAreCountedRight) {
