@@ -226,6 +226,7 @@ Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters,
     waiter->member = kNoOwner;
   }
   for (Queue& queue : arena->queues) create_queue_slot(queue);
+  for (Member& member : arena->members) member.utf8_name = kNone;
   arena->first_free_weighted_key = kNone;
   for (Index& bucket : arena->weighted_key_buckets) bucket = kNone;
   for (LimitGroup& group : arena->limit_groups) {

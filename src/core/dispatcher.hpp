@@ -311,7 +311,8 @@ class Dispatcher {
   [[nodiscard]] bool is_current(MemberRef ref) const noexcept;
   [[nodiscard]] bool may_claim(MemberRef ref) const noexcept;
   [[nodiscard]] bool serves(MemberRef ref, QueueId queue) const noexcept;
-  bool has_room_for_member(Index database, std::string_view name) noexcept;
+  bool has_room_for_member(Index database, std::string_view name,
+                           std::string_view utf8_name) noexcept;
   /* COMMIT, or as the table has it: a registration, or that a worker drains. */
   MemberChange add_member(Index database, const MemberRow& row) noexcept;
   bool remove_member(Index database, std::string_view name, std::int64_t instance) noexcept;
@@ -528,6 +529,10 @@ class Dispatcher {
     QueueId ids[2 * kMostWaitedQueues];
   };
   [[nodiscard]] Index member_named(Index database, std::string_view name) const noexcept;
+  [[nodiscard]] const char* utf8_name_of(const Member& member) const noexcept;
+  [[nodiscard]] Index unused_utf8_name() const noexcept;
+  [[nodiscard]] bool has_room_for_name(const Member& member, const MemberRow& row) const noexcept;
+  [[nodiscard]] Index unused_member() const noexcept;
   static void note_queues(const Member& member, QueueNumbers* queues) noexcept;
   void fill_member(Member& member, Index database, const MemberRow& row) noexcept;
   bool take_member_row(Member& member, Index database, const MemberRow& row,

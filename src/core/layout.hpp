@@ -275,9 +275,14 @@ struct Member {
   std::uint32_t ring_seed;
   std::uint32_t queue_count;
   QueueId queues[kMostWaitedQueues];
+  Index utf8_name; /* in Arena.utf8_names; kNone: as `name` is */
   char name[kWorkerNameSize];
-  char utf8_name[kUtf8NameSize];
 };
+/* A member's name in UTF-8, where the database has it in other bytes. Under kMembersLock. */
+struct Utf8Name {
+  char text[kUtf8NameSize]; /* empty: free */
+};
+constexpr std::uint32_t kMostUtf8Names = 128;
 
 /*
  * What is known of a key of a queue whose keys are limited, see key_limits.cpp. A key without a
@@ -710,6 +715,7 @@ struct Arena {
   Worker workers[kMostWorkers];
   LimitGroup limit_groups[kMostLimitGroups];
   Member members[kMostMembers];
+  Utf8Name utf8_names[kMostUtf8Names];
   WeightedKey weighted_keys[kMostWeightedKeys];
   Index weighted_key_buckets[kMostWeightedKeys];
   /* Behind the arena, in this order, aligned to 64 bytes each. */

@@ -74,10 +74,27 @@ bool Dispatcher::serves(MemberRef ref, QueueId queue) const noexcept {
   return std::find(member.queues, end, queue) != end;
 }
 
-bool Dispatcher::has_room_for_member(Index database, std::string_view name) noexcept {
-  if (arena_->member_count.load() < kMostMembers) return true;
+const char* Dispatcher::utf8_name_of(const Member& member) const noexcept {
+  return member.utf8_name == kNone ? member.name : arena_->utf8_names[member.utf8_name].text;
+}
+
+Index Dispatcher::unused_utf8_name() const noexcept {
+  Index i = 0;
+  while (i < kMostUtf8Names && arena_->utf8_names[i].text[0] != '\0') i++;
+  return i < kMostUtf8Names ? i : kNone;
+}
+
+bool Dispatcher::has_room_for_name(const Member& member, const MemberRow& row) const noexcept {
+  return std::strcmp(row.name, row.utf8_name) == 0 || member.utf8_name != kNone ||
+         unused_utf8_name() != kNone;
+}
+
+bool Dispatcher::has_room_for_member(Index database, std::string_view name,
+                                     std::string_view utf8_name) noexcept {
   const LeafLock leaf(*platform_, kMembersLock);
-  return member_named(database, name) != kNone;
+  if (member_named(database, name) != kNone) return true;
+  return arena_->member_count.load() < kMostMembers &&
+         (name == utf8_name || unused_utf8_name() != kNone);
 }
 
 void Dispatcher::note_queues(const Member& member, QueueNumbers* queues) noexcept {
@@ -95,7 +112,10 @@ void Dispatcher::fill_member(Member& member, Index database, const MemberRow& ro
   member.queue_count = std::min(row.queue_count, kMostWaitedQueues);
   std::copy(row.queues, row.queues + member.queue_count, member.queues);
   copy_name(member.name, sizeof(member.name), row.name);
-  copy_name(member.utf8_name, sizeof(member.utf8_name), row.utf8_name);
+  if (std::strcmp(row.name, row.utf8_name) != 0) {
+    if (member.utf8_name == kNone) member.utf8_name = unused_utf8_name();
+    copy_name(arena_->utf8_names[member.utf8_name].text, kUtf8NameSize, row.utf8_name);
+  }
   member.last_seen.store(platform_->monotonic_now());
   member.state.store(row.drain_deadline != kNever ? MemberState::draining : MemberState::alive);
   member.incarnation.fetch_add(1);
@@ -150,16 +170,21 @@ bool Dispatcher::take_member_row(Member& member, Index database, const MemberRow
   return true;
 }
 
+Index Dispatcher::unused_member() const noexcept {
+  Index i = 0;
+  while (i < kMostMembers && arena_->members[i].state.load() != MemberState::free) i++;
+  return i < kMostMembers ? i : kNone;
+}
+
 MemberChange Dispatcher::add_member(Index database, const MemberRow& row) noexcept {
   QueueNumbers queues{};
   Index index = kNone;
   {
     const LeafLock leaf(*platform_, kMembersLock);
     index = member_named(database, row.name);
-    for (Index i = 0; i < kMostMembers && index == kNone; i++) {
-      if (arena_->members[i].state.load() == MemberState::free) index = i;
-    }
-    if (index == kNone) return MemberChange::no_room;
+    if (index == kNone) index = unused_member();
+    if (index == kNone || !has_room_for_name(arena_->members[index], row))
+      return MemberChange::no_room;
     if (!take_member_row(arena_->members[index], database, row, &queues)) return MemberChange::none;
     arena_->members_version.fetch_add(1);
   }
@@ -184,6 +209,8 @@ void Dispatcher::watch_last_lease(Index database, const MemberRow& row) noexcept
 /* Under kMembersLock. */
 void Dispatcher::free_member(Member& member, QueueNumbers* queues) noexcept {
   note_queues(member, queues);
+  if (member.utf8_name != kNone) arena_->utf8_names[member.utf8_name].text[0] = '\0';
+  member.utf8_name = kNone;
   member.state.store(MemberState::free);
   member.incarnation.fetch_add(1);
   arena_->member_count.fetch_sub(1);

@@ -144,8 +144,8 @@ std::uint64_t Dispatcher::compute_owners(Index database, QueueId id, std::uint32
     if (member.state.load() != MemberState::alive || member.database != database ||
         !names(member, id))
       continue;
-    workers[count++] =
-        RingWorker{member.utf8_name, member.ring_seed, member.vnodes, static_cast<OwnerNumber>(i)};
+    workers[count++] = RingWorker{utf8_name_of(member), member.ring_seed, member.vnodes,
+                                  static_cast<OwnerNumber>(i)};
   }
   assign_owners(workers, count, buckets, nearest, place, owner);
   return arena_->members_version.load();

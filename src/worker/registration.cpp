@@ -11,6 +11,7 @@
 #include "pg/memory.hpp"
 #include "runtime/session.hpp"
 #include "store/catalog.hpp"
+#include "store/key_hash.hpp"
 #include "store/worker_table.hpp"
 #include "worker/limits.hpp"
 
@@ -89,9 +90,12 @@ Datum labels_argument(FunctionCallInfo fcinfo) {
 
 void require_room(std::string_view name) {
   const core::Index here = runtime::database();
-  if (here == core::kNone || runtime::dispatcher().has_room_for_member(here, name)) return;
+  if (here == core::kNone || runtime::dispatcher().has_room_for_member(here, name, store::utf8_text(name)))
+    return;
   pg::raise("53400", "too many workers are registered",
-            psprintf("At most %u workers of all databases can be registered.", core::kMostMembers),
+            psprintf("At most %u workers of all databases can be registered, and %u whose names are other "
+                     "bytes in UTF-8.",
+                     core::kMostMembers, core::kMostUtf8Names),
             "Deregister those that are gone: see the view durable_work.workers.");
 }
 

@@ -197,12 +197,54 @@ TEST_F(Members, ThoseOfAnotherDatabaseAreApart) {
   EXPECT_EQ(buckets_of("a").size(), 360U);
 }
 
+/* As a database in another encoding tells of them. */
+MemberRow in_other_bytes(MemberRow row, std::string_view utf8_name) {
+  std::fill(std::begin(row.utf8_name), std::end(row.utf8_name), '\0');
+  utf8_name.copy(row.utf8_name, sizeof(row.utf8_name) - 1);
+  return row;
+}
+
+TEST_F(Members, OwnBucketsByTheirNamesInUtf8) {
+  const std::string long_name(kUtf8NameSize - 1, 'z');
+  add("x");
+  ASSERT_EQ(d().add_member(database_, in_other_bytes(member_row("latin", 1, {1}), long_name)),
+            MemberChange::done);
+  const auto there = buckets_of("latin");
+  EXPECT_FALSE(there.empty());
+  ASSERT_TRUE(d().remove_member(database_, "latin", 1));
+  add("latin");
+  EXPECT_NE(buckets_of("latin"), there) << "its name in UTF-8 is another one";
+  ASSERT_TRUE(remove("latin"));
+  ASSERT_EQ(d().add_member(database_, in_other_bytes(member_row("latin", 9, {1}), long_name)),
+            MemberChange::done);
+  EXPECT_EQ(buckets_of("latin"), there);
+}
+
+TEST_F(Members, NamesInOtherBytesNeedRoomThatEndsWithTheMember) {
+  const auto row = [this](std::uint32_t i, std::int64_t instance) {
+    return in_other_bytes(member_row("w" + std::to_string(i), instance, {1}, 1),
+                          "W" + std::to_string(i));
+  };
+  for (std::uint32_t i = 0; i < kMostUtf8Names; i++)
+    ASSERT_EQ(d().add_member(database_, row(i, 1)), MemberChange::done);
+  EXPECT_EQ(d().add_member(database_, row(kMostUtf8Names, 1)), MemberChange::no_room);
+  EXPECT_FALSE(d().has_room_for_member(database_, "one more", "One more"));
+  EXPECT_TRUE(d().has_room_for_member(database_, "one more", "one more"));
+  EXPECT_TRUE(d().has_room_for_member(database_, "w3", "W3"));
+  EXPECT_EQ(d().add_member(database_, row(3, 2)), MemberChange::done) << "it keeps its place";
+  EXPECT_EQ(d().add_member(database_, row(kMostUtf8Names, 1)), MemberChange::no_room);
+  ASSERT_TRUE(d().remove_member(database_, "w5", 1));
+  EXPECT_EQ(d().add_member(database_, row(kMostUtf8Names, 1)), MemberChange::done);
+  d().forget_members(database_);
+  EXPECT_TRUE(d().has_room_for_member(database_, "one more", "One more"));
+}
+
 TEST_F(Members, NoMoreThanThereIsRoomFor) {
   for (std::uint32_t i = 0; i < kMostMembers; i++)
     ASSERT_EQ(d().add_member(database_, member_row("w" + std::to_string(i), 1, {1}, 1)),
               MemberChange::done);
-  EXPECT_FALSE(d().has_room_for_member(database_, "one more"));
-  EXPECT_TRUE(d().has_room_for_member(database_, "w7"));
+  EXPECT_FALSE(d().has_room_for_member(database_, "one more", "one more"));
+  EXPECT_TRUE(d().has_room_for_member(database_, "w7", "w7"));
   EXPECT_EQ(d().add_member(database_, member_row("one more", 1, {1})), MemberChange::no_room);
   remove("w7");
   EXPECT_EQ(d().add_member(database_, member_row("one more", 1, {1})), MemberChange::done);
