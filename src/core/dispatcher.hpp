@@ -621,7 +621,7 @@ class Dispatcher {
   static void count_without_key(Queue& q, Entry& e) noexcept;
   bool count_for_key(Queue& q, Entry& e) const noexcept;
   void leave_key(Queue& q, Entry& e) noexcept;
-  static void begin_key_limits(Queue& q, const QueueLimits& limits, Micros now) noexcept;
+  static void begin_key_limits(Queue& q, const OwnLimits& limits, Micros now) noexcept;
   /* Under no lock. */
   void key_limits_changed(Index queue, QueueId id) noexcept;
   void count_leases(Index queue, QueueId id) noexcept;

@@ -153,7 +153,7 @@ void Dispatcher::leave_key(Queue& q, Entry& e) noexcept {
 /* --- limits come and go ----------------------------------------------------------------------- */
 
 /* From here on they are in force. */
-void Dispatcher::begin_key_limits(Queue& q, const QueueLimits& limits, Micros now) noexcept {
+void Dispatcher::begin_key_limits(Queue& q, const OwnLimits& limits, Micros now) noexcept {
   if (q.limits.key_rate != limits.key_rate) {
     q.key_era++;
     q.keys_since = now;

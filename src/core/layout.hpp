@@ -471,7 +471,7 @@ struct alignas(kCacheLine) Queue {
   QueueCounters counters;
   QueueLength length;
   /* See limits.cpp. What is in `member` changes under kLimitsLock too. */
-  QueueLimits limits;
+  OwnLimits limits;
   TokenBucket bucket;
   GroupMember member[kLimitKinds];
 };

@@ -9,7 +9,7 @@ namespace dw::core {
 
 namespace {
 
-bool limits_anything(const QueueLimits& limits) noexcept {
+bool limits_anything(const OwnLimits& limits) noexcept {
   return limits.max_in_flight != kUnlimited || limits.rate.jobs != 0 ||
          limits.key_max_in_flight != kUnlimited || limits.key_rate.jobs != 0;
 }
@@ -134,7 +134,7 @@ void Dispatcher::clear_limits(QueueLock& hold, Queue& q) const noexcept {
     leave_group(q, kind);
     hold.wake_group(kind, group);
   }
-  q.limits = QueueLimits{};
+  q.limits = OwnLimits{};
   q.bucket.begin(Rate{}, 0);
   begin_key_limits(q, q.limits, 0);
   q.limited = 0;

@@ -17,15 +17,21 @@ constexpr std::size_t kGroupNameSize = 64; /* bytes, with the final zero */
 enum class LimitKind : std::uint8_t { concurrency, rate };
 constexpr std::size_t kLimitKinds = 2;
 
-/*
- * What the row in durable_work.queue says. Names are filled up with zeros, an empty one is none.
- * The limit of a group stands in the rows of all its queues.
- */
-struct QueueLimits {
+/* Those that a queue does not share with others. */
+struct OwnLimits {
   std::uint32_t max_in_flight = kUnlimited;
   Rate rate;
   std::uint32_t key_max_in_flight = kUnlimited; /* of each key; see key_limits.cpp */
   Rate key_rate;
+
+  friend bool operator==(const OwnLimits&, const OwnLimits&) = default;
+};
+
+/*
+ * What the row in durable_work.queue says. Names are filled up with zeros, an empty one is none.
+ * The limit of a group stands in the rows of all its queues.
+ */
+struct QueueLimits : OwnLimits {
   std::uint32_t group_max_in_flight = kUnlimited;
   Rate group_rate;
   char group[kLimitKinds][kGroupNameSize] = {};
@@ -41,9 +47,9 @@ struct GroupMember {
   Index group; /* kNone: in none */
   Index next;
   Index previous;
-  std::uint64_t served; /* the group's turn when it last took something */
   /* The group held jobs of it back, and it has not been seen without such jobs since. */
   std::uint8_t waits;
+  std::uint64_t served; /* the group's turn when it last took something */
   /* While it waits: until then it counts as being there, and has its turn before others that were
    * served later. Monotonic; kNever: a waiter of it sleeps. */
   Micros there_until;
