@@ -20,10 +20,13 @@ std::uint32_t bucket_count(std::uint32_t entries) noexcept {
 }
 
 /* A request for every so many entries; a batch is mostly more than one job. */
+std::uint32_t request_bucket_count(std::uint32_t entries) noexcept {
+  std::uint32_t buckets = 16;
+  while (buckets < entries / 16 && buckets < (1U << 16)) buckets *= 2;
+  return buckets;
+}
 std::uint32_t request_count(std::uint32_t entries) noexcept {
-  std::uint32_t requests = 16;
-  while (requests < entries / 16 && requests < (1U << 16)) requests *= 2;
-  return requests;
+  return std::min(request_bucket_count(entries), kMostShort);
 }
 
 std::uint32_t progress_slots(std::uint32_t entries) noexcept {
@@ -32,10 +35,9 @@ std::uint32_t progress_slots(std::uint32_t entries) noexcept {
   return slots;
 }
 
-/* Two for each slot: most have little to say. */
-constexpr std::uint32_t kPartsOfSlot = 2;
-static_assert(16 * kPartsOfSlot * sizeof(ProgressPart::bytes) >= kMostProgressBytes,
-              "the longest finds room when all others have made way");
+/* Most have little to say. The longest finds room when all others have made way. */
+constexpr std::uint32_t progress_parts(std::uint32_t slots) noexcept { return slots + slots / 2; }
+static_assert(progress_parts(16) * sizeof(ProgressPart::bytes) >= kMostProgressBytes);
 
 /* Decisions that prepared transactions hold, above all; each holds an entry too. */
 std::uint32_t held_count(std::uint32_t entries, std::uint32_t watches) noexcept {
@@ -57,7 +59,7 @@ std::uint32_t limited_key_count(std::uint32_t entries) noexcept {
 }
 
 std::uint32_t limited_key_bucket_count(std::uint32_t entries) noexcept {
-  return bucket_count(limited_key_count(entries));
+  return bucket_count(limited_key_count(entries) / 2);
 }
 
 void create_queue_slot(Queue& queue) noexcept {
@@ -74,20 +76,21 @@ void create_queue_slot(Queue& queue) noexcept {
   for (GroupMember& member : queue.member) member.group = kNone;
 }
 
-/* As many buckets as requests. */
-void create_requests(Arena* arena, char* place, std::uint32_t count) noexcept {
+void create_requests(Arena* arena, char* place, std::uint32_t entries) noexcept {
+  const std::uint32_t count = request_count(entries);
+  const std::uint32_t buckets = request_bucket_count(entries);
   arena->requests = reinterpret_cast<Request*>(place);
-  arena->request_buckets = reinterpret_cast<Index*>(place + padded(sizeof(Request) * count));
+  arena->request_buckets = reinterpret_cast<ShortIndex*>(place + padded(sizeof(Request) * count));
   for (std::uint32_t i = 0; i < count; i++) {
     Request* request = new (&arena->requests[i]) Request();
     request->next_in_bucket = i + 1 < count ? i + 1 : kNone;
-    arena->request_buckets[i] = kNone;
   }
+  for (std::uint32_t i = 0; i < buckets; i++) arena->request_buckets[i] = kNone;
   arena->first_free_request = 0;
   arena->first_finished_request = kNone;
   arena->last_finished_request = kNone;
   arena->request_capacity = count;
-  arena->request_mask = count - 1;
+  arena->request_mask = buckets - 1;
 }
 
 /* Pages of them that are not used yet are not touched. */
@@ -124,7 +127,7 @@ void create_progress(Arena* arena, char* place, std::uint32_t count) noexcept {
   arena->progress_parts =
       reinterpret_cast<ProgressPart*>(place + padded(sizeof(Progress) * std::size_t{count}) +
                                       padded(sizeof(Index) * std::size_t{count}));
-  const std::uint32_t parts = kPartsOfSlot * count;
+  const std::uint32_t parts = progress_parts(count);
   for (std::uint32_t i = 0; i < parts; i++)
     arena->progress_parts[i].next = i + 1 < parts ? i + 1 : kNone;
   arena->first_free_progress_part = 0;
@@ -166,10 +169,10 @@ std::size_t arena_size(std::uint32_t entries, std::uint32_t waiters,
          padded(sizeof(Index) * std::size_t{bucket_count(entries) / 2}) +
          padded(sizeof(Waiter) * std::size_t{waiters}) +
          padded(sizeof(Request) * std::size_t{request_count(entries)}) +
-         padded(sizeof(Index) * std::size_t{request_count(entries)}) +
+         padded(sizeof(ShortIndex) * std::size_t{request_bucket_count(entries)}) +
          padded(sizeof(Progress) * std::size_t{progress_slots(entries)}) +
          padded(sizeof(Index) * std::size_t{progress_slots(entries)}) +
-         padded(sizeof(ProgressPart) * std::size_t{kPartsOfSlot * progress_slots(entries)}) +
+         padded(sizeof(ProgressPart) * std::size_t{progress_parts(progress_slots(entries))}) +
          padded(sizeof(Watch) * std::size_t{watches}) +
          padded(sizeof(Held) * std::size_t{held_count(entries, watches)}) +
          padded(sizeof(LimitedKey) * std::size_t{limited_key_count(entries)}) +
@@ -193,13 +196,13 @@ Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters,
   place += padded(sizeof(Index) * std::size_t{buckets / 2});
   arena->waiters = reinterpret_cast<Waiter*>(place);
   place += padded(sizeof(Waiter) * std::size_t{waiters});
-  create_requests(arena, place, request_count(entries));
+  create_requests(arena, place, entries);
   place += padded(sizeof(Request) * request_count(entries)) +
-           padded(sizeof(Index) * request_count(entries));
+           padded(sizeof(ShortIndex) * request_bucket_count(entries));
   create_progress(arena, place, progress_slots(entries));
   place += padded(sizeof(Progress) * progress_slots(entries)) +
            padded(sizeof(Index) * progress_slots(entries)) +
-           padded(sizeof(ProgressPart) * std::size_t{kPartsOfSlot * progress_slots(entries)});
+           padded(sizeof(ProgressPart) * std::size_t{progress_parts(progress_slots(entries))});
   create_watches(arena, place, watches, held_count(entries, watches));
   place += padded(sizeof(Watch) * std::size_t{watches}) +
            padded(sizeof(Held) * std::size_t{held_count(entries, watches)});
@@ -228,7 +231,7 @@ Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters,
   for (Queue& queue : arena->queues) create_queue_slot(queue);
   for (Member& member : arena->members) member.utf8_name = kNone;
   arena->first_free_weighted_key = kNone;
-  for (Index& bucket : arena->weighted_key_buckets) bucket = kNone;
+  for (ShortIndex& bucket : arena->weighted_key_buckets) bucket = kNone;
   for (LimitGroup& group : arena->limit_groups) {
     group.database = kNone;
     group.first_member = kNone;

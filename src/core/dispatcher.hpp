@@ -670,7 +670,7 @@ class Dispatcher {
   static void mark_dirty_locked(Queue& q, DirtyPages& pages, const JobRow& row) noexcept;
   [[nodiscard]] bool worth_loading(const Queue& q) const noexcept;
   [[nodiscard]] bool runs_dry(const Queue& q) const noexcept;
-  [[nodiscard]] Index* request_bucket(std::uint64_t word) const noexcept;
+  [[nodiscard]] ShortIndex* request_bucket(std::uint64_t word) const noexcept;
   void append_finished(Index request) noexcept;
   void unlink_request(Index request) noexcept;
   void free_request(Index request) noexcept;

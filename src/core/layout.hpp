@@ -46,6 +46,7 @@ namespace dw::core {
 
 constexpr std::size_t kCacheLine = 64;
 constexpr std::uint32_t kMostResidentEntries = 1U << 27;
+constexpr std::uint32_t kDefaultResidentEntries = 262'144;
 constexpr std::uint32_t kMostDatabases = 64;
 constexpr std::uint32_t kMostQueues = 1024;
 /* Each queue may be the only one of its groups, so they never run out. */
@@ -308,19 +309,19 @@ constexpr Micros kPauseForRecord = 1 * kSecond;
 /* A key of a fair queue that gets more than one job a round, see weighted_keys.cpp. Under the queue
  * lock; next_in_chain under its stripe, in a free one under kLimitsLock. */
 struct WeightedKey {
-  std::uint32_t queue; /* + 1; 0: free */
+  std::uint16_t queue;      /* + 1; 0: free */
+  ShortIndex next_in_chain; /* in a free one the free list */
   std::uint32_t key_hash;
   std::uint32_t key_check;
-  Index next_in_chain;  /* in a free one the free list */
+  std::uint32_t served; /* in the round */
   Micros round;         /* of its job that was handed out last; kNeverServed: none was */
-  std::uint32_t served; /* in that round */
   std::uint32_t weight;
   std::uint32_t reading; /* of the table that has found it last */
-  std::uint32_t unused;
 };
-static_assert(sizeof(WeightedKey) == 40);
+static_assert(sizeof(WeightedKey) == 32);
 /* Of the server. */
 constexpr std::uint32_t kMostWeightedKeys = 4096;
+static_assert(kMostWeightedKeys <= kMostShort && kMostQueues < kMostShort);
 constexpr Micros kNeverServed = -1;
 constexpr std::uint32_t kMostWeight = 100;
 
@@ -481,7 +482,6 @@ struct alignas(kCacheLine) Queue {
 struct Worker {
   Index database;
   std::uint32_t lease_count;
-  bool drains; /* the housekeeper waits for the end of its last lease */
   Index first_lease;
   std::uint32_t incarnation;
   std::int64_t instance; /* 0: none given */
@@ -490,9 +490,11 @@ struct Worker {
    * without it whether there is any. */
   std::atomic<Index> first_request;
   /* Its leases with a slot of progress. Likewise, under kProgressLock. */
-  std::atomic<std::uint32_t> progress_count;
+  std::atomic<std::uint16_t> progress_count;
+  bool drains;                /* the housekeeper waits for the end of its last lease */
   char name[kWorkerNameSize]; /* empty: never used */
 };
+static_assert(sizeof(Worker) == 168);
 
 /* A claim that may be asked for again; one for each queue that it took jobs from. See requests.cpp.
  */
@@ -505,12 +507,13 @@ struct Request {
   std::uint32_t incarnation;
   std::int32_t process; /* whose open transaction made it; kSettled: it has committed */
   std::uint32_t transaction;
-  Index worker;
   std::uint32_t worker_incarnation;
-  Index next_in_bucket; /* in a free one the free list */
-  Index next;           /* of the worker's, or of the finished ones */
-  Index previous;
+  std::uint16_t worker;
+  ShortIndex next_in_bucket; /* in a free one the free list */
+  ShortIndex next;           /* of the worker's, or of the finished ones */
+  ShortIndex previous;
 };
+static_assert(sizeof(Request) == 64 && kMostWorkers <= kMostShort);
 constexpr std::int32_t kSettled = -1; /* Request.process: the transaction has committed */
 
 /* What a worker last said about a job that it holds, its bytes in a chain of parts. See
@@ -537,7 +540,6 @@ struct WaitLink {
   Index next;
   Index previous;
   Index queue; /* kNone: not linked */
-  std::uint32_t incarnation;
 };
 struct Waiter {
   /* Which queue it was woken for, see wake_word(), set by the one who wakes it; 0: sleeping or
@@ -717,7 +719,7 @@ struct Arena {
   Member members[kMostMembers];
   Utf8Name utf8_names[kMostUtf8Names];
   WeightedKey weighted_keys[kMostWeightedKeys];
-  Index weighted_key_buckets[kMostWeightedKeys];
+  ShortIndex weighted_key_buckets[kMostWeightedKeys];
   /* Behind the arena, in this order, aligned to 64 bytes each. */
   Entry* entries;
   OwnerTable* owner_tables;
@@ -726,7 +728,7 @@ struct Arena {
   Index* key_buckets; /* half as many */
   Waiter* waiters;
   Request* requests;
-  Index* request_buckets;
+  ShortIndex* request_buckets;
   Progress* progress;
   Index* progress_buckets;
   ProgressPart* progress_parts;

@@ -57,14 +57,14 @@ struct GroupMember {
 
 /* Queues that share a limit of one kind. Everything is under kLimitsLock. */
 struct LimitGroup {
-  Index database; /* kNone: free */
-  LimitKind kind;
+  Index database;     /* kNone: free */
   Index first_member; /* queue slot */
-  std::uint32_t members;
-  std::uint32_t waiting;       /* members that wait */
+  std::uint16_t members;
+  std::uint16_t waiting;       /* members that wait */
   std::uint32_t max_in_flight; /* concurrency */
   std::uint32_t in_flight;     /* what its members have, and what a claim has reserved */
-  TokenBucket bucket;          /* rate */
+  LimitKind kind;
+  TokenBucket bucket; /* rate */
   std::uint64_t turn;
   char name[kGroupNameSize];
 };

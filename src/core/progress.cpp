@@ -1,13 +1,13 @@
 /*
  * What workers say about the jobs they hold.
  *
- * A few slots, found by worker and token, each for one lease, and the bytes of each in as many parts
- * as they need. Both are free again when the lease ends; when all of either are taken the slots that
- * were written longest ago make way, so a worker that goes on reporting is the one that is seen. The
- * bytes mean nothing here.
+ * A few slots, found by worker and token, each for one lease, and the bytes of each in as many
+ * parts as they need. Both are free again when the lease ends; when all of either are taken the
+ * slots that were written longest ago make way, so a worker that goes on reporting is the one that
+ * is seen. The bytes mean nothing here.
  *
- * Slots, their hash and their order, and the parts are under kProgressLock. Who ends a lease looks at the worker's
- * count without it: whoever wrote the slot held the lock of the same queue.
+ * Slots, their hash and their order, and the parts are under kProgressLock. Who ends a lease looks
+ * at the worker's count without it: whoever wrote the slot held the lock of the same queue.
  */
 #include "core/queue_lock.hpp"
 

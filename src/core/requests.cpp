@@ -41,7 +41,7 @@ bool is_open_elsewhere(const Request& request, RequestOwner self) noexcept {
 
 }  // namespace
 
-Index* Dispatcher::request_bucket(std::uint64_t word) const noexcept {
+ShortIndex* Dispatcher::request_bucket(std::uint64_t word) const noexcept {
   return &arena_->request_buckets[word & arena_->request_mask];
 }
 
@@ -79,7 +79,7 @@ void Dispatcher::unlink_request(Index number) noexcept {
 void Dispatcher::free_request(Index number) noexcept {
   unlink_request(number);
   Request& request = arena_->requests[number];
-  Index* link = request_bucket(request.key[0]);
+  ShortIndex* link = request_bucket(request.key[0]);
   while (*link != number) link = &arena_->requests[*link].next_in_bucket;
   *link = request.next_in_bucket;
   request.incarnation++;
@@ -102,7 +102,7 @@ RequestRef Dispatcher::make_request(const RequestKey& key, RequestOwner owner) n
   request.held = 0;
   request.process = owner.process;
   request.transaction = owner.transaction;
-  Index* const head = request_bucket(key.words[0]);
+  ShortIndex* const head = request_bucket(key.words[0]);
   request.next_in_bucket = *head;
   *head = number;
   return RequestRef{number, request.incarnation};
@@ -151,7 +151,7 @@ void Dispatcher::note_block(RequestRef ref, WorkerRef worker, Token first, std::
   request.count = count;
   request.held = count;
   request.until = until;
-  request.worker = worker.worker;
+  request.worker = static_cast<std::uint16_t>(worker.worker);
   request.worker_incarnation = worker.incarnation;
   std::atomic<Index>& head = arena_->workers[worker.worker].first_request;
   request.previous = kNone;

@@ -33,6 +33,20 @@ constexpr Micros kMinute = 60 * kSecond;
 using Index = std::uint32_t;
 constexpr Index kNone = std::numeric_limits<Index>::max();
 
+/* The same in 16 bits, into an array of at most kMostShort; kNone as such is kept, too. */
+constexpr std::uint32_t kMostShort = 0xFFFF;
+class ShortIndex {
+ public:
+  ShortIndex& operator=(Index index) noexcept {
+    bits_ = static_cast<std::uint16_t>(index);
+    return *this;
+  }
+  operator Index() const noexcept { return bits_ == kMostShort ? kNone : bits_; }
+
+ private:
+  std::uint16_t bits_;
+};
+
 /* Slots of the ring of log tables, and the table of long sleepers, which is addressed like one more
  * slot. */
 constexpr std::uint8_t kSegments = 8;

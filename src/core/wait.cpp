@@ -83,7 +83,7 @@ void Dispatcher::link_wait(Index waiter, std::uint32_t k, QueueRef ref) noexcept
   }
   const Index previous = next == kNone ? list.last : wait_link(next).previous;
   const Index number = waiter * kMostWaitedQueues + k;
-  wait_link(number) = WaitLink{next, previous, ref.queue, ref.incarnation};
+  wait_link(number) = WaitLink{next, previous, ref.queue};
   (previous == kNone ? list.first : wait_link(previous).next) = number;
   (next == kNone ? list.last : wait_link(next).previous) = number;
   q.waiter_count++;

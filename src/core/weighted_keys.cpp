@@ -91,14 +91,14 @@ WeightedKey* Dispatcher::make_weighted_key(Queue& q, std::uint32_t key_hash,
   }
   const auto self = static_cast<Index>(&q - arena_->queues);
   *key = WeightedKey{};
-  key->queue = self + 1;
+  key->queue = static_cast<std::uint16_t>(self + 1);
   key->key_hash = key_hash;
   key->key_check = key_check;
   key->round = kNeverServed;
   q.weighted_keys++;
   const std::uint32_t hash = mix(key_hash, key_check, self);
   const LeafLock leaf(*platform_, stripe_lock(hash));
-  Index& head = arena_->weighted_key_buckets[hash & kMask];
+  ShortIndex& head = arena_->weighted_key_buckets[hash & kMask];
   key->next_in_chain = head;
   head = static_cast<Index>(key - arena_->weighted_keys);
   return key;
@@ -109,7 +109,7 @@ void Dispatcher::free_weighted_key(Queue& q, WeightedKey& key) const noexcept {
   const std::uint32_t hash = mix(key.key_hash, key.key_check, key.queue - 1);
   {
     const LeafLock leaf(*platform_, stripe_lock(hash));
-    Index* link = &arena_->weighted_key_buckets[hash & kMask];
+    ShortIndex* link = &arena_->weighted_key_buckets[hash & kMask];
     while (*link != self) link = &arena_->weighted_keys[*link].next_in_chain;
     *link = key.next_in_chain;
   }

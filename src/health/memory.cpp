@@ -46,7 +46,7 @@ Finding look() {
       psprintf("%s; " INT64_FORMAT " jobs of %u queues wait on disk for room, the first is \"%s\"",
                full, sum.on_disk, sum.spilling, sum.first),
       "Nothing is lost, and they are loaded as room appears. If such a backlog is normal, raise "
-      "durable_work.max_resident_jobs (about 110 bytes each) and restart the server; else add "
+      "durable_work.max_resident_jobs (about 128 bytes each) and restart the server; else add "
       "workers.");
 }
 

@@ -92,12 +92,13 @@ bool apply(const Housekeeper& self, const core::MemberRow& row) {
     case core::MemberChange::no_room:
       break;
   }
-  pg::report(LOG, DW_PROGRAM_LIMIT_EXCEEDED,
-             psprintf("worker \"%s\" owns nothing, there are too many workers", row.name),
-             psprintf("At most %u workers of all databases can be registered, and %u whose names are "
-                      "other bytes in UTF-8.",
-                      core::kMostMembers, core::kMostUtf8Names),
-             "Deregister those that are gone, then let this one register again.");
+  pg::report(
+      LOG, DW_PROGRAM_LIMIT_EXCEEDED,
+      psprintf("worker \"%s\" owns nothing, there are too many workers", row.name),
+      psprintf("At most %u workers of all databases can be registered, and %u whose names are "
+               "other bytes in UTF-8.",
+               core::kMostMembers, core::kMostUtf8Names),
+      "Deregister those that are gone, then let this one register again.");
   return false;
 }
 

@@ -9,7 +9,7 @@ namespace dw::runtime {
 
 namespace {
 
-constexpr int kDefaultResidentJobs = 262144;
+constexpr int kDefaultResidentJobs = core::kDefaultResidentEntries;
 constexpr int kFewestResidentJobs = 64;
 constexpr int kMostResidentJobs = core::kMostResidentEntries;
 
@@ -53,8 +53,8 @@ void define_settings(bool at_server_start) {
   if (at_server_start) {
     DefineCustomIntVariable(
         "durable_work.max_resident_jobs", "Sets how many jobs of all queues are kept in memory.",
-        "Jobs beyond it wait on disk and are loaded as room appears. Each takes about 110 bytes of "
-        "shared memory.",
+        "Jobs beyond it wait on disk and are loaded as room appears. Each takes about 128 bytes of "
+        "shared memory, and fewer where there are more of them.",
         &max_resident_jobs_setting, kDefaultResidentJobs, kFewestResidentJobs, kMostResidentJobs,
         PGC_POSTMASTER, 0, nullptr, nullptr, nullptr);
   }

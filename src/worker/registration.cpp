@@ -90,13 +90,16 @@ Datum labels_argument(FunctionCallInfo fcinfo) {
 
 void require_room(std::string_view name) {
   const core::Index here = runtime::database();
-  if (here == core::kNone || runtime::dispatcher().has_room_for_member(here, name, store::utf8_text(name)))
+  if (here == core::kNone ||
+      runtime::dispatcher().has_room_for_member(here, name, store::utf8_text(name)))
     return;
-  pg::raise("53400", "too many workers are registered",
-            psprintf("At most %u workers of all databases can be registered, and %u whose names are other "
-                     "bytes in UTF-8.",
-                     core::kMostMembers, core::kMostUtf8Names),
-            "Deregister those that are gone: see the view durable_work.workers.");
+  pg::raise(
+      "53400", "too many workers are registered",
+      psprintf(
+          "At most %u workers of all databases can be registered, and %u whose names are other "
+          "bytes in UTF-8.",
+          core::kMostMembers, core::kMostUtf8Names),
+      "Deregister those that are gone: see the view durable_work.workers.");
 }
 
 Datum register_worker(FunctionCallInfo fcinfo) {
