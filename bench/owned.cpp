@@ -1,5 +1,7 @@
 // What it costs that a claim gets only jobs of the worker's own buckets: claim and complete by four
-// registered workers with owned_only, against four that take any job of a queue like it.
+// registered workers with owned_only, against four that take any job of a queue like it. And
+// against a queue for each of the four, which is what one would do by hand: there, too, a worker's
+// next jobs lie among those of the others, in the log and in memory.
 #include "consumers.hpp"
 
 namespace bench {
@@ -9,64 +11,95 @@ constexpr double kLimit = 1.05;
 constexpr int kWorkers = 4;
 constexpr int kKeys = 1000000;
 
+std::string name(int i) { return fmt::format("bench-{}", i); }
+
 class Side {
  public:
-  Side(const std::string& place, bool owned) : workers_(Subject::durable_work(place), kWorkers) {
-    for (int i = 0; owned && i < kWorkers; ++i) claim_owned(i);
-  }
+  explicit Side(const std::string& place) : workers_(Subject::durable_work(place), kWorkers) {}
+  virtual ~Side() = default;
 
-  // Deep enough that nobody comes to the end of his share, though shares differ.
-  void make_backlog(std::int64_t jobs) {
-    workers_.subject().drain(workers_.admin());
+  virtual void fill(std::int64_t jobs) {
     workers_.subject().fill_keyed(workers_.admin(), jobs, kKeys);
   }
-
   Sample measure(int batch, std::int64_t jobs) {
-    workers_.subject().fill_keyed(workers_.admin(), jobs, kKeys);
+    fill(jobs);
     return workers_.work_off(kWorkers, batch, jobs,
                              [](int i, Session& session, Consumption& state) {
                                return consume(session, state, name(i));
                              });
   }
 
- private:
-  static std::string name(int i) { return fmt::format("bench-{}", i); }
-
-  void claim_owned(int i) {
-    const std::string& place = workers_.subject().place;
-    const std::string instance =
-        workers_.admin()
-            .query("SELECT durable_work.register_worker($1, ARRAY[$2])", name(i), place)
-            .text(0, 0);
+ protected:
+  const std::string& place() { return workers_.subject().place; }
+  Connection& admin() { return workers_.admin(); }
+  void claim_by(int i, const std::string& queue, const std::string& how) {
     Connection& connection = workers_.connection(i);
     connection.script("DEALLOCATE claim");
-    connection.prepare(
-        "claim", fmt::format("SELECT job_id, lease_token, payload, attempt FROM durable_work.claim("
-                             "'{}'::text, $1, $2, owned_only => true, instance => {})",
-                             place, instance));
+    connection.prepare("claim", fmt::format("SELECT job_id, lease_token, payload, attempt FROM "
+                                            "durable_work.claim('{}'::text, $1, $2{})",
+                                            queue, how));
   }
 
+ private:
   Consumers workers_;
+};
+
+class Owned : public Side {
+ public:
+  Owned() : Side("bench_owned") {
+    for (int i = 0; i < kWorkers; ++i) {
+      const std::string instance =
+          admin()
+              .query("SELECT durable_work.register_worker($1, ARRAY[$2])", name(i), place())
+              .text(0, 0);
+      claim_by(i, place(), fmt::format(", owned_only => true, instance => {}", instance));
+    }
+  }
+};
+
+class ByHand : public Side {
+ public:
+  ByHand() : Side("bench_by_hand") {
+    for (int i = 0; i < kWorkers; ++i) {
+      admin().query("SELECT durable_work.create_queue($1, lease => '10 min')", queue(i));
+      claim_by(i, queue(i), "");
+    }
+  }
+  void fill(std::int64_t jobs) override {
+    admin().query(
+        fmt::format("SELECT count(durable_work.enqueue('{}_' || i % {}, $1::jsonb, partition_key "
+                    "=> 'key:' || floor(random() * {}))) FROM generate_series(1, $2::int) i",
+                    place(), kWorkers, kKeys),
+        payload(), std::to_string(jobs));
+  }
+
+ private:
+  std::string queue(int i) { return fmt::format("{}_{}", place(), i); }
 };
 
 }  // namespace
 
 void owned(Bench& bench) {
-  Side owned("bench_owned", true);
-  Side plain("bench_any", false);
+  Owned owned;
+  Side any("bench_any");
+  ByHand by_hand;
+  // Deep enough that nobody comes to the end of his share, though shares differ.
+  for (Side* const side : {static_cast<Side*>(&owned), &any, static_cast<Side*>(&by_hand)})
+    side->fill(bench.options.pick(100000, 20000));
   const int count = bench.options.pick(24, 4);
   for (const int batch : {1, 10, 100}) {
     const std::int64_t jobs = bench.options.pick(10000, 3000);
-    for (Side* const side : {&owned, &plain}) side->make_backlog(bench.options.pick(100000, 20000));
-    owned.measure(batch, jobs);
-    plain.measure(batch, jobs);
-    const Pairs pairs = interleave(
-        count, [&](int) { return owned.measure(batch, jobs); },
-        [&](int) { return plain.measure(batch, jobs); });
-    judge_cpu(
-        bench,
-        fmt::format("server CPU per job of claims with owned_only against any, {} a claim", batch),
-        pairs, kLimit);
+    for (Side* const side : {static_cast<Side*>(&owned), &any, static_cast<Side*>(&by_hand)})
+      side->measure(batch, jobs);
+    const auto compare = [&](Side& with) {
+      return interleave(
+          count, [&](int) { return owned.measure(batch, jobs); },
+          [&](int) { return with.measure(batch, jobs); });
+    };
+    const std::string what =
+        fmt::format("server CPU per job of claims with owned_only, {} a claim, against ", batch);
+    judge_cpu(bench, what + "claims of any", compare(any), kLimit);
+    judge_cpu(bench, what + "a queue for each worker", compare(by_hand), kLimit);
   }
 }
 
