@@ -77,20 +77,34 @@ small_disk() {
   echo "$place"
 }
 
-# suite_tap FILE...    TAP tests start their own servers, as the user that owns servers.
-suite_tap() {
-  local output=$DW_WORK/tap perl status=0 ok failed small
+# tap_file FILE OUTPUT SMALL_DISK
+tap_file() {
+  local perl
   perl=$(pgxs_test perl)
+  dw_as_server_user env -u PGHOST -u PGUSER -u PGDATABASE PATH="$PATH" PGPORT=65432 \
+    TESTDIR="$2" TESTDATADIR="$2/tmp_check" TESTLOGDIR="$2/tmp_check/log" \
+    PG_REGRESS="$(pgxs_test regress)/pg_regress" PG_CONFIG="$DW_PG_CONFIG" TMPDIR="${TMPDIR:-/tmp}" \
+    DW_SOAK_SECONDS="${DW_SOAK_SECONDS:-}" DW_OLD_BINDIR="${DW_OLD_BINDIR:-}" ${3:+DW_SMALL_DISK="$3"} \
+    timeout -k 10 "${DW_SUITE_SECONDS:-3600}" prove --verbose --timer \
+    -I "$perl" -I "$(readable_tests)/test/t" "$1"
+}
+
+# suite_tap FILE...    TAP tests start their own servers, as the user that owns servers. As many at a time as there are
+# processors: most of the time a test waits for a server.
+suite_tap() {
+  local output=$DW_WORK/tap status=0 ok failed small file
   dw_server_directory "$DW_WORK/home"
   dw_server_directory "$output"
+  readable_tests >/dev/null
   small=$(small_disk)
-  dw_as_server_user env -u PGHOST -u PGUSER -u PGDATABASE PATH="$PATH" PGPORT=65432 \
-    TESTDIR="$output" TESTDATADIR="$output/tmp_check" TESTLOGDIR="$output/tmp_check/log" \
-    PG_REGRESS="$(pgxs_test regress)/pg_regress" PG_CONFIG="$DW_PG_CONFIG" TMPDIR="${TMPDIR:-/tmp}" \
-    DW_SOAK_SECONDS="${DW_SOAK_SECONDS:-}" DW_OLD_BINDIR="${DW_OLD_BINDIR:-}" ${small:+DW_SMALL_DISK="$small"} \
-    timeout -k 10 "${DW_SUITE_SECONDS:-3600}" prove --verbose --timer \
-    -I "$perl" -I "$(readable_tests)/test/t" "$@" >"$output.log" 2>&1 || status=$?
+  for file in "$@"; do
+    while [ "$(jobs -pr | wc -l)" -ge "$DW_JOBS" ]; do wait -n || true; done
+    { tap_file "$file" "$output" "$small" || echo "$file" >>"$output.failed"; } >"$output.$(basename "$file" .pl)" 2>&1 &
+  done
+  wait
+  if [ -s "$output.failed" ]; then status=1; fi
   if [ -n "$small" ]; then umount -l "$small"; fi
+  for file in "$@"; do cat "$output.$(basename "$file" .pl)"; done >"$output.log"
   cat "$output.log"
   ok=$(count_lines '^(\[[0-9:]+\] )?ok [0-9]+' "$output.log")
   failed=$(grep -E '^not ok [0-9]+' "$output.log" | grep -vcE '# T[O]DO' || true)
