@@ -142,7 +142,7 @@ dw_install_packages() {
 }
 
 # What building the extension needs.
-DW_BUILD_PACKAGES=(g++ make libfmt-dev)
+DW_BUILD_PACKAGES=(g++ make libfmt-dev libboost-dev)
 
 # --- users and directories ------------------------------------------------------------------------
 

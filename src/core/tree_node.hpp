@@ -34,18 +34,13 @@ class alignas(16) TreeNode {
   [[nodiscard]] bool is_black() const noexcept { return (parent_ & kBlack) != 0; }
   [[nodiscard]] bool is_red() const noexcept { return !is_black(); }
 
-  void set_parent(const TreeNode* node, bool black) noexcept {
-    parent_ = to(node) | static_cast<std::int32_t>(black);
-  }
+  /* nullptr: it has none. */
   void set_parent(const TreeNode* node) noexcept { parent_ = to(node) | (parent_ & kBlack); }
-  void set_no_parent() noexcept { parent_ = kNoLink; }
-  void make_black() noexcept { parent_ |= kBlack; }
   void set_child(Side side, const TreeNode* node) noexcept {
     (side == Side::left ? left_ : right_) = to(node);
   }
-  /* nullptr: it has none. */
-  void set_child_or_none(Side side, const TreeNode* node) noexcept {
-    (side == Side::left ? left_ : right_) = node != nullptr ? to(node) : kNoLink;
+  void set_black(bool black) noexcept {
+    parent_ = (parent_ & ~kBlack) | static_cast<std::int32_t>(black);
   }
 
  private:
@@ -59,6 +54,7 @@ class alignas(16) TreeNode {
                                        std::intptr_t{link} * 8);
   }
   [[nodiscard]] std::int32_t to(const TreeNode* node) const noexcept {
+    if (node == nullptr) return kNoLink;
     return static_cast<std::int32_t>(
         (reinterpret_cast<std::intptr_t>(node) - reinterpret_cast<std::intptr_t>(this)) >> 3);
   }
@@ -73,9 +69,9 @@ static_assert(sizeof(TreeNode) == 16);
 constexpr std::uint64_t kTreeReach = (std::uint64_t{1} << 34) - 16;
 
 /*
- * Red-black trees of nodes. The header is the parent of the root and has it as its own; it is red,
- * unlike the root, and its children are the first and the last node, or itself. Beside those of the
- * header no node has null links but where it has no child.
+ * Red-black trees of nodes, by the algorithms of Boost.Intrusive. The header is the parent of the
+ * root and has it as its own; it is red, unlike the root, and its children are the first and the
+ * last node, or itself.
  */
 void init_tree(TreeNode& header) noexcept;
 /* Where the parent has no child; the header's, if the tree is empty. */

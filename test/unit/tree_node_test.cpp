@@ -172,7 +172,8 @@ TEST(TreeNode, ALinkReachesToItsEnd) {
   Node& near = mapping.node(0);
   Node& far = mapping.node(1);
   for (const bool black : {true, false}) {
-    near.set_parent(&far, black);
+    near.set_black(black);
+    near.set_parent(&far);
     near.set_child(Side::left, &far);
     far.set_parent(&near);
     far.set_child(Side::right, &near);
@@ -185,7 +186,7 @@ TEST(TreeNode, ALinkReachesToItsEnd) {
     EXPECT_EQ(near.parent(), &near);
     EXPECT_EQ(near.is_black(), black);
   }
-  near.set_no_parent();
+  near.set_parent(nullptr);
   EXPECT_EQ(near.parent(), nullptr);
 }
 
