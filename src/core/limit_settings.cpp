@@ -113,7 +113,7 @@ void Dispatcher::set_queue_limits(Index database, QueueId id, const QueueLimits&
     keys = q.limits.key_max_in_flight != limits.key_max_in_flight ||
            q.limits.key_rate != limits.key_rate;
     if (keys) begin_key_limits(q, limits, now);
-    q.limits = limits;
+    q.limits = limits.own();
     q.grouped = is_grouped(limits) ? 1 : 0;
     q.limited = q.grouped != 0 || limits_anything(limits) ? 1 : 0;
     wake_for_work(hold, index, hold.waiter_room());

@@ -36,6 +36,7 @@ struct QueueLimits : OwnLimits {
   Rate group_rate;
   char group[kLimitKinds][kGroupNameSize] = {};
 
+  [[nodiscard]] const OwnLimits& own() const noexcept { return *this; }
   [[nodiscard]] const char* group_of(LimitKind kind) const noexcept {
     return group[static_cast<std::size_t>(kind)];
   }

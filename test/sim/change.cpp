@@ -122,8 +122,8 @@ void World::go_on_with_placeholder(int session) {
   if (!job.gone && (job.held || job.decider != kNobody || job.finished))
     throw Violation("the log says of a job in work that it waits");
   Decided decided{};
-  if (!self.transaction.fill_placeholder(self.placeholder_action, found.row, true,
-                                         found.redriven, &decided)) {
+  if (!self.transaction.fill_placeholder(self.placeholder_action, found.row, true, found.redriven,
+                                         &decided)) {
     if (!job.gone) throw Violation("a placeholder was lost");
     return;
   }
