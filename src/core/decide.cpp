@@ -340,7 +340,7 @@ void Dispatcher::commit_decision(EntryRef ref, Token token, Decision decision, O
       count_ended(hold, q, e->id, token);
       q.counters.dead_lettered++;
       block(q, *e, due);
-      if (due != 0) hold.wake_housekeeper(q.database);
+      hold.wake_housekeeper(q.database);
       return;
     case Decision::finish:
     case Decision::cancel_held:

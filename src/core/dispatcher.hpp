@@ -282,6 +282,7 @@ class Dispatcher {
    * there are no others. */
   bool end_followers(QueueRef queue, JobId dead, std::uint32_t n) noexcept;
   void set_blocks_known(QueueRef queue) noexcept;
+  void begin_reading_blocks(Index queue) noexcept;
   /* A part of the walk, see key_figures.cpp. False: it was the last one. */
   bool look_at_key(Index queue, QueueId id, KeyLook* look) noexcept;
 

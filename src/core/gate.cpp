@@ -294,12 +294,14 @@ Entry* Dispatcher::gated_to_go(Queue& q) noexcept {
 
 /* --- blocked keys ----------------------------------------------------------------------------- */
 
-/* It is dead, and keeps the turn. */
+/* It is dead, and keeps the turn. The row that the entry stands for was there to be seen before,
+ * and somebody may have deleted it: the table is read once more. */
 void Dispatcher::block(Queue& q, Entry& e, JobId up_to) noexcept {
   if (e.has_turn == 0) {
     finish_entry(e);
     return;
   }
+  q.blocks_changed = 1;
   e.state = EntryState::blocked;
   e.lapsed = Lapse::none;
   e.later = 0;
@@ -348,7 +350,14 @@ bool Dispatcher::block_found(QueueRef ref, const JobRow& dead, JobId up_to) noex
   const QueueLock hold(*this, ref.queue);
   Queue& q = queue(ref.queue);
   if (q.incarnation != ref.incarnation || !q.options.ordered) return true;
-  if (hash_has(q.database, ref.queue, dead.id)) return true;
+  if (const Entry* const found = find_entry(ref.queue, dead.id)) {
+    Entry& there = entry(index_of(*found));
+    if (there.state == EntryState::blocked && there.later == 0 && there.at == 0 && up_to != 0) {
+      there.at = up_to;
+      q.ending_count++;
+    }
+    return true;
+  }
   Entry* const first = turn_of(ref.queue, dead.key_hash, dead.key_check);
   if (first != nullptr && first->state == EntryState::blocked) return true;
   if (first != nullptr && !may_step_back(*first)) return false;
@@ -368,6 +377,12 @@ void Dispatcher::set_blocks_known(QueueRef ref) noexcept {
   const QueueLock hold(*this, ref.queue);
   Queue& q = queue(ref.queue);
   if (q.incarnation == ref.incarnation) q.blocks_known = 1;
+}
+
+/* Before the snapshot. */
+void Dispatcher::begin_reading_blocks(Index index) noexcept {
+  const QueueLock hold(*this, index);
+  queue(index).blocks_changed = 0;
 }
 
 bool Dispatcher::end_followers(QueueRef ref, JobId dead, std::uint32_t n) noexcept {

@@ -33,7 +33,9 @@ void KeyBlocks::for_each_queue(Each each) const {
 
 bool KeyBlocks::is_wanted() const {
   bool unknown = wants_;
-  for_each_queue([&unknown](Index, const Queue& q) { unknown = unknown || q.blocks_known == 0; });
+  for_each_queue([&unknown](Index, const Queue& q) {
+    unknown = unknown || q.blocks_known == 0 || q.blocks_changed != 0;
+  });
   return unknown;
 }
 
@@ -41,6 +43,7 @@ bool KeyBlocks::is_wanted() const {
 void KeyBlocks::list_standing() {
   standing_.clear();
   for_each_queue([this](Index index, const Queue& slot) {
+    dispatcher_->begin_reading_blocks(index);
     if (slot.blocked_count == 0) return;
     for (Index i = 0; i < dispatcher_->arena().capacity;) {
       const QueueLock hold(*dispatcher_, index);
@@ -76,6 +79,7 @@ void KeyBlocks::let_go_of_others() {
 }
 
 void KeyBlocks::read() {
+  wants_ = true; /* if it breaks off */
   list_standing();
   found_.clear();
   store_->begin();

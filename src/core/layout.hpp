@@ -435,6 +435,7 @@ struct alignas(kCacheLine) Queue {
   std::uint32_t ending_count;  /* of them: their followers are about to die */
   std::uint32_t turns_passed;  /* jobs made ready by an end of another's turn in this lock hold */
   std::uint8_t blocks_known;   /* the table of blocked keys was read */
+  std::uint8_t blocks_changed; /* a key was blocked since it was read the last time */
   std::uint32_t ready_count;   /* on the shelf and in groups */
   std::uint32_t ready_of_priority[kLowestPriority + 1];
   Index owners; /* owner table; kNone: none */

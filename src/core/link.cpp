@@ -205,6 +205,8 @@ LinkResult Dispatcher::met(Index queue_index, const JobRow& row) noexcept {
       [[fallthrough]];
     case EntryState::completing:
     case EntryState::expiring:
+    /* The dead job of a key. Another row of it is one that is to be tried again (see revive). */
+    case EntryState::blocked:
       return same ? LinkResult::resident : LinkResult::busy;
     default:
       if (e->segment == row.segment && row.segment != kParkedSegment) {

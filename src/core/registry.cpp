@@ -231,6 +231,7 @@ Index Dispatcher::add_queue(Index database, QueueId id, std::string_view name,
     /* Of what is on disk nothing is known yet, nor of its blocked keys. */
     q.frontier = mode == LoadMode::live ? kNever : kAlways;
     q.blocks_known = mode == LoadMode::live ? 1 : 0;
+    q.blocks_changed = 0;
     q.dirty_from = kNever;
     q.chunks = 0;
     q.round = 0;

@@ -21,10 +21,9 @@
  *   correct  small  -DJOBS=3 -DROOM=2
  *   correct  small  -DJOBS=3 -DROOM=2 -DEVICT -DSTART_LIVE
  *   correct  small  -DJOBS=2 -DROOM=1 -DCRASH
- *   correct  small  -DJOBS=2 -DROOM=2 -DBLOCKS
+ *   correct  small  -DJOBS=2 -DROOM=2 -DBLOCKS -DCRASH
  *   correct  large  -DJOBS=3 -DROOM=2 -DEVICT -DREBALANCE
  *   correct  large  -DJOBS=3 -DROOM=3 -DCANCEL
- *   correct  large  -DJOBS=2 -DROOM=2 -DBLOCKS -DCRASH
  *   correct  large  -DJOBS=3 -DROOM=2 -DCRASH
  *
  *   broken  TURN_AT_CALLBACK    key_order      -DJOBS=2 -DROOM=2
@@ -40,7 +39,7 @@
  *   broken  TURN_OF_OWNER       key_order      -DJOBS=2 -DROOM=2 -DREBALANCE
  *   broken  NO_YOUNGER          handed_out     -DJOBS=2 -DROOM=1
  *   broken  BLOCKS_LATER        key_blocked    -DJOBS=2 -DROOM=2 -DBLOCKS -DCRASH
- *   broken  UNBLOCK_EARLY       handed_out     -DJOBS=2 -DROOM=2 -DBLOCKS
+ *   broken  READ_ONCE           handed_out     -DJOBS=2 -DROOM=2 -DBLOCKS
  *   broken  BY_SIGHT            key_order      -DJOBS=2 -DROOM=2
  */
 #define NOBODY 255
@@ -170,6 +169,17 @@ inline release_entry(j) {
   idle = false;
   free_entries++
 }
+
+#ifdef BLOCKS
+/* The row that the entry stands for may be gone by now. */
+inline read_again() {
+#ifndef BROKEN_READ_ONCE
+  reread_blocks = true
+#else
+  skip
+#endif
+}
+#endif
 
 /* It goes from its key; what becomes of the entry is the caller's. */
 inline leave_key(j) {
@@ -302,7 +312,7 @@ work:
        d_step { in_flight--; finish_entry(j); j = 0 }
 #ifdef BLOCKS
     :: atomic { block_row == NOBODY -> block_row = j; ended = ended | bit(j) };
-       d_step { in_flight--; entry[j] = BLOCKED; j = 0 }
+       d_step { in_flight--; entry[j] = BLOCKED; read_again(); j = 0 }
 #endif
     :: d_step { /* it fails, or its lease runs out, once */
          !retried ->
@@ -359,11 +369,7 @@ end_again:
   {
 end_idle:
     do
-#ifdef BROKEN_UNBLOCK_EARLY
     :: atomic { block_row != NOBODY -> j = block_row; block_row = NOBODY };
-#else
-    :: atomic { block_row != NOBODY && entry[block_row] != COMPLETING -> j = block_row; block_row = NOBODY };
-#endif
        d_step {
          if
          :: entry[j] == BLOCKED -> finish_entry(j)
@@ -466,6 +472,7 @@ end_idle:
                fi;
                turn = found;
                entry[found] = BLOCKED;
+               read_again();
                blocks_known = true
             :: else -> reread_blocks = true
             fi
@@ -475,7 +482,7 @@ end_idle:
        }
 #endif
 #if defined(BLOCKS) && !defined(BROKEN_BLOCKS_LATER)
-    :: takes_part && blocks_known && !reread_blocks ->
+    :: takes_part && blocks_known ->
 #else
     :: takes_part ->
 #endif

@@ -18,7 +18,7 @@
  * REPLACE the housekeeper ends once, between any two steps, and the next one takes over
  *
  *   correct  small  -DJOBS=2 -DROOM=2 -DOLD=2 -DFAILS -DREPLACE
- *   correct  small  -DJOBS=2 -DROOM=1 -DOLD=1 -DCRASH
+ *   correct  small  -DJOBS=2 -DROOM=1 -DOLD=1 -DFAILS -DCRASH
  *   correct  small  -DJOBS=2 -DROOM=1 -DOLD=1 -DCANCEL -DFAILS
  *   correct  small  -DJOBS=3 -DROOM=2 -DOLD=1 -DQUEUES=2
  *   correct  small  -DJOBS=3 -DROOM=2 -DOLD=2

@@ -16,7 +16,7 @@
  *
  *   correct  small  -DCANCEL -DMANY
  *   correct  small  -DCANCEL -DMANY -DCRASH -DWORKERS=2
- *   correct  large  -DCANCEL -DMANY -DCRASH -DWORKERS=4
+ *   correct  large  -DCANCEL -DMANY -DCRASH -DWORKERS=3
  *
  *   broken  NO_WATCH            no_leak
  *   broken  DECIDED_AT_PREPARE  no_loss

@@ -50,8 +50,10 @@ class Order : public Load {
     return row;
   }
   std::vector<JobId> claim_all(std::uint32_t n = 50) { return claim_ids(1, n); }
-  /* The job dies in a transaction that blocks its key. */
-  void die(const ClaimedJob& job, JobId takes_along = 0, std::uint32_t key = kA) {
+  /* The job dies in a transaction that blocks its key; others may see that and act before its
+   * callback runs. */
+  void die(const ClaimedJob& job, JobId takes_along = 0, std::uint32_t key = kA,
+           const std::function<void()>& before_callback = nullptr) {
     Transaction transaction(&d());
     transaction.set_database(database_, kOid);
     transaction.reserve(1);
@@ -66,13 +68,37 @@ class Order : public Load {
     transaction.settle(action, Decision::block, OutcomeKind::dead_lettered, takes_along);
     transaction.note_outcome_row(action, decided.segment, blocks.at(0));
     log().commit(xid);
+    if (before_callback) before_callback();
     transaction.commit(1);
+  }
+  /* The dead job goes to parked, as a redrive takes it there. */
+  void redrive(JobId id, std::uint32_t key = kA) {
+    JobRow row = keyed(id, key, platform().wall);
+    row.attempts = 0;
+    const Xid xid = log().begin();
+    log().park_job(xid, kClient, 1, &row);
+    const Token token = d().take_tokens(database_, 1);
+    const auto blocks = log().insert_outcome(xid, kClient, kParkedSegment, OutcomeKind::redriven,
+                                             platform().wall, 1, {OutcomeMember{id, token, 0, 0}});
+    log().remove_key_block(xid, 1, id);
+    log().commit(xid);
+    d().note_outcome_page(database_, kParkedSegment, blocks.at(0));
+    was_told_ = d().unblock(database_, 1, id, Unblock::retry, 0);
+    d().publish_redriven(database_, 1, row.due, token, 1);
+  }
+  void look_twice() {
+    for (int i = 0; i < 3; i++) {
+      load();
+      platform().advance(kSecond);
+    }
+    load();
   }
   void remove_block(JobId job) {
     const Xid xid = log().begin();
     log().remove_key_block(xid, 1, job);
     log().commit(xid);
   }
+  bool was_told_ = false; /* memory knew of the block that was ended */
 };
 
 TEST_F(Order, OneJobOfAKeyAtATimeInTheOrderOfTheirIds) {
@@ -483,23 +509,79 @@ TEST_F(BlockedKey, IsStillBlockedAfterARestart) {
 /* The redriven job lies in parked, and the loader brings it. */
 TEST_F(BlockedKey, GoesOnWithTheDeadJobWhenItIsTriedAgain) {
   for (JobId id = 1; id <= 3; id++) enqueue_keyed(id, kA);
-  const ClaimedJob dead = claim_one(1);
-  die(dead);
-  JobRow row = keyed(1, kA, platform().wall);
-  row.attempts = 0;
-  const Xid xid = log().begin();
-  log().park_job(xid, kClient, 1, &row);
-  const Token token = d().take_tokens(database_, 1);
-  const auto blocks = log().insert_outcome(xid, kClient, kParkedSegment, OutcomeKind::redriven,
-                                           platform().wall, 1, {OutcomeMember{1, token, 0, 0}});
-  log().remove_key_block(xid, 1, 1);
-  log().commit(xid);
-  d().note_outcome_page(database_, kParkedSegment, blocks.at(0));
-  EXPECT_TRUE(d().unblock(database_, 1, 1, Unblock::retry, 0));
-  d().publish_redriven(database_, 1, row.due, token, 1);
+  die(claim_one(1));
+  redrive(1);
+  EXPECT_TRUE(was_told_);
   EXPECT_TRUE(claim_all().empty());
   load();
   EXPECT_EQ(claim_all(), std::vector<JobId>({1}));
+  EXPECT_EQ(figures(1).blocked_keys, 0U);
+}
+
+/* Others see the death before its callback has made an entry that stands for it. */
+TEST_F(BlockedKey, CanBeSkippedBeforeTheCallbackOfTheDeath) {
+  for (JobId id = 1; id <= 3; id++) enqueue_keyed(id, kA);
+  die(claim_one(1), 0, kA, [this] {
+    remove_block(1);
+    EXPECT_FALSE(d().unblock(database_, 1, 1, Unblock::skip, 0));
+    key_blocks().reread();
+    load();
+  });
+  look_twice();
+  EXPECT_EQ(claim_all(), std::vector<JobId>({2}));
+  EXPECT_EQ(figures(1).blocked_keys, 0U);
+}
+
+TEST_F(BlockedKey, CanBeTriedAgainBeforeTheCallbackOfTheDeath) {
+  for (JobId id = 1; id <= 3; id++) enqueue_keyed(id, kA);
+  die(claim_one(1), 0, kA, [this] {
+    redrive(1);
+    EXPECT_FALSE(was_told_);
+    key_blocks().reread();
+    load();
+  });
+  load();
+  /* The loader meets the row while the entry of the dead job is still there. */
+  platform().advance(100 * kMillisecond);
+  load();
+  look_twice();
+  EXPECT_EQ(claim_all(), std::vector<JobId>({1}));
+  EXPECT_EQ(figures(1).blocked_keys, 0U);
+}
+
+TEST_F(BlockedKey, CanTakeItsFollowersAlongBeforeTheCallbackOfTheDeath) {
+  for (JobId id = 1; id <= 3; id++) enqueue_keyed(id, kA);
+  die(claim_one(1), 0, kA, [this] {
+    const Xid xid = log().begin();
+    log().remove_key_block(xid, 1, 1);
+    log().insert_key_block(xid, KeyBlock{1, kA, kA, 1, 4});
+    log().commit(xid);
+    EXPECT_FALSE(d().unblock(database_, 1, 1, Unblock::end, 4));
+    key_blocks().reread();
+    load();
+  });
+  for (int i = 0; i < 3; i++) {
+    load();
+    sweep();
+    platform().advance(kSecond);
+  }
+  EXPECT_TRUE(logged(2).finished);
+  EXPECT_TRUE(logged(3).finished);
+  EXPECT_TRUE(log().key_blocks(log().snapshot()).empty());
+}
+
+/* The row is gone, and so is the entry, when what was read of the table is acted upon. */
+TEST_F(BlockedKey, IsNotBlockedAnewByWhatWasReadBefore) {
+  for (JobId id = 1; id <= 3; id++) enqueue_keyed(id, kA);
+  die(claim_one(1));
+  key_blocks().reread();
+  once_at(Call::committed, [this] {
+    remove_block(1);
+    EXPECT_TRUE(d().unblock(database_, 1, 1, Unblock::skip, 0));
+  });
+  key_blocks().step();
+  look_twice();
+  EXPECT_EQ(claim_all(), std::vector<JobId>({2}));
   EXPECT_EQ(figures(1).blocked_keys, 0U);
 }
 
