@@ -32,12 +32,16 @@ void World::change(int session) {
   std::size_t action = 0;
   self.transaction.reserve(2);
   self.cancels = chance(40);
-  Verdict verdict = self.cancels ? self.transaction.begin_cancel(self.level(), key.id, key.queue,
-                                                                 &decided, &action)
-                                 : self.transaction.begin_change(self.level(), key.id, key.queue,
-                                                                 chance(70), &decided, &action);
+  const bool takes_again = chance(70);
+  Verdict verdict = operation(key, [&] {
+    return self.cancels
+               ? self.transaction.begin_cancel(self.level(), key.id, key.queue, &decided, &action)
+               : self.transaction.begin_change(self.level(), key.id, key.queue, takes_again,
+                                               &decided, &action);
+  });
   note(self.cancels ? "cancel" : "change", "session {} job {} of queue {}: verdict {}", session,
        key.id, key.queue, static_cast<int>(verdict));
+  if (verdict == Verdict::ok) check_decided(key, decided);
   const bool again = verdict == Verdict::ok && decided.before == EntryState::completing;
   if (again) {
     check_again(session, key, decided);
@@ -54,10 +58,13 @@ void World::change(int session) {
                                   Decision::retry, OutcomeKind::claimed, 0, decided.attempts,
                                   held});
     self.effects.back().again = again;
+    maybe_stop();
     if (statement_fails(session)) return;
     end_change(session, decided, action);
   } else if (verdict == Verdict::not_resident) {
-    verdict = self.transaction.add_placeholder(self.level(), key.queue, key.id, &action);
+    verdict = operation(std::nullopt, [&] {
+      return self.transaction.add_placeholder(self.level(), key.queue, key.id, &action);
+    });
     if (verdict != Verdict::ok) return;
     note("placeholder", "session {} job {} of queue {}", session, key.id, key.queue);
     self.has_placeholder = true;
@@ -122,8 +129,11 @@ void World::go_on_with_placeholder(int session) {
   if (!job.gone && (job.held || job.decider != kNobody || job.finished))
     throw Violation("the log says of a job in work that it waits");
   Decided decided{};
-  if (!self.transaction.fill_placeholder(self.placeholder_action, found.row, true, found.redriven,
-                                         &decided)) {
+  const bool filled = operation(key, [&] {
+    return self.transaction.fill_placeholder(self.placeholder_action, found.row, true,
+                                             found.redriven, &decided);
+  });
+  if (!filled) {
     if (!job.gone) throw Violation("a placeholder was lost");
     return;
   }

@@ -4,7 +4,8 @@
  *
  * There is one process and one thread, so another session can only act where a test lets it:
  * between two calls, or at the moment before a lock is taken (on_locking) or after it is let go
- * (on_unlocked), which is where a real process can be stopped and others run.
+ * (on_unlocked), which is where a real process can be stopped and others run. A hook that lets
+ * others run on other stacks calls stand_aside() for that time, so that theirs are called too.
  */
 #pragma once
 
@@ -13,7 +14,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <random>
+#include <utility>
 #include <vector>
 
 namespace dw::test {
@@ -51,6 +54,12 @@ class FakePlatform {
 
   [[nodiscard]] bool holds_nothing() const noexcept {
     return queue_lock_ == kFree && leaf_ == kFree;
+  }
+  template <typename Call>
+  void stand_aside(Call call) {
+    const bool inside = std::exchange(inside_hook_, false);
+    call();
+    inside_hook_ = inside;
   }
   /* Sentences about broken rules, oldest first. */
   std::vector<const char*> broken_rules;

@@ -68,12 +68,9 @@ void World::follow_prepared() {
       if (effect.kind == EffectKind::decided) reference_.begin_flux(job, effect.key, i);
     }
   }
-  const bool outer = in_callback_;
-  in_callback_ = true; /* others act in between */
   following_ = true;
-  watch_keeper_->step();
+  callback([this] { watch_keeper_->step(); });
   following_ = false;
-  in_callback_ = outer;
   for (const int i : ended) {
     for (const Effect& effect : s(i).effects) {
       ModelJob& job = reference_.job(effect.key);

@@ -119,8 +119,10 @@ void World::purge_resident(int session) {
     Decided decided{};
     std::size_t action = 0;
     self.transaction.reserve(2);
-    const Verdict verdict =
-        self.transaction.begin_cancel(self.level(), key.id, key.queue, &decided, &action);
+    const Verdict verdict = operation(key, [&] {
+      return self.transaction.begin_cancel(self.level(), key.id, key.queue, &decided, &action);
+    });
+    if (verdict == Verdict::ok) check_decided(key, decided);
     const bool again = verdict == Verdict::ok && decided.before == EntryState::completing;
     if (again) {
       check_again(session, key, decided);

@@ -262,7 +262,6 @@ void World::read_queues() {
   note("queues read");
   const bool outer = housekeeping_;
   housekeeping_ = true;
-  const bool in_callback = in_callback_;
   bool changed = true;
   for (int pass = 0; changed; pass++) {
     changed = false;
@@ -271,17 +270,14 @@ void World::read_queues() {
       const auto index = static_cast<Index>(q - d().arena().queues);
       if (q->state == QueueState::active) active.emplace_back(d().queue_ref(index), q->id);
     }
-    const bool others = !calm_ && pass < 3;
-    if (others) others_act(3);
+    if (pass < 3) maybe_stop();
     const std::vector<QueueId> rows = committed_queues();
-    if (others) others_act(3);
+    if (pass < 3) maybe_stop();
     for (const auto& [ref, queue] : active) {
       if (std::find(rows.begin(), rows.end(), queue) != rows.end() || !d().queue_matches(ref))
         continue;
       note("queue removed late", "queue {}", queue);
-      in_callback_ = true; /* others act in between */
-      d().remove_queue(ref);
-      in_callback_ = in_callback;
+      callback([&] { d().remove_queue(ref); });
       changed = true;
     }
     std::vector<Loader::QueueTopic> topics;

@@ -154,8 +154,12 @@ class Reference {
     return job.held && job.token == token && !job.lapsed && !job.expiring &&
            !job.cancelled_under_holder;
   }
+  /* For the sweep that runs. */
+  [[nodiscard]] bool has_run_out(const ModelJob& job) const {
+    return sweeps_until != kAlways && (job.lapsed || job.deadline <= sweeps_until);
+  }
   [[nodiscard]] bool may_be_swept(const ModelJob& job) const {
-    return job.held && sweeps_until != kAlways && (job.lapsed || job.deadline <= sweeps_until);
+    return job.held && has_run_out(job);
   }
   /* Every lease is gone, and what was only known in memory is forgotten. */
   void restart();

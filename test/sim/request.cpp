@@ -12,8 +12,9 @@ constexpr std::size_t kRememberedRequests = 40;
 }  // namespace
 
 /* A new one, noted with the transaction; none when there is no room. */
-RequestRef World::begin_request(int session) {
+RequestRef World::begin_request(int session, std::uint64_t* made) {
   const std::uint64_t number = next_request_++;
+  *made = number;
   const RequestKey key{{number, ~number}};
   RequestRef ref{kNone, 0};
   RequestOwner other{};
@@ -21,18 +22,18 @@ RequestRef World::begin_request(int session) {
   if (standing == RequestStanding::no_room) return RequestRef{kNone, 0};
   if (standing != RequestStanding::fresh) throw Violation("a request was known before it was made");
   s(session).transaction.note_request(s(session).level(), ref);
-  requests_.push_back(ModelRequest{key, session, s(session).level(), Fate::open, {}});
+  requests_.push_back(ModelRequest{key, session, s(session).level(), Fate::open, true, {}});
   if (requests_.size() > kRememberedRequests) requests_.pop_front();
   return ref;
 }
 
-/* What the request made last was given. */
-void World::note_batch(int session, QueueId queue, const std::vector<ClaimedJob>& jobs) {
-  if (requests_.empty() || requests_.back().maker != session ||
-      requests_.back().key.words[0] != next_request_ - 1)
-    return; /* there was no room for it */
-  for (const ClaimedJob& job : jobs)
-    requests_.back().batch.emplace_back(JobKey{queue, job.id}, job.token);
+/* What a request was given; there may have been no room for it. */
+void World::note_batch(std::uint64_t number, QueueId queue, const std::vector<ClaimedJob>& jobs) {
+  for (ModelRequest& request : requests_) {
+    if (request.key.words[0] != number) continue;
+    request.claiming = false;
+    for (const ClaimedJob& job : jobs) request.batch.emplace_back(JobKey{queue, job.id}, job.token);
+  }
 }
 
 void World::move_requests(int session, std::int32_t level, Fate from, Fate to) {
@@ -84,6 +85,11 @@ void World::ask_again(int session) {
   RequestRef ref{kNone, 0};
   RequestOwner other{};
   const RequestStanding standing = d().begin_request(request.key, owner_of(session), &ref, &other);
+  if (request.claiming) {
+    if (standing != RequestStanding::open_elsewhere || other.process != request.maker)
+      throw Violation("a request was forgotten while its claim is under way");
+    return;
+  }
   const bool known = !request.batch.empty() && request.fate != Fate::forgotten;
   switch (standing) {
     case RequestStanding::known:

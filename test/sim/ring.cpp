@@ -40,8 +40,10 @@ void World::resize_buckets() {
 
 /* One thing; others act between its holds of locks. */
 void World::change_ring() {
-  const bool in_callback = in_callback_;
-  in_callback_ = true;
+  callback([this] { change_members(); });
+}
+
+void World::change_members() {
   MemberRow row{};
   const std::uint64_t number = draw(kNames);
   set_name(row, number);
@@ -66,7 +68,6 @@ void World::change_ring() {
   } else {
     resize_buckets();
   }
-  in_callback_ = in_callback;
 }
 
 /* A member that may own buckets of the queue; kNone: there is none. */

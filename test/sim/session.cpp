@@ -14,8 +14,6 @@ constexpr std::int32_t kDeepestLevel = 4;
 
 void World::act(int session) {
   Session& self = s(session);
-  if (self.acting) return;
-  self.acting = true;
   switch (self.stage) {
     case Stage::idle:
       if (chance(80)) {
@@ -53,7 +51,6 @@ void World::act(int session) {
     case Stage::rolled_back:
       break;
   }
-  self.acting = false;
 }
 
 void World::act_open(int session) {
@@ -201,19 +198,21 @@ bool World::exchange_room(int session, std::uint64_t jobs, std::size_t room) {
 }
 
 std::uint32_t World::pop(int session, Index queue, Micros lease, ClaimedJob* jobs, std::uint32_t n,
-                         bool remembered, MemberRef* owner) {
+                         std::uint64_t* request_number, MemberRef* owner) {
   std::string name = fmt::format("worker {}", session);
   std::int64_t instance = 0;
   *owner = MemberRef{kNone, 0};
-  if (settings_.workers && !remembered && !calm_ && chance(50))
+  if (settings_.workers && request_number == nullptr && !calm_ && chance(50))
     *owner = any_member(d().arena().queues[queue].id, &name, &instance);
-  const WorkerRef worker = d().worker_slot(database_, name, instance);
-  const Claimant claimant{*owner, 0, true};
+  const QueueRef ref = d().queue_ref(queue);
   RequestRef request{kNone, 0};
-  if (remembered) request = begin_request(session);
-  const std::uint32_t taken = d().claim(d().queue_ref(queue), worker, lease, jobs, n,
-                                        request.request != kNone ? &request : nullptr, kNone,
-                                        owner->member != kNone ? &claimant : nullptr);
+  const std::uint32_t taken = operation(std::nullopt, [&] {
+    const WorkerRef worker = d().worker_slot(database_, name, instance);
+    const Claimant claimant{*owner, 0, true};
+    if (request_number != nullptr) request = begin_request(session, request_number);
+    return d().claim(ref, worker, lease, jobs, n, request.request != kNone ? &request : nullptr,
+                     kNone, owner->member != kNone ? &claimant : nullptr);
+  });
   if (taken == kWorkerGone) throw Violation("a worker's slot went to another");
   if (taken == 0 && request.request != kNone) d().forget_request(request);
   return taken;
@@ -228,11 +227,16 @@ void World::claim(int session, QueueId queue, std::uint32_t n) {
   const Micros lease =
       chance(80) ? settings_.lease
                  : 1 + static_cast<Micros>(draw(static_cast<std::uint64_t>(settings_.lease)));
-  const bool remembered = chance(25);
+  std::uint64_t request = 0;
+  std::uint64_t* const remembered = chance(25) ? &request : nullptr;
   MemberRef owner{kNone, 0};
+  const QueueRef ref = d().queue_ref(index);
   const std::uint32_t taken = pop(session, index, lease, jobs.data(), n, remembered, &owner);
   jobs.resize(taken);
-  if (owner.member != kNone) {
+  /* Somebody may have dropped it before the claim came to it. */
+  const bool is_there = d().queue_matches(ref);
+  if (!is_there && taken > 0) throw Violation("a queue that is gone handed out a job");
+  if (owner.member != kNone && is_there) {
     note(taken > 0 ? "claim of own jobs" : "claim of no own job");
     check_owned(index, owner, jobs, n);
   }
@@ -259,7 +263,7 @@ void World::claim(int session, QueueId queue, std::uint32_t n) {
     self.effects.push_back(Effect{
         EffectKind::claimed, self.level(), key, job.token, false, {}, {}, 0, job.attempt, false});
   }
-  if (!q.options.paused) {
+  if (!q.options.paused && is_there) {
     const bool owned = owner.member != kNone;
     check_limits(q, taken, owned ? taken : n);
     check_key_limits(q, jobs, owned || taken == n);
@@ -272,14 +276,19 @@ void World::claim(int session, QueueId queue, std::uint32_t n) {
         throw Violation("a claim passed an earlier resident job over");
     }
   }
-  if (remembered && taken > 0) note_batch(session, queue, jobs);
+  if (remembered != nullptr) note_batch(request, queue, jobs);
   const std::size_t first = self.transaction.size();
   self.transaction.note_claims(self.level(), jobs.data(), taken);
+  maybe_stop();
   for (const ClaimedJob& job : jobs) {
     if (calm_ || !chance(1)) continue;
+    ModelJob& known = reference_.job({queue, job.id});
+    /* Somebody else may have got at it since. */
+    if (!Reference::holds(known, job.token) || known.decider != kNobody || known.flux != kNobody ||
+        reference_.may_be_swept(known))
+      continue;
     note("quarantine", "job {} of queue {}", job.id, queue);
     self.transaction.quarantine(job.ref, job.token);
-    ModelJob& known = reference_.job({queue, job.id});
     known.held = false;
     known.attempts = known.logged_attempts;
     known.due = known.logged_due;
@@ -301,8 +310,14 @@ bool World::statement_fails(int session) {
 void World::decide(int session) {
   if (reference_.given.empty()) return;
   const std::size_t recent = std::min(reference_.given.size(), kRecentTokens);
-  const auto& [key, token] = reference_.given[reference_.given.size() - 1 - draw_index(recent)];
+  const auto [key, token] = reference_.given[reference_.given.size() - 1 - draw_index(recent)];
   decide_job(session, key, token, static_cast<int>(draw(100)));
+}
+
+void World::check_decided(JobKey key, const Decided& decided) {
+  if (decided.id != key.id || decided.queue_id != key.queue)
+    throw Violation(fmt::format("job {} of queue {} was to be decided and {} of {} is", key.id,
+                                key.queue, decided.id, decided.queue_id));
 }
 
 void World::decide_job(int session, JobKey key, Token token, int what) {
@@ -311,12 +326,14 @@ void World::decide_job(int session, JobKey key, Token token, int what) {
   Decided decided{};
   std::size_t action = 0;
   self.transaction.reserve(1);
-  const Verdict verdict =
-      self.transaction.begin_decision(self.level(), key.id, token, &decided, &action);
+  const Verdict verdict = operation(key, [&] {
+    return self.transaction.begin_decision(self.level(), key.id, token, &decided, &action);
+  });
   note("decide", "session {} job {} of queue {} token {}: verdict {}", session, key.id, key.queue,
        token & 0xFFFFFFFF, static_cast<int>(verdict));
   reference_.decision_answered(key, token, session, verdict);
   if (verdict != Verdict::ok) return;
+  check_decided(key, decided);
   ModelJob& job = reference_.job(key);
   if (decided.attempts != job.attempts) throw Violation("a decision has another attempt number");
   if (!job.gone && decided.max_attempts != job.most_attempts)
@@ -324,6 +341,7 @@ void World::decide_job(int session, JobKey key, Token token, int what) {
   job.decider = session;
   self.effects.push_back(Effect{EffectKind::decided, self.level(), key, token, false,
                                 Decision::retry, OutcomeKind::claimed, 0, decided.attempts, true});
+  maybe_stop();
   if (statement_fails(session)) return;
   const Micros now = platform().wall;
   const std::int32_t attempt = decided.attempts;
@@ -432,13 +450,16 @@ void World::write_redriven(int session, JobKey key, Token token) {
 void World::extend() {
   if (reference_.given.empty()) return;
   const std::size_t recent = std::min(reference_.given.size(), kRecentTokens);
-  const auto& [key, token] = reference_.given[reference_.given.size() - 1 - draw_index(recent)];
+  const auto [key, token] = reference_.given[reference_.given.size() - 1 - draw_index(recent)];
   ModelJob& job = reference_.job(key);
   if (job.flux != kNobody) return;
   Verdict verdict = Verdict::ok;
   const Micros lease =
       1 + static_cast<Micros>(draw(static_cast<std::uint64_t>(2 * settings_.lease)));
-  d().extend(database_, key.id, token, lease, &verdict);
+  operation(key, [&] {
+    d().extend(database_, key.id, token, lease, &verdict);
+    return verdict;
+  });
   note("extend", "job {} of queue {}: verdict {}", key.id, key.queue, static_cast<int>(verdict));
   reference_.extension_answered(key, token, verdict == Verdict::ok);
   if (verdict != Verdict::ok) return;
@@ -454,7 +475,9 @@ void World::heartbeat(int session) {
   for (const EntryRef ref : refs) {
     LeaseRow row{};
     HeartbeatState state = HeartbeatState::lost;
-    if (!d().heartbeat(ref, worker, settings_.lease, &row, &state)) continue;
+    const bool found = operation(
+        std::nullopt, [&] { return d().heartbeat(ref, worker, settings_.lease, &row, &state); });
+    if (!found) continue;
     const JobKey key{row.queue, row.id};
     if (reference_.jobs.count(key) == 0) continue; /* its queue is going */
     ModelJob& job = reference_.job(key);
@@ -519,10 +542,7 @@ void World::fail_statement(int session) {
 
 /* Runs a callback; others may act whenever it lets go of a lock. */
 void World::run_callback(int session, const std::function<void()>& call) {
-  const bool outer = in_callback_;
-  in_callback_ = true;
-  call();
-  in_callback_ = outer;
+  callback(call);
   for (const Effect& effect : s(session).effects) {
     if (is_of_queue(effect.kind)) continue;
     ModelJob& job = reference_.job(effect.key);
@@ -561,10 +581,7 @@ void World::undo(int session, std::size_t first, const std::function<void()>& ca
     }
     reference_.begin_flux(job, effect.key, session);
   }
-  const bool outer = in_callback_;
-  in_callback_ = true;
-  call();
-  in_callback_ = outer;
+  callback(call);
   /* So many refunds in a row are charged: which it was, the dispatcher tells. */
   for (const auto& [key, before] : refunded) {
     ModelJob& job = reference_.job(key);
@@ -574,15 +591,23 @@ void World::undo(int session, std::size_t first, const std::function<void()>& ca
     if (row.attempts != before && row.attempts != before - 1)
       throw Violation("a refund lost count of the attempts");
     job.attempts = row.attempts;
+    /* The sweep has taken it since, and not written it yet. */
+    if (row.state == EntryState::expiring) reference_.begin_flux(job, key, kUnknownFlux);
     if (row.state != EntryState::leased) continue;
     if (job.attempts < job.most_attempts) throw Violation("a refund left a lease behind");
     job.held = true;
     job.lapsed = true;
   }
   for (std::size_t i = first; i < self.effects.size(); i++) {
-    if (is_of_queue(self.effects[i].kind)) continue;
-    ModelJob& job = reference_.job(self.effects[i].key);
-    if (job.flux == session) job.flux = kNobody;
+    const Effect& effect = self.effects[i];
+    if (is_of_queue(effect.kind)) continue;
+    ModelJob& job = reference_.job(effect.key);
+    if (job.flux != session) continue;
+    job.flux = kNobody;
+    /* The sweep may have taken the lease before it was given back, and not have written it yet. */
+    if (effect.kind == EffectKind::claimed && job.token == effect.token &&
+        reference_.has_run_out(job))
+      reference_.begin_flux(job, effect.key, kUnknownFlux);
   }
   self.effects.resize(first);
 }
@@ -592,10 +617,8 @@ void World::pre_commit(int session) {
   while (self.level() > 1) release_savepoint(session);
   QueueId gone = 0;
   note("pre-commit", "session {}", session);
-  const bool outer = in_callback_;
-  in_callback_ = true;
-  const bool good = self.transaction.pre_commit(&gone);
-  in_callback_ = outer;
+  bool good = false;
+  callback([&] { good = self.transaction.pre_commit(&gone); });
   if (!good) {
     if (!queues_.at(gone).gone) throw Violation("a queue is gone that nobody dropped");
     note("queue gone", "session {} queue {}", session, gone);

@@ -13,8 +13,9 @@ namespace {
 
 constexpr DatabaseOid kOid = 16384;
 constexpr std::uint32_t kHousekeeper = 0;
-constexpr int kDeepestNesting = 3;
 constexpr std::uint64_t kScannedPages = 100;
+constexpr int kStopAtStorePercent = 50;
+constexpr std::uint64_t kStepsBetweenAllChecks = 1000;
 
 }  // namespace
 
@@ -45,6 +46,8 @@ World::World(std::uint64_t seed, bool traced) : engine_(seed * 7919 + 1), traced
   settings_.limits = chance(40);
   settings_.key_limits = settings_.keys > 0 && chance(50);
   settings_.workers = chance(50);
+  const int stop_percents[] = {0, 2, 5, 10, 25, 50};
+  settings_.stop_percent = stop_percents[draw(6)];
   platform().reset(seed);
   log_ = FakeLog(settings_.rows_a_page);
   memory_ = std::make_unique<ArenaMemory>(settings_.entries, 8);
@@ -53,6 +56,7 @@ World::World(std::uint64_t seed, bool traced) : engine_(seed * 7919 + 1), traced
     sessions_.emplace_back(dispatcher_.get());
     sessions_.back().writer = static_cast<std::uint32_t>(i + 1);
   }
+  actors_.resize(sessions_.size() + 2);
   for (int i = 0; i < settings_.queues; i++) {
     ModelQueue& queue = queues_[next_queue_++];
     queue.visible = true;
@@ -60,8 +64,8 @@ World::World(std::uint64_t seed, bool traced) : engine_(seed * 7919 + 1), traced
   }
   calm_ = true;
   start_server();
-  platform().on_locking = [this](std::uint32_t) { between_locks(); };
-  platform().on_unlocked = [this](std::uint32_t) { between_locks(); };
+  platform().on_locking = [this](std::uint32_t lock) { before_lock(lock); };
+  platform().on_unlocked = [this](std::uint32_t) { after_lock(); };
   /* A backlog from before: far from the tail when it is deep. */
   for (int i = 0; i < settings_.backlog; i += 10) {
     begin(0);
@@ -88,13 +92,13 @@ std::string World::description() const {
       "horizon {} s, "
       "backlog {}, at most {}, drop oldest {}, errors {}, restarts {}, queues come and go {}, "
       "purges {}, prepares {}, keys {}, ordered {}, fair {}, limits {}, limits of keys {}, workers "
-      "{}",
+      "{}, stopped at {} of 100 places",
       settings_.entries, settings_.rows_a_page, settings_.sessions, settings_.queues,
       settings_.most_attempts, settings_.lease / kSecond, settings_.backoff / kSecond,
       settings_.horizon / kSecond, settings_.backlog, settings_.max_length, settings_.drop_oldest,
       settings_.errors, settings_.restarts, settings_.queues_come_and_go, settings_.purges,
       settings_.prepares, settings_.keys, settings_.ordered, settings_.fair, settings_.limits,
-      settings_.key_limits, settings_.workers);
+      settings_.key_limits, settings_.workers, settings_.stop_percent);
 }
 
 void World::start_server() {
@@ -114,6 +118,7 @@ void World::start_server() {
     sweeping_.push_back({expiry.queue, expiry.id});
   };
   replace_housekeeper();
+  read_queues();
   note("server started");
 }
 
@@ -126,15 +131,15 @@ void World::replace_housekeeper() {
   expiry_walk_ = std::make_unique<ExpiryWalk>(dispatcher_.get(), database_);
   expiry_walk_->reset();
   watch_keeper_ = std::make_unique<WatchKeeper>(dispatcher_.get(), database_, store_.get());
-  read_queues();
 }
 
 /* Everything in memory is gone; what was committed is there, whether its callback ran or not. */
 void World::restart_server() {
   note("restart");
+  crash();
   for (Session& session : sessions_) {
-    if (session.stage == Stage::open || session.stage == Stage::linked)
-      log_.abort(session.xids.front());
+    const bool open = session.stage == Stage::open || session.stage == Stage::linked;
+    if (open && log_.in_progress(session.xids.front())) log_.abort(session.xids.front());
     session.transaction = Transaction(dispatcher_.get());
     if (session.stage == Stage::prepared) continue;
     session.prepared = false;
@@ -158,10 +163,8 @@ void World::restart_server() {
   reference_.restart();
   sweeping_.clear();
   /* Nobody gets in before prepared transactions are found. */
-  nested_ += kDeepestNesting;
   start_server();
   find_prepared();
-  nested_ -= kDeepestNesting;
 }
 
 void World::step() {
@@ -169,14 +172,9 @@ void World::step() {
   reference_.clock++;
   const std::uint64_t what = draw(1000);
   if (what < 800) {
-    act(static_cast<int>(draw_index(sessions_.size())));
-  } else if (what < 930) {
-    housekeeper();
+    take_turn(draw_index(sessions_.size()));
   } else if (what < 940) {
-    if (settings_.workers)
-      change_ring();
-    else
-      housekeeper();
+    take_turn(what < 930 || !settings_.workers ? housekeepers_place() : operators_place());
   } else if (what < 998 || !settings_.restarts) {
     move_clock(chance(10));
   } else {
@@ -188,6 +186,16 @@ void World::step() {
   check_rooms();
   if (steps_ % 8 == 0) check_residents();
   if (steps_ % 64 == 0) check_all();
+  if (steps_ % kStepsBetweenAllChecks != 0) return;
+  drain();
+  check_lengths();
+  check_rooms();
+  check_residents();
+  check_all();
+}
+
+void World::take_turn(std::size_t actor) {
+  if (!has_stopped(actor) || actors_[actor].stopped_until <= steps_) go_on(actor);
 }
 
 void World::move_clock(bool far) {
@@ -197,10 +205,9 @@ void World::move_clock(bool far) {
   note("clock");
 }
 
-/* One phase of the housekeeper, who can be stopped at any call of the log and taken over by
- * another. */
+/* One phase of the housekeeper, who can be killed at any call of the log and taken over by another.
+ */
 void World::housekeeper() {
-  if (housekeeping_) return;
   housekeeping_ = true;
   const bool reload = d().take_reload(database_);
   /* Also unasked, as each new housekeeper does. */
@@ -277,20 +284,21 @@ void World::check_rooms() {
       for (const QueueRef ref : session.rooms)
         used = used || (session.stage != Stage::idle && ref.queue == index);
     }
-    if (!used && q->length.reserved != 0)
+    if (!used && q->id != 0 && q->length.reserved != 0)
       throw Violation(
           fmt::format("queue {}: room for {} jobs was not given back", q->id, q->length.reserved));
   }
 }
 
-/* Exact whenever it is known and no commit is between its record and its callback. */
+/* Exact whenever it is known and no commit is between its record and the end of its callback. */
 void World::check_lengths() {
   for (const Session& session : sessions_) {
     if (session.stage == Stage::visible) return;
   }
+  if (!sweeping_.empty()) return;
   for (const Queue* const q : slots()) {
     if (q->id == 0 || q->length.known == 0 || queues_.at(q->id).gone) continue;
-    note("length checked");
+    happened_["length checked"]++;
     const std::int64_t unfinished = reference_.unfinished[q->id];
     if (q->length.before + q->length.since != unfinished)
       throw Violation(fmt::format("queue {} counts {} + {} unfinished jobs, there are {}", q->id,
@@ -307,16 +315,14 @@ void World::sweep() {
 }
 
 void World::walk() {
-  const bool outer = in_callback_;
-  in_callback_ = true; /* others act in between */
-  expiry_walk_->step();
-  in_callback_ = outer;
+  callback([this] { expiry_walk_->step(); });
 }
 
 void World::guard(const std::function<void()>& protocol) {
   bool written = false;
+  bool killed = false;
   try {
-    protocol();
+    callback(protocol);
     written = true;
   } catch (const StoreError&) {
     note("store failed");
@@ -325,7 +331,11 @@ void World::guard(const std::function<void()>& protocol) {
     note("killed");
     store_->abort();
     std::memcpy(static_cast<void*>(memory_->arena()), image_.data(), image_.size());
+    killed = true;
+  }
+  if (killed) {
     replace_housekeeper();
+    read_queues();
     loader_->reset();
   }
   resolve_sweep(written);
@@ -348,73 +358,58 @@ void World::resolve_sweep(bool written) {
   for (Queue* q : slots()) {
     if (q->id == 0) continue; /* it is being removed */
     for (const Entry& e : q->leased) {
-      ModelJob& job = reference_.job({q->id, e.id});
-      if (e.lapsed != Lapse::none && reference_.may_be_swept(job)) job.lapsed = true;
+      const JobKey key{q->id, e.id};
+      ModelJob& job = reference_.job(key);
+      if (e.lapsed == Lapse::none || e.worker == kNone) continue;
+      if (reference_.may_be_swept(job)) job.lapsed = true;
+      /* Who is about to give it back comes too late. */
+      if (!job.held && job.flux != kNobody) reference_.begin_flux(job, key, kUnknownFlux);
+    }
+  }
+}
+
+/* The failed attempts are in the log now. */
+void World::show_sweep() {
+  for (const JobKey key : sweeping_) {
+    ModelJob& job = reference_.job(key);
+    job.expiring = false;
+    job.held = false;
+    job.lapsed = false;
+    reference_.begin_flux(job, key, kHousekeeperFlux);
+    job.due = std::min(platform().wall, job.due);
+    if (job.dies) {
+      reference_.finish(job, key, true);
+    } else {
+      job.logged_attempts = std::max(job.logged_attempts, job.attempts);
+      job.logged_due = job.due;
     }
   }
 }
 
 void World::at_store_call(FakeStore::Call call) {
-  if (call == FakeStore::Call::committed) {
-    /* The failed attempts are in the log now. */
-    for (const JobKey key : sweeping_) {
-      ModelJob& job = reference_.job(key);
-      job.expiring = false;
-      job.held = false;
-      job.lapsed = false;
-      reference_.begin_flux(job, key, kHousekeeperFlux);
-      job.due = std::min(platform().wall, job.due);
-      if (job.dies) {
-        reference_.finish(job, key, true);
-      } else {
-        job.logged_attempts = std::max(job.logged_attempts, job.attempts);
-        job.logged_due = job.due;
-      }
-    }
-  }
+  if (crashing_) throw Crashed{};
+  const bool has_committed = call == FakeStore::Call::committed;
+  if (has_committed) show_sweep();
   if (calm_) return;
-  /* A whole scan of a long log lets others act no oftener than one of a short log, or the log would
-   * grow with each scan, and the next scan with the log. */
+  /* A whole scan of a long log is stopped no oftener than one of a short log, or the log would grow
+   * with each scan, and the next scan with the log. */
   const bool scans = call == FakeStore::Call::scan_jobs || call == FakeStore::Call::scan_outcomes ||
                      call == FakeStore::Call::scan_parked;
   if (scans && draw(1 + log_.page_count()) >= kScannedPages) return;
-  others_act(3);
-  if (call == FakeStore::Call::committed || !settings_.errors) return;
+  if (may_stop() && chance(kStopAtStorePercent)) stop();
+  if (has_committed) return;
+  if (crashing_) throw Crashed{};
+  if (!settings_.errors) return;
   const std::uint64_t what = draw(400);
+  if (what > 3) return;
+  /* What it gives back on its way out, it gives back in one piece. */
+  if (current_ != nullptr) current_->stops = Stops::nowhere;
   if (what < 3) throw StoreError();
   if (what == 3) {
     image_.resize(memory_->size());
     std::memcpy(image_.data(), static_cast<const void*>(memory_->arena()), image_.size());
     throw Killed();
   }
-}
-
-/* Where a process can be stopped inside a callback. Nothing may be thrown through it. */
-void World::between_locks() {
-  if (!in_callback_ || calm_ || !violation_.empty() || !chance(6)) return;
-  const bool outer = in_callback_;
-  in_callback_ = false;
-  try {
-    others_act(2);
-  } catch (const std::exception& error) {
-    violation_ = error.what();
-  }
-  in_callback_ = outer;
-}
-
-void World::others_act(int most) {
-  if (nested_ >= kDeepestNesting) return;
-  nested_++;
-  for (std::uint64_t i = draw(static_cast<std::uint64_t>(most) + 1); i > 0; i--) {
-    if (chance(10)) {
-      housekeeper();
-    } else if (chance(10)) {
-      move_clock(false);
-    } else {
-      act(static_cast<int>(draw_index(sessions_.size())));
-    }
-  }
-  nested_--;
 }
 
 const Entry* World::leased_entry(JobKey key) {
@@ -428,9 +423,14 @@ const Entry* World::leased_entry(JobKey key) {
 
 /* Where two callbacks met, either may have come first. */
 void World::ask_about_unknown() {
+  std::vector<JobKey> open;
   for (const JobKey key : reference_.unknown) {
     ModelJob& job = reference_.job(key);
     if (job.flux != kUnknownFlux) continue;
+    if (reference_.sweeps_until != kAlways || is_in_callback(key)) {
+      open.push_back(key);
+      continue;
+    }
     job.flux = kNobody;
     if (job.gone) continue;
     const Entry* const e = leased_entry(key);
@@ -443,7 +443,23 @@ void World::ask_about_unknown() {
     if (!held && d().see_job(database_, key.queue, key.id, &row) && !job.finished)
       job.attempts = row.attempts;
   }
-  reference_.unknown.clear();
+  reference_.unknown.swap(open);
+}
+
+/* Somebody has stopped in a callback that may be about to change the job. */
+bool World::is_in_callback(JobKey key) const {
+  for (std::size_t i = 0; i < sessions_.size(); i++) {
+    if (!has_stopped(i) || actors_[i].stops != Stops::at_locks) continue;
+    for (const Effect& effect : sessions_[i].effects)
+      if (effect.key == key) return true;
+  }
+  if (!has_stopped(housekeepers_place())) return false;
+  if (std::find(sweeping_.begin(), sweeping_.end(), key) != sweeping_.end()) return true;
+  if (!following_) return false;
+  return std::any_of(sessions_.begin(), sessions_.end(), [&](const Session& session) {
+    return session.prepared && std::any_of(session.effects.begin(), session.effects.end(),
+                                           [&](const Effect& effect) { return effect.key == key; });
+  });
 }
 
 /* No entry waits or is leased that must not be. */
@@ -482,13 +498,18 @@ void World::check_residents() {
 }
 
 void World::check_all() {
-  const std::string faults = arena_faults(d().arena());
+  /* What a slot counts that is being given up, nobody asks any more. */
+  const std::vector<Queue*> used = slots();
+  const bool giving_up =
+      std::any_of(used.begin(), used.end(), [](const Queue* q) { return q->id == 0; });
+  const std::string faults = giving_up ? "" : arena_faults(d().arena());
   if (!faults.empty()) throw Violation(faults);
   if (!platform().holds_nothing()) throw Violation("a lock is still held");
   if (!platform().broken_rules.empty()) throw Violation(platform().broken_rules.front());
 }
 
 void World::finish() {
+  drain();
   calm_ = true;
   for (int i = 0; i < settings_.sessions; i++) {
     Session& session = s(i);

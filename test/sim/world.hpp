@@ -1,8 +1,14 @@
 /*
  * A small world around the core: sessions with open transactions, a housekeeper, a log, clocks that
- * move, errors and restarts, all drawn from one seed. Everything that can stand still does: a
- * session between pre-commit, commit record and callback, the housekeeper between any two calls of
- * the log. The reference watches.
+ * move, errors, crashes, all drawn from one seed. Each session, the housekeeper and whoever changes
+ * workers has a stack of its own and can be stopped at each lock and at each call of the log, while
+ * any of the others go on, for as long as the seed says. A crash leaves all of them where they are
+ * and goes on with what the log has. The reference watches.
+ *
+ * Where one may be stopped: in a callback, in the housekeeper's protocols and in changes of workers
+ * before and after each lock; in every other operation before each lock up to its first lock of a
+ * queue, under which it takes effect, so that the reference can judge the answer by what is true at
+ * that moment.
  */
 #pragma once
 
@@ -10,6 +16,7 @@
 #include "digest.hpp"
 #include "fake_platform.hpp"
 #include "fake_store.hpp"
+#include "fiber.hpp"
 #include "reference.hpp"
 
 #include "core/census.hpp"
@@ -90,6 +97,7 @@ class World {
     bool ordered;
     bool fair;
     bool workers;
+    int stop_percent; /* at each place where one may be stopped */
   };
   enum class Stage : std::uint8_t { idle, open, linked, visible, prepared, rolled_back };
   enum class EffectKind : std::uint8_t {
@@ -134,7 +142,6 @@ class World {
     explicit Session(Dispatcher* dispatcher) : transaction(dispatcher) {}
     Transaction transaction;
     Stage stage = Stage::idle;
-    bool acting = false;
     std::uint32_t writer = 0;
     std::vector<Xid> xids;    /* one for each level */
     std::uint32_t number = 0; /* of its transaction */
@@ -173,6 +180,16 @@ class World {
     bool drop_frees_slot = false;
   };
   struct Killed {};
+  /* Unwinds what was stopped when the server crashed. */
+  struct Crashed {};
+  /* Where an actor may be stopped by itself. */
+  enum class Stops : std::uint8_t { nowhere, at_locks, before_effect };
+  struct Actor {
+    std::unique_ptr<Fiber> fiber = std::make_unique<Fiber>();
+    Stops stops = Stops::nowhere;
+    std::uint64_t stopped_until = 0; /* step */
+    std::optional<JobKey> job;       /* that its operation is about */
+  };
   /* What became of a request's transaction; in flux while its callback runs. */
   enum class Fate : std::uint8_t { open, in_flux, settled, forgotten };
   /* A claim that may be asked for again. */
@@ -181,6 +198,7 @@ class World {
     int maker;
     std::int32_t level;
     Fate fate;
+    bool claiming; /* its claim is under way */
     std::vector<std::pair<JobKey, Token>> batch;
   };
 
@@ -198,11 +216,12 @@ class World {
   void replace_housekeeper();
   void guard(const std::function<void()>& protocol);
   void at_store_call(FakeStore::Call call);
-  void between_locks();
+  void show_sweep();
   void resolve_sweep(bool committed);
-  void others_act(int most);
   const Entry* leased_entry(JobKey key);
   void ask_about_unknown();
+  [[nodiscard]] bool is_in_callback(JobKey key) const;
+  void take_turn(std::size_t actor);
   void move_clock(bool far);
   void check_residents();
   void check_all();
@@ -210,6 +229,28 @@ class World {
   void each_outcome(const std::function<void(JobKey, OutcomeKind, Token)>& take) const;
   [[nodiscard]] std::map<JobKey, int> count_ends() const;
   void check_end();
+
+  /* scheduler.cpp */
+  void go_on(std::size_t actor);
+  void work(std::size_t actor);
+  void stop();
+  void maybe_stop();
+  void before_lock(std::uint32_t lock);
+  void after_lock();
+  void callback(const std::function<void()>& call);
+  void drain();
+  void crash();
+  [[nodiscard]] std::size_t housekeepers_place() const { return sessions_.size(); }
+  [[nodiscard]] std::size_t operators_place() const { return sessions_.size() + 1; }
+  [[nodiscard]] bool has_stopped(std::size_t actor) const {
+    return actors_[actor].fiber->has_stopped();
+  }
+  [[nodiscard]] bool may_stop() const {
+    return current_ != nullptr && !calm_ && !crashing_ && violation_.empty();
+  }
+  [[nodiscard]] bool is_being_changed(JobKey key) const;
+  template <typename Call>
+  auto operation(std::optional<JobKey> job, Call call);
 
   /* queue.cpp */
   void create_queue(int session);
@@ -240,8 +281,9 @@ class World {
   bool exchange_room(int session, std::uint64_t jobs, std::size_t room);
   void claim(int session, QueueId queue, std::uint32_t n);
   std::uint32_t pop(int session, Index queue, Micros lease, ClaimedJob* jobs, std::uint32_t n,
-                    bool remembered, MemberRef* owner);
+                    std::uint64_t* request, MemberRef* owner);
   void decide(int session);
+  static void check_decided(JobKey key, const Decided& decided);
   void decide_job(int session, JobKey key, Token token, int what);
   void redrive(int session);
   void write_redriven(int session, JobKey key, Token token);
@@ -292,6 +334,7 @@ class World {
 
   /* ring.cpp */
   void change_ring();
+  void change_members();
   void register_member(std::uint64_t number);
   void resize_buckets();
   MemberRef any_member(QueueId queue, std::string* name, std::int64_t* instance);
@@ -299,8 +342,8 @@ class World {
                    std::uint32_t wanted);
 
   /* request.cpp */
-  RequestRef begin_request(int session);
-  void note_batch(int session, QueueId queue, const std::vector<ClaimedJob>& jobs);
+  RequestRef begin_request(int session, std::uint64_t* number);
+  void note_batch(std::uint64_t number, QueueId queue, const std::vector<ClaimedJob>& jobs);
   void ask_again(int session);
   void check_list(const ModelRequest& request);
   [[nodiscard]] bool is_listable(JobKey key, Token token);
@@ -353,13 +396,27 @@ class World {
   JobId next_id_ = 1;
   Micros next_version_ = 1;
   std::int64_t next_instance_ = 1;
-  int nested_ = 0;
-  bool calm_ = false; /* no errors, nobody acts in between */
+  std::vector<Actor> actors_; /* sessions, the housekeeper, who changes workers */
+  Actor* current_ = nullptr;  /* nobody: what happens is not part of the world's time */
+  bool calm_ = false;         /* no errors, nobody is stopped */
+  bool crashing_ = false;
   bool housekeeping_ = false;
-  bool in_callback_ = false;
   bool following_ = false;
-  std::string violation_; /* found where nothing may be thrown */
+  std::string violation_;
 };
+
+/* An operation of a session. What is true of its job stands still from its last stop on. */
+template <typename Call>
+auto World::operation(std::optional<JobKey> job, Call call) {
+  if (current_ == nullptr) return call();
+  current_->stops = Stops::before_effect;
+  current_->job = job;
+  auto result = call();
+  current_->stops = Stops::nowhere;
+  current_->job.reset();
+  if (crashing_) throw Crashed{};
+  return result;
+}
 
 template <typename... Args>
 void World::note(const char* what, fmt::format_string<Args...> pattern, Args&&... args) {
@@ -367,7 +424,7 @@ void World::note(const char* what, fmt::format_string<Args...> pattern, Args&&..
   digest_.add(what);
   (digest_.add(args), ...);
   if (!traced_) return;
-  trace_.push_back(fmt::format("{:6} {:{}}{}: ", steps_, "", nested_ * 4, what) +
+  trace_.push_back(fmt::format("{:6} {}: ", steps_, what) +
                    fmt::format(pattern, std::forward<Args>(args)...));
   if (trace_.size() > kTraceLines) trace_.pop_front();
 }

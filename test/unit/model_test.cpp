@@ -10,7 +10,7 @@ namespace dw::test {
 namespace {
 
 TEST(Model, NoJobIsLostRepeatedOrHeldTwice) {
-  constexpr std::uint64_t kSeeds = 150;
+  constexpr std::uint64_t kSeeds = 60;
   for (std::uint64_t seed = 1; seed <= kSeeds; seed++) {
     const History history = run_history(seed, kHistorySteps, false);
     if (!history.broken.empty()) FAIL() << report_failure(seed, history, 60);
