@@ -439,8 +439,9 @@ void World::ask_about_unknown() {
     if (held && e->token != job.token) throw Violation("a lease has a token that nobody was given");
     job.held = held;
     job.lapsed = held && e->lapsed != Lapse::none;
+    /* Also of one that is held: a refund may have been a charge, which ended its attempts. */
     ResidentRow row{};
-    if (!held && d().see_job(database_, key.queue, key.id, &row) && !job.finished)
+    if (!job.finished && d().see_job(database_, key.queue, key.id, &row))
       job.attempts = row.attempts;
   }
   reference_.unknown.swap(open);
