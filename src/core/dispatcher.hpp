@@ -738,6 +738,7 @@ class Dispatcher {
   Entry* lock_ref(EntryRef ref,
                   Index* queue) noexcept; /* nullptr: stale; else the queue lock is held */
   void note_unknown_queue(Index database) noexcept;
+  EntryRef find_job(Index database, JobId id, Token token, QueueId queue_id, Index* queue) noexcept;
   Entry* lock_job(Index database, JobId id, Token token, QueueId queue_id, Index* queue) noexcept;
   /* The first of n new tokens that follow each other; 0: not open, or the epoch's are used up. */
   Token draw_tokens(QueueLock& hold, Index database, std::uint32_t n) noexcept;

@@ -186,42 +186,48 @@ bool Dispatcher::hash_has(Index database, Index queue_index, JobId id) noexcept 
   return false;
 }
 
-/*
- * Finds the entry of a job and takes its queue's lock. With several queues on one topic an id has
- * several entries: the one with the token is preferred, else the one of the queue asked for, else
- * any.
- */
+/* With several queues on one topic an id has several entries: the one with the token is preferred,
+ * else the one of the queue asked for, else any. */
+EntryRef Dispatcher::find_job(Index database, JobId id, Token token, QueueId queue_id,
+                              Index* queue_index) noexcept {
+  const std::uint32_t hash = hash_of(database, id);
+  const LeafLock leaf(*platform_, stripe_lock(hash));
+  EntryRef ref{kNone, 0};
+  for (Index i = arena_->buckets[hash & arena_->bucket_mask]; i != kNone;
+       i = entry(i).next_in_stripe) {
+    const Entry& e = entry(i);
+    if (e.id != id || queue(e.queue).database != database) continue;
+    if (queue_id != 0 && queue(e.queue).id != queue_id) continue;
+    const bool wanted = token != 0 && e.token == token;
+    if (ref.entry == kNone || wanted) {
+      ref = EntryRef{i, e.incarnation};
+      *queue_index = e.queue;
+    }
+    if (wanted) break;
+  }
+  return ref;
+}
+
+/* Finds the entry of a job and takes its queue's lock. */
 Entry* Dispatcher::lock_job(Index database, JobId id, Token token, QueueId queue_id,
                             Index* queue_index) noexcept {
-  const std::uint32_t hash = hash_of(database, id);
-  EntryRef ref{kNone, 0};
-  Index in_queue = kNone;
-  {
-    const LeafLock leaf(*platform_, stripe_lock(hash));
-    for (Index i = arena_->buckets[hash & arena_->bucket_mask]; i != kNone;
-         i = entry(i).next_in_stripe) {
-      const Entry& e = entry(i);
-      if (e.id != id || queue(e.queue).database != database) continue;
-      if (queue_id != 0 && queue(e.queue).id != queue_id) continue;
-      const bool wanted = token != 0 && e.token == token;
-      if (ref.entry == kNone || wanted) {
-        ref = EntryRef{i, e.incarnation};
-        in_queue = e.queue;
-      }
-      if (wanted) break;
-    }
+  while (true) {
+    const EntryRef ref = find_job(database, id, token, queue_id, queue_index);
+    if (ref.entry == kNone) return nullptr;
+    const Index in_queue = *queue_index;
+    lock(kFirstQueueLock + in_queue);
+    Entry& e = entry(ref.entry);
+    const bool is_same = e.incarnation == ref.incarnation && e.queue == in_queue;
+    /* Of a slot that is being given up nothing is decided any more: its outcome would be nobody's.
+     */
+    if (is_same && queue(in_queue).id != 0 && e.state != EntryState::free &&
+        e.state != EntryState::tombstone)
+      return &e;
+    unlock(kFirstQueueLock + in_queue);
+    if (is_same) return nullptr;
+    /* Between the two locks it left memory, and may have come back into another entry and been
+     * claimed there. */
   }
-  if (ref.entry == kNone) return nullptr;
-  lock(kFirstQueueLock + in_queue);
-  Entry& e = entry(ref.entry);
-  /* Of a slot that is being given up nothing is decided any more: its outcome would be nobody's. */
-  if (e.incarnation == ref.incarnation && e.queue == in_queue && queue(in_queue).id != 0 &&
-      e.state != EntryState::free && e.state != EntryState::tombstone) {
-    *queue_index = in_queue;
-    return &e;
-  }
-  unlock(kFirstQueueLock + in_queue);
-  return nullptr;
 }
 
 Entry* Dispatcher::lock_ref(EntryRef ref, Index* queue_index) noexcept {

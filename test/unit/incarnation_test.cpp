@@ -112,6 +112,21 @@ TEST_F(Incarnation, AHeartbeatWithAnOldReferenceExtendsNothing) {
   EXPECT_EQ(entry(successor.ref).at, deadline);
 }
 
+/* What is found without the queue's lock may have left memory before the lock is there. */
+TEST_F(Incarnation, AJobThatMovesToAnotherEntryWhileItIsLookedForIsFound) {
+  const EntryRef old = link(row_of(1, 1));
+  platform().on_locking = [&](std::uint32_t lock) {
+    if (lock != kFirstQueueLock + queue_) return;
+    platform().on_locking = nullptr;
+    d().unlink_pending(ref(queue_), &old, 1);
+    ASSERT_EQ(link(row_of(1, 2)).entry, old.entry);
+    put(row_of(1, 1));
+    claim_one(1);
+  };
+  Decided decided{};
+  EXPECT_EQ(d().begin_change(database_, 1, 1, &decided), Verdict::leased);
+}
+
 TEST_F(Incarnation, OfAnEntryRisesWhenItBecomesATombstone) {
   put(row_of(1, 1));
   slot(queue_).chunk_active = 1;
