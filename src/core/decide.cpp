@@ -250,14 +250,15 @@ bool Dispatcher::evict_last(Queue& q) noexcept {
 
 /* What came past the engine may say that a waiting job is finished, or lies elsewhere: it is known
  * when it is loaded the next time. Nothing is added meanwhile, commits to a loading queue mark
- * pages only. What somebody holds or decides stays. */
+ * pages only. What somebody holds or decides stays. Of a slot that is being given up all entries go
+ * anyway. */
 void Dispatcher::forget_waiting(Index database) noexcept {
   for (Index i = 0; i < kMostQueues; i++) {
     bool more = queue(i).state != QueueState::free && queue(i).database == database;
     while (more) {
       const QueueLock hold(*this, i);
       Queue& q = queue(i);
-      more = q.state != QueueState::free && q.database == database;
+      more = q.state != QueueState::free && q.id != 0 && q.database == database;
       for (std::uint32_t k = 0; more && k < kEntriesPerHold; k++) more = evict_last(q);
     }
   }

@@ -17,7 +17,8 @@ sql(<<'SQL');
 CREATE TABLE helper.journal (queue text, key text, job bigint, asked timestamptz, began timestamptz, ended timestamptz);
 -- Works until the queue is empty. What is written down lies within the time of the lease, so others can see less than
 -- there is, never more; asked and began lie around the hand-out.
-CREATE PROCEDURE helper.work(of_queue text, worker text, patience interval) LANGUAGE plpgsql AS $$
+-- Nobody finishes the first job before so many are in flight as `together` says.
+CREATE PROCEDURE helper.work(of_queue text, worker text, patience interval, together int) LANGUAGE plpgsql AS $$
 DECLARE
     mine record;
     asked timestamptz;
@@ -32,6 +33,11 @@ BEGIN
             EXIT WHEN (SELECT unfinished = 0 FROM durable_work.queue_stats WHERE queue = of_queue);
             CONTINUE;
         END IF;
+        WHILE together > 0 AND NOT EXISTS (SELECT FROM helper.journal WHERE queue = of_queue)
+            AND (SELECT in_flight < together FROM durable_work.limits WHERE queue = of_queue) LOOP
+            PERFORM pg_sleep(0.001);
+            COMMIT;
+        END LOOP;
         PERFORM count(*) FROM generate_series(1, 5000);
         INSERT INTO helper.journal VALUES (of_queue, mine.partition_key, mine.job_id, asked, began, clock_timestamp());
         PERFORM durable_work.complete(mine.job_id, mine.lease_token);
@@ -75,12 +81,13 @@ my $directory = PostgreSQL::Test::Utils::tempdir;
 my $scripts = 0;
 
 # Sessions of pgbench that work, each on the queue that is its turn in the list; returns what they print.
+our $together = 0;
 sub start_workers {
     my ($clients, $patience, @queues) = @_;
     my @options;
     for my $queue (@queues) {
         my $script = "$directory/work" . ++$scripts . '.sql';
-        append_to_file($script, "CALL helper.work('$queue', 'worker ' || :client_id, '$patience');\n");
+        append_to_file($script, "CALL helper.work('$queue', 'worker ' || :client_id, '$patience', $together);\n");
         push @options, '-f', $script;
     }
     my ($out, $err) = ('', '');
@@ -102,7 +109,7 @@ sql(q{SELECT durable_work.create_queue(q) FROM unnest('{free,narrow}'::text[]) q
       SELECT durable_work.set_concurrency_limit('narrow', 5); SELECT helper.fill('free', 500), helper.fill('narrow', 500)});
 work(64, '0', 'free');
 cmp_ok(sql(q{SELECT helper.most_at_once('{free}')}), '>', 5, 'without a limit more are in flight');
-work(64, '1 s', 'narrow');
+{ local $together = 5; work(64, '1 s', 'narrow'); }
 is(sql(q{SELECT helper.most_at_once('{narrow}')}), 5, 'with a limit of five it is five, and all five are used');
 is(sql(q{SELECT count(DISTINCT job) || ' ' || count(*) FROM helper.journal WHERE queue = 'narrow'}), '500 500', 'and each job is done once');
 is(sql(q{SELECT in_flight FROM durable_work.limits WHERE queue = 'narrow'}), 0, 'nothing is left in flight');
