@@ -179,7 +179,8 @@ bool Dispatcher::fill_placeholder(EntryRef ref, const JobRow& row, bool waits,
   Entry* e = lock_ref(ref, &index);
   if (e == nullptr) return false;
   QueueLock hold(*this, index, QueueLock::Adopt{});
-  if (e->state != EntryState::busy) return false;
+  /* Of a slot that is being given up nothing is decided any more, see lock_job(). */
+  if (e->state != EntryState::busy || queue(index).id == 0) return false;
   const Token token = draw_tokens(hold, queue(index).database, 1);
   if (token == 0) return false;
   e->token = token;

@@ -101,6 +101,21 @@ TEST_F(Incarnation, ADroppedPlaceholderHitsNoSuccessor) {
   EXPECT_EQ(state_of(2), EntryState::busy);
 }
 
+TEST_F(Incarnation, APlaceholderInASlotThatIsBeingGivenUpIsNotFilled) {
+  EntryRef placeholder{};
+  ASSERT_EQ(d().add_placeholder(database_, 1, 1, &placeholder), Verdict::ok);
+  bool tried = false;
+  platform().on_unlocked = [&](std::uint32_t lock) {
+    if (lock != kFirstQueueLock + queue_ || tried) return;
+    tried = true;
+    Decided decided{};
+    EXPECT_FALSE(d().fill_placeholder(placeholder, row_of(1, 1), true, &decided));
+  };
+  d().remove_queue(ref(queue_));
+  platform().on_unlocked = nullptr;
+  EXPECT_TRUE(tried);
+}
+
 TEST_F(Incarnation, AHeartbeatWithAnOldReferenceExtendsNothing) {
   const ClaimedJob old = claim_finish_and_reuse();
   const ClaimedJob successor = claim_one(1);
