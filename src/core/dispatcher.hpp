@@ -378,7 +378,9 @@ class Dispatcher {
                                   std::uint32_t* jobs) const noexcept;
   void publish_prepared(Index database, const Held& jobs, const BoundedRanges& pages) noexcept;
   void look_at_pages(Index database, const BoundedRanges& pages, bool disturb) noexcept;
-  EntryRef hold_found(Index queue, const JobRow& row, Token token) noexcept;
+  /* The entry of a job that a prepared transaction decides, found in the log. kNone: no room, or
+   * the queue is gone. */
+  EntryRef hold_found(Index database, const JobRow& row, Token token) noexcept;
 
   /* --- seeing (see.cpp) --- */
   bool see_job(Index database, QueueId queue, JobId id, ResidentRow* out) noexcept;

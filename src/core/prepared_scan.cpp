@@ -168,13 +168,14 @@ void PreparedScan::scan_jobs() {
 }
 
 void PreparedScan::hold_decided(const JobKey& key, const Decided& decided) {
-  const Index index = dispatcher_->find_queue(database_, key.first);
-  if (index == kNone) return;
   Held held{};
   held.kind = HeldKind::decision;
   held.queue = QueueRef{kNone, 0};
-  held.ref = dispatcher_->hold_found(index, decided.row, decided.token);
-  if (held.ref.entry == kNone) throw std::length_error(kNoRoom);
+  held.ref = dispatcher_->hold_found(database_, decided.row, decided.token);
+  if (held.ref.entry == kNone) {
+    if (dispatcher_->find_queue(database_, key.first) == kNone) return;
+    throw std::length_error(kNoRoom);
+  }
   held.token = decided.token;
   held.written = decided.token;
   held.before = EntryState::free;
@@ -193,15 +194,22 @@ void PreparedScan::hold_jobs(const Writer& writer, QueueId queue, const NewJobs&
   Held held{};
   held.kind = HeldKind::enqueued;
   held.ref = EntryRef{kNone, 0};
-  held.queue = dispatcher_->queue_ref(index);
   held.id = queue;
   held.count = jobs.count;
   held.with_room = jobs.count;
   held.least = jobs.least;
   held.most = jobs.most;
-  if (!dispatcher_->add_held(writer.watch, held)) throw std::length_error(kNoRoom);
-  const QueueLock hold(*dispatcher_, index);
-  dispatcher_->arena().queues[index].length.reserved += jobs.count;
+  {
+    const QueueLock hold(*dispatcher_, index);
+    Queue& q = dispatcher_->arena().queues[index];
+    /* Dropped meanwhile; its slot may be another's. */
+    if (q.id != queue || q.database != database_) return;
+    held.queue = dispatcher_->queue_ref(index);
+    q.length.reserved += jobs.count;
+  }
+  if (dispatcher_->add_held(writer.watch, held)) return;
+  dispatcher_->release_room(held.queue, jobs.count);
+  throw std::length_error(kNoRoom);
 }
 
 void PreparedScan::hold() {

@@ -260,9 +260,13 @@ void Dispatcher::look_at_pages(Index database, const BoundedRanges& pages, bool 
 }
 
 /* An entry for a job that an earlier prepared transaction decides; kNone: no room. */
-EntryRef Dispatcher::hold_found(Index index, const JobRow& row, Token token) noexcept {
+EntryRef Dispatcher::hold_found(Index database, const JobRow& row, Token token) noexcept {
+  const Index index = find_queue(database, row.queue);
+  if (index == kNone) return EntryRef{kNone, 0};
   const QueueLock hold(*this, index);
   Queue& q = queue(index);
+  /* Dropped meanwhile; its slot may be another's. */
+  if (q.id != row.queue || q.database != database) return EntryRef{kNone, 0};
   Entry* const e = allocate(index);
   if (e == nullptr) return EntryRef{kNone, 0};
   e->id = row.id;

@@ -317,6 +317,32 @@ TEST_F(WatchTest, AScanThatFailedLeavesNothingBehindAndIsRepeated) {
   EXPECT_EQ(queue().length.reserved, 0);
 }
 
+/* Between looking the queue up and locking it, its slot can become another's. */
+TEST_F(WatchTest, AQueueThatIsDroppedDuringTheScanLeavesNothingInItsSuccessor) {
+  enqueue(7);
+  Session session = begin_session();
+  ASSERT_EQ(session.complete(claim_one(1)), Verdict::ok);
+  session.enqueue(d(), queue_index(1), 9);
+  ASSERT_EQ(session.prepare(), Preparation::ready);
+  for (int at = 1; at <= 2; at++) {
+    restart();
+    make_keeper();
+    const Index slot = queue_index(1);
+    int locks = 0;
+    platform().on_locking = [&](std::uint32_t lock) {
+      if (lock != kFirstQueueLock + slot || ++locks != at) return;
+      d().remove_queue(ref_of(1));
+      EXPECT_EQ(add_queue(2), slot);
+    };
+    scan();
+    platform().on_locking = nullptr;
+    EXPECT_GE(locks, at);
+    const Queue& successor = d().arena().queues[slot];
+    EXPECT_EQ(successor.resident, 0U) << at;
+    EXPECT_EQ(successor.length.reserved, 0) << at;
+  }
+}
+
 TEST_F(WatchTest, RoomIsKeptAcrossPrepareAndCrashAndGivenBack) {
   QueueOptions options;
   options.max_length = 3;
