@@ -2,6 +2,8 @@
 // registered workers with owned_only, against four that take any job of a queue like it. And
 // against a queue for each of the four, which is what one would do by hand: there, too, a worker's
 // next jobs lie among those of the others, in the log and in memory.
+#include <array>
+
 #include "consumers.hpp"
 
 namespace bench {
@@ -18,6 +20,10 @@ class Side {
   explicit Side(const std::string& place) : workers_(Subject::durable_work(place), kWorkers) {}
   virtual ~Side() = default;
 
+  void refill(std::int64_t jobs) {
+    purge();
+    fill(jobs);
+  }
   virtual void fill(std::int64_t jobs) {
     workers_.subject().fill_keyed(workers_.admin(), jobs, kKeys);
   }
@@ -30,6 +36,7 @@ class Side {
   }
 
  protected:
+  virtual void purge() { admin().query("SELECT durable_work.purge_queue($1)", place()); }
   const std::string& place() { return workers_.subject().place; }
   Connection& admin() { return workers_.admin(); }
   void claim_by(int i, const std::string& queue, const std::string& how) {
@@ -73,6 +80,12 @@ class ByHand : public Side {
         payload(), std::to_string(jobs));
   }
 
+ protected:
+  void purge() override {
+    for (int i = 0; i < kWorkers; ++i)
+      admin().query("SELECT durable_work.purge_queue($1)", queue(i));
+  }
+
  private:
   std::string queue(int i) { return fmt::format("{}_{}", place(), i); }
 };
@@ -83,15 +96,17 @@ void owned(Bench& bench) {
   Owned owned;
   Side any("bench_any");
   ByHand by_hand;
-  // Deep enough that nobody comes to the end of his share, though shares differ.
-  for (Side* const side : {static_cast<Side*>(&owned), &any, static_cast<Side*>(&by_hand)})
-    side->fill(bench.options.pick(100000, 20000));
+  const std::array<Side*, 3> sides{&owned, &any, &by_hand};
   const int count = bench.options.pick(24, 4);
   for (const int batch : {1, 10, 100}) {
     const std::int64_t jobs = bench.options.pick(10000, 3000);
-    for (Side* const side : {static_cast<Side*>(&owned), &any, static_cast<Side*>(&by_hand)})
-      side->measure(batch, jobs);
     const auto compare = [&](Side& with) {
+      // All work off equally many, though their shares of what is enqueued differ: each comparison
+      // begins with a backlog so deep that nobody comes to the end of his share.
+      for (Side* const side : sides) {
+        side->refill(bench.options.pick(100000, 20000));
+        side->measure(batch, jobs);
+      }
       return interleave(
           count, [&](int) { return owned.measure(batch, jobs); },
           [&](int) { return with.measure(batch, jobs); });

@@ -67,7 +67,7 @@ void rights(Bench& bench) {
   prepare(admin, queue);
   Side granted(queue, true);
   Side owner(queue, false);
-  const int pairs = bench.options.pick(24, 5);
+  const int pairs = bench.options.pick(40, 5);
   const std::int64_t scale = bench.options.pick<std::int64_t>(4, 1);
 
   const auto judge = [&](const char* what, const std::function<Sample(Side&)>& measure) {
@@ -82,7 +82,7 @@ void rights(Bench& bench) {
   judge("enqueue", [&](Side& side) { return side.enqueue(1, 5000 * scale); });
   judge("enqueue_many of 100", [&](Side& side) { return side.enqueue(100, 300 * scale); });
   judge("claim and complete", [&](Side& side) { return side.work(1, 3000 * scale); });
-  judge("claim and complete of 100", [&](Side& side) { return side.work(100, 30000 * scale); });
+  judge("claim and complete of 100", [&](Side& side) { return side.work(100, 50000 * scale); });
   admin.query("SELECT durable_work.revoke_queue($1, $2)", queue.place, kRole);
 }
 
