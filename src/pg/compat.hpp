@@ -51,6 +51,15 @@ inline void enable_trigger_always(Relation relation, const char* name) {
 #endif
 }
 
+// The current user, for what only an owner may do. 16 made one function of those for each catalog.
+inline bool owns_database(Oid database) {
+#if PG_VERSION_NUM >= 160000
+  return object_ownercheck(DatabaseRelationId, database, GetUserId());
+#else
+  return pg_database_ownercheck(database, GetUserId());
+#endif
+}
+
 // This process's place in the array of all processes; 17 took it out of PGPROC.
 inline ProcNumber my_proc_number() {
 #if PG_VERSION_NUM >= 170000

@@ -68,15 +68,49 @@ void on_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int 
   }
 }
 
+/* The server has not looked yet whether the user may run the statement. A refused one must not
+ * keep the housekeeper out: the transaction around it can stay open, behind a savepoint. */
+bool may_create_databases() {
+  if (superuser()) return true;
+  HeapTuple const role = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
+  if (!HeapTupleIsValid(role)) return false;
+  const bool may = reinterpret_cast<Form_pg_authid>(GETSTRUCT(role))->rolcreatedb;
+  ReleaseSysCache(role);
+  return may;
+}
+
+bool is_template(Oid database) {
+  HeapTuple const row = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
+  if (!HeapTupleIsValid(row)) return false;
+  const bool is = reinterpret_cast<Form_pg_database>(GETSTRUCT(row))->datistemplate;
+  ReleaseSysCache(row);
+  return is;
+}
+
+/* What cannot run in a transaction block is over when its statement is. */
+bool may_copy(Oid database) {
+  return may_create_databases() && !IsTransactionBlock() &&
+         (is_template(database) || pg::owns_database(database));
+}
+bool may_move(Oid database) { return !IsTransactionBlock() && pg::owns_database(database); }
+bool may_rename(Oid database) { return may_create_databases() && pg::owns_database(database); }
+
 /* A database named by a statement; nullptr or an unknown one is left to the server to complain
  * about. */
-void close_named(const char* name) {
+void close_named(const char* name, bool (*may)(Oid database)) {
   if (name == nullptr) return;
   const Oid database = get_database_oid(name, true);
-  if (!OidIsValid(database) || database == MyDatabaseId) return;
+  if (!OidIsValid(database) || database == MyDatabaseId || !may(database)) return;
   guarded([database] {
     transaction(); /* its callback opens the database again */
     close_database_until_end(database);
+  });
+}
+
+void look_for_databases() {
+  guarded([] {
+    transaction();
+    note_created_database();
   });
 }
 
@@ -96,26 +130,22 @@ void before_utility(const Node* statement) {
       const DefElem* const copied = find_option(create->options, "template");
       close_named(copied != nullptr && copied->arg != nullptr
                       ? defGetString(const_cast<DefElem*>(copied))
-                      : "template1");
-      guarded([] {
-        transaction();
-        note_created_database();
-      });
+                      : "template1",
+                  may_copy);
+      if (may_create_databases()) look_for_databases();
       break;
     }
     case T_RenameStmt: {
       const auto* const rename = reinterpret_cast<const RenameStmt*>(statement);
-      if (rename->renameType == OBJECT_DATABASE) close_named(rename->subname);
+      if (rename->renameType == OBJECT_DATABASE) close_named(rename->subname, may_rename);
       break;
     }
     case T_AlterDatabaseStmt: {
       const auto* const alter = reinterpret_cast<const AlterDatabaseStmt*>(statement);
-      if (find_option(alter->options, "tablespace") != nullptr) close_named(alter->dbname);
+      if (find_option(alter->options, "tablespace") != nullptr) close_named(alter->dbname, may_move);
       /* ALLOW_CONNECTIONS may let the launcher in. */
-      guarded([] {
-        transaction();
-        note_created_database();
-      });
+      const Oid altered = get_database_oid(alter->dbname, true);
+      if (OidIsValid(altered) && pg::owns_database(altered)) look_for_databases();
       break;
     }
     default:
