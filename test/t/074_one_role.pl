@@ -9,7 +9,7 @@ use Test::More;
 
 use DurableWork;
 
-my $node = new_server('one_role');
+my $node = new_server('one_role', conf => ['durable_work.max_resident_jobs = 8192']);
 $node->safe_psql('postgres', 'CREATE ROLE nobody');
 $node->safe_psql('postgres', 'CREATE DATABASE shop');
 $node->safe_psql('shop', <<'SQL');
@@ -56,6 +56,71 @@ is(state_of($node, 'postgres', 'SET ROLE nobody; ALTER DATABASE other RENAME TO 
 is(state_of($node, 'postgres', 'SET ROLE nobody; CREATE DATABASE third TEMPLATE another'), 'ok', 'and copies it');
 is(state_of($node, 'postgres', 'SET ROLE nobody; DROP DATABASE another'), 'ok', 'and drops it');
 leases_expire('the housekeeper works');
+
+# What there is for all --------------------------------------------------------------------------------------------------
+$node->safe_psql('shop', <<'SQL');
+CREATE ROLE flood;
+CREATE ROLE other;
+SELECT durable_work.create_queue('flood', lease => '1 h'), durable_work.create_queue('calm', lease => '1 h');
+SELECT durable_work.grant_queue('flood', 'flood', r), durable_work.grant_queue('calm', 'other', r) FROM unnest('{enqueue,work,operate,monitor}'::text[]) r;
+SQL
+# Sessions of the two.
+my $flood = new_session($node, 'shop');
+my $other = new_session($node, 'shop');
+$flood->query('SET ROLE flood');
+$other->query('SET ROLE other');
+
+# Room in memory: three times as many jobs as there is room for, and those of another queue are handed out as if there were none.
+is($flood->query(q{SELECT count(*) FROM durable_work.enqueue_many('flood', array_fill('{"n": 0}'::jsonb, '{24000}'))}), '24000', 'a queue is flooded');
+ok(wait_until($node, 'shop', q{SELECT spilled > 0 FROM durable_work.queue_stats WHERE queue = 'flood'}), 'so that some of it is on disk only');
+is($other->query(q{SELECT count(*) FROM durable_work.enqueue_many('calm', array_fill('{"n": 1}'::jsonb, '{1000}'))}), '1000', 'another queue has jobs then');
+is($other->query(q{SELECT spilled FROM durable_work.queue_stats WHERE queue = 'calm'}), '0', 'which are in memory');
+is($other->query(q{SELECT count(*) FROM durable_work.claim('calm', 'known', 900)}), '900', 'and are handed out');
+
+# Names that hold leases: 4096 for all; whoever holds one is served on, and a name is free when its last lease has ended.
+$flood->query(q{SELECT count(*) FROM durable_work.claim('flood', 'one', 1)});
+is($flood->try(q{SELECT count(*) FROM generate_series(1, 4200) AS i, LATERAL durable_work.claim('flood', 'w' || i, 1)}), '53400', 'there is an end to names of workers');
+cmp_ok($flood->query(q{SELECT count(*) FROM generate_series(1, 4000) AS i, LATERAL durable_work.claim('flood', 'v' || i, 1)}), '>', 100, 'many of them are taken');
+is($other->query(q{SELECT count(*) FROM durable_work.claim('calm', 'known', 10)}), '10', 'who is there already is served');
+$flood->query(q{SELECT count(durable_work.release(job_id, lease_token)) FROM durable_work.leases});
+is($other->query(q{SELECT count(*) FROM durable_work.claim('calm', 'new', 10)}), '10', 'and when they are given back a new name is');
+
+# How much one call may ask for.
+my @sizes = (
+    q{durable_work.claim('calm', 'w', 10001)} => qr/max_jobs must be between 1 and 10000, not 10001/,
+    q{durable_work.claim(array_fill('calm'::text, '{65}'), 'w')} => qr/queues must have at most 64 elements, not 65/,
+    q{durable_work.claim('calm', 'w', wait => '6 s')} => qr/wait must be at most 5 seconds/,
+    q{durable_work.enqueue_many('calm', array_fill('1'::jsonb, '{100001}'))} => qr/payloads must have at most 100000 elements, not 100001/,
+    q{durable_work.complete_many(array_fill(1::bigint, '{100001}'), array_fill(1::bigint, '{100001}'))} => qr/job_ids must have at most 100000 elements, not 100001/,
+    q{durable_work.fail_many(array_fill(1::bigint, '{100001}'), array_fill(1::bigint, '{100001}'))} => qr/job_ids must have at most 100000 elements, not 100001/,
+    q{durable_work.redrive('calm', array_fill(1::bigint, '{100001}'))} => qr/job_ids must have at most 100000 elements, not 100001/,
+    q{durable_work.register_worker('w', array_fill('calm'::text, '{65}'))} => qr/queues must have at most 64 elements, not 65/,
+    q{durable_work.register_worker('w', '{calm}', labels => jsonb_build_object('a', repeat('x', 8200)))} => qr/labels must be at most 8192 bytes long, not 8217/,
+    q{durable_work.hot_keys('calm', 10001)} => qr/max_rows must be between 1 and 10000, not 10001/,
+    q{durable_work.ring_simulate(array_fill('a'::text, '{1025}'))} => qr/workers must have at most 1024 elements, not 1025/,
+    q{durable_work.ring_simulate('{a}', vnodes => 1025)} => qr/vnodes must be between 1 and 1024, not 1025/,
+    q{durable_work.enqueue('calm', to_jsonb(repeat('x', 1100000)))} => qr/payload is too large/,
+    q{durable_work.enqueue('calm', '1', headers => jsonb_build_object('a', repeat('x', 70000)))} => qr/headers are too large/,
+    q{durable_work.fail(1, 1, to_jsonb(repeat('x', 1100000)))} => qr/error must be at most 1048576 bytes, not 1100008/,
+    q{durable_work.reject(1, 1, repeat('x', 1025))} => qr/reason must be 1 to 1024 bytes long, not 1025/,
+    q{durable_work.set_progress(1, 1, to_jsonb(repeat('x', 1001)))} => qr/progress must be at most 1000 bytes long, not 1009/,
+    q{durable_work.claim('calm', 'w', request_id => repeat('x', 256))} => qr/request_id must be 1 to 255 bytes long, not 256/,
+);
+my ($script, @wanted) = ('SET ROLE other;');
+while (my ($call, $error) = splice @sizes, 0, 2) {
+    $script .= "\nSELECT $call;";
+    push @wanted, [ $call, $error ];
+}
+my ($status, $out, $err) = $node->psql('shop', $script, on_error_stop => 0);
+my @errors = $err =~ /ERROR:  (.*)/g;
+like(shift @errors, $_->[1], "an end to $_->[0]") for @wanted;
+
+# A filter that takes its time holds nobody up, and ends as any statement does: each of 20000 numbers with each.
+$other->query(q{SELECT durable_work.enqueue('calm', (SELECT jsonb_agg(i) FROM generate_series(1, 20000) AS i))});
+$other->query(q{SET statement_timeout = '200 ms'});
+is($other->try(q{SELECT durable_work.cancel_many('calm', filter => '$.payload[*] ? (exists ($.payload[*] ? (@ == -1)))')}), '57014', 'a slow filter heeds the statement timeout');
+$other->query('RESET statement_timeout');
+$_->quit for $flood, $other;
 
 $node->stop;
 done_testing();
