@@ -142,7 +142,8 @@ void before_utility(const Node* statement) {
     }
     case T_AlterDatabaseStmt: {
       const auto* const alter = reinterpret_cast<const AlterDatabaseStmt*>(statement);
-      if (find_option(alter->options, "tablespace") != nullptr) close_named(alter->dbname, may_move);
+      if (find_option(alter->options, "tablespace") != nullptr)
+        close_named(alter->dbname, may_move);
       /* ALLOW_CONNECTIONS may let the launcher in. */
       const Oid altered = get_database_oid(alter->dbname, true);
       if (OidIsValid(altered) && pg::owns_database(altered)) look_for_databases();
