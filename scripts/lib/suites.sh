@@ -153,3 +153,15 @@ tally_score() {
   if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then failed=1; fi
   tally "$ok" "$failed"
 }
+
+# suite_torture SECONDS [SEED]    test/torture for so long; ten minutes more are far more than its end takes.
+suite_torture() {
+  local directory=$DW_WORK/torture log=$DW_WORK/torture.log status=0
+  dw_server_directory "$DW_WORK/home"
+  dw_server_directory "$directory"
+  dw_as_server_user env -u PGHOST -u PGPORT -u PGUSER -u PGDATABASE PYTHONDONTWRITEBYTECODE=1 timeout -k 10 $(($1 + 600)) \
+    /usr/bin/python3 "$(readable_tests)/test/torture/torture.py" --bindir "$DW_BINDIR" --directory "$(mktemp -u "$directory/XXXXXX")" \
+    --seconds "$1" ${2:+--seed "$2"} >"$log" 2>&1 || status=$?
+  cat "$log"
+  tally_score "$log" "$status"
+}
