@@ -74,7 +74,15 @@ Taking judge(const core::OutcomeSum& sum, const Wanted& wanted, TakenJob* job) {
   return Taking::finished;
 }
 
-// nullopt: it became resident meanwhile.
+// The row that was read has been moved to parked. nullopt: just now. Otherwise the job has ended
+// there, its retention is over, and this row is all that is left of it until its segment goes.
+std::optional<Taking> follow(core::JobId id) {
+  JobTuple tuple;
+  if (find_job(id, &tuple) && tuple.segment == core::kParkedSegment) return std::nullopt;
+  return Taking::unknown;
+}
+
+// nullopt: it became resident meanwhile, or was moved.
 std::optional<Taking> take_logged(core::JobId id, core::QueueId wanted_queue, const Wanted& wanted,
                                   TakenJob* job) {
   core::Transaction& transaction = runtime::transaction();
@@ -88,7 +96,9 @@ std::optional<Taking> take_logged(core::JobId id, core::QueueId wanted_queue, co
   const core::QueueOptions options = queue->options;
 
   // Most that are neither in memory nor waiting on disk are finished: no entry for those.
-  Taking taking = judge(read_log(tuple, queue_id), wanted, job);
+  core::OutcomeSum sum = read_log(tuple, queue_id);
+  if (sum.moved()) return follow(id);
+  Taking taking = judge(sum, wanted, job);
   if (taking != Taking::taken) return taking;
 
   switch (add_placeholder(queue_id, id, wanted.wait_for_room, &job->action)) {
@@ -101,9 +111,12 @@ std::optional<Taking> take_logged(core::JobId id, core::QueueId wanted_queue, co
       return std::nullopt;
   }
   // An error from here on drops the placeholder with the transaction.
-  core::OutcomeSum sum;
   const bool found = find_job(id, &tuple);
   if (found) sum = read_log(tuple, queue_id);
+  if (found && sum.moved()) {
+    transaction.drop_placeholder(job->action);
+    return follow(id);
+  }
   taking = found ? judge(sum, wanted, job) : Taking::unknown;
   if (taking != Taking::taken) {
     transaction.drop_placeholder(job->action);

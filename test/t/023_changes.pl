@@ -158,6 +158,18 @@ is(sql(q{SELECT count(*) FROM durable_work.inbox WHERE queue = 'deep' AND partit
 my $done = sql('SELECT count(*) FROM helper.done');
 is(sql(qq{SELECT unfinished = 3000 - $done - $cancelled FROM durable_work.queue_stats WHERE queue = 'deep'}), 't', 'and the count is exact');
 
+# --- a changed job of which nothing is kept -------------------------------------------------------------
+# Its row in the slot is still there when the one in parked, and what it says of the end, is gone.
+sql(q{SELECT durable_work.create_queue('brief', retention => '0')});
+my $brief = sql(q{SELECT job_id FROM durable_work.enqueue('brief', '{"n": "brief"}')});
+sql("SELECT durable_work.update_payload($brief, '{\"n\": \"changed\"}')");
+is(sql(q{SELECT count(*) FROM helper.claim('brief', 1) WHERE durable_work.complete(job_id, lease_token)}), '1', 'a changed job is completed');
+ok(wait_until($node, 'postgres', "SELECT count(*) = 0 FROM durable_work.parked WHERE id = $brief"), 'its retention is over');
+is(state_of($node, 'postgres', "SELECT durable_work.$_"), 'DW002', "and it cannot be revived by $_")
+  for "cancel($brief)", "reschedule($brief, now())", "update_payload($brief, '{}')";
+is(sql(q{SELECT unfinished FROM durable_work.queue_stats WHERE queue = 'brief'}), '0', 'nor does it count');
+is(sql(q{SELECT count(*) FROM durable_work.claim('brief', 'w')}), '0', 'or come again');
+
 # --- a standby that is promoted -------------------------------------------------------------------------
 sql(q{SELECT durable_work.enqueue('q', '{"n": "s"}'); SELECT durable_work.enqueue('q', '{"n": "far"}', delay => '30 days')});
 my ($s, $far) = (id_of('s'), id_of('far'));
