@@ -23,7 +23,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'durable_work_unblock_key';
 REVOKE ALL ON FUNCTION durable_work.unblock_key(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION durable_work.unblock_key(text, text, text) IS
-'Lets a blocked key go on when the transaction commits. action: retry (the dead letter is redriven, and comes first), skip (it stays a dead letter, the next job follows), dead_letter (those that wait behind it now become dead letters too, then the key goes on). DW002: the key is not blocked. DW006: retry, and its dead letter was discarded or redriven to another queue.';
+'Lets a blocked key go on when the transaction commits. action: retry (the dead letter is redriven, and comes first), skip (it stays a dead letter, the next job follows), dead_letter (those that wait behind it now become dead letters too, then the key goes on). DW002: the key is not blocked. DW006: retry, and its dead letter was discarded or redriven to another queue; dead_letter, right after a start of the server.';
 
 CREATE FUNCTION durable_work.set_key_weight(queue text, partition_key text, weight integer) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE

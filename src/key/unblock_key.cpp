@@ -50,7 +50,11 @@ void note(core::QueueId queue, core::JobId job, core::Unblock how, core::JobId u
 }
 
 void take_along(const store::QueueInfo& queue, core::JobId job) {
-  const core::JobId up_to = runtime::dispatcher().end_of_followers(runtime::database());
+  const core::Index database = runtime::database();
+  if (database == core::kNone)
+    pg::raise(DW_WRONG_STATE, "those that wait behind a job cannot be taken along now",
+              "The queues of this database are not loaded yet.", "Try again in a moment.");
+  const core::JobId up_to = runtime::dispatcher().end_of_followers(database);
   const Oid types[] = {INT4OID, INT8OID, INT8OID};
   Datum values[] = {Int32GetDatum(queue.id), Int64GetDatum(job), Int64GetDatum(up_to)};
   store::execute(

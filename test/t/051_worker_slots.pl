@@ -41,6 +41,11 @@ is(sql(q{SELECT string_agg(n, ',' ORDER BY n::int) FROM helper.claim('q', 5)}, '
     'jobs are enqueued and handed out without a housekeeper, since the database was opened by CREATE EXTENSION');
 
 # --- after a restart, too -----------------------------------------------------------------------------
+sql(<<'SQL', $_) for qw(postgres second);
+SELECT durable_work.create_queue('keyed', ordering => 'key', on_exhausted => 'hold', max_attempts => 1);
+SELECT durable_work.enqueue('keyed', '{"n": 1}', partition_key => 'k');
+SELECT durable_work.fail(job_id, token) FROM helper.claim('keyed', 1) AS c(job_id, token, n, attempt);
+SQL
 # Whichever comes first gets the slot; the other one waits.
 $node->restart;
 ok(wait_until($node, 'postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'durable_work housekeeper'}), 'one of the two gets the slot');
@@ -57,10 +62,13 @@ sql(q{SELECT durable_work.enqueue('q', '{"n": "more"}')}, $without);
 is(sql(q{SELECT count(*) FROM durable_work.inbox WHERE queue = 'q' AND status = 'pending'}, $without), $before + 1, 'it takes jobs');
 is(sql(q{SELECT count(*) FROM durable_work.claim('q', 'w')}, $without), '0', 'but hands none out before there was a housekeeper');
 
+is(state_of($node, $without, q{SELECT durable_work.unblock_key('keyed', 'k', 'dead_letter')}), 'DW006', 'a key cannot take its jobs along before there was a housekeeper');
+
 # --- a slot becomes free --------------------------------------------------------------------------------
 sql('DROP EXTENSION durable_work; DROP SCHEMA helper CASCADE', $with);
 becomes('housekeeper', 'ok', 'the slot of the first is taken by the second without help', $without);
 is(sql("SELECT count(*) FROM helper.claim('q', $before + 1)", $without), $before + 1, 'and all of its jobs are handed out');
+is(state_of($node, $without, q{SELECT durable_work.unblock_key('keyed', 'k', 'dead_letter')}), 'ok', 'and the key may go on');
 
 # --- not even a launcher ---------------------------------------------------------------------------------
 $node->append_conf('postgresql.conf', 'max_worker_processes = 0');
