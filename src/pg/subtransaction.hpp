@@ -8,7 +8,9 @@
 //
 // Both take C++ exceptions too: f runs under the guard, and what it throws is
 // turned into a server error first. Neither stops a cancel or a shutdown:
-// subtransaction() passes these on; in a worker FATAL never comes back at all.
+// subtransaction() passes these on, when it is rolled back: the statement began
+// it, and the session could not end what is left open of it; in a worker FATAL
+// never comes back at all.
 //
 // f keeps plain frames like all shell code. `report` lies in the context that
 // was current at the call (transaction(): in TopMemoryContext's child `memory`).
@@ -52,12 +54,16 @@ inline bool must_pass(int state) {
          state == ERRCODE_DATABASE_DROPPED || state == ERRCODE_IDLE_SESSION_TIMEOUT;
 }
 
+inline error_report report_of(const ErrorData* data) {
+  return {data->sqlerrcode, data->message, data->detail, data->hint, data->context};
+}
+
 // Takes the error off the server's error stack; copies live in `memory`.
 inline error_report take_error(MemoryContext memory) {
   MemoryContextSwitchTo(memory);
   const ErrorData* const data = CopyErrorData();
   FlushErrorState();
-  return {data->sqlerrcode, data->message, data->detail, data->hint, data->context};
+  return report_of(data);
 }
 
 }  // namespace internal
@@ -78,11 +84,14 @@ template <typename Function>
   if (sigsetjmp(here, 0) != 0) {
     PG_exception_stack = handler;
     error_context_stack = context;
-    if (internal::must_pass(geterrcode())) PG_RE_THROW();
-    *report = internal::take_error(memory);
+    MemoryContextSwitchTo(memory);
+    ErrorData* const error = CopyErrorData();
+    FlushErrorState();
     RollbackAndReleaseCurrentSubTransaction();
     MemoryContextSwitchTo(memory);
     CurrentResourceOwner = owner;
+    if (internal::must_pass(error->sqlerrcode)) ReThrowError(error);
+    *report = internal::report_of(error);
     return false;
   }
 
