@@ -17,9 +17,11 @@ constexpr char kPrune[] =
 constexpr char kInsert[] =
     "INSERT INTO durable_work.redrive_task (queue, to_queue, job_ids, error_like, since, until, "
     "max_jobs, rate_per_second, matched) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id";
+/* The oldest of each queue first: one queue's slow ones do not keep another's from running. */
 constexpr char kList[] =
-    "SELECT id, rate_per_second FROM durable_work.redrive_task WHERE state = 'running' ORDER BY id "
-    "LIMIT $1";
+    "SELECT id, rate_per_second FROM (SELECT id, rate_per_second, row_number() "
+    "OVER (PARTITION BY queue ORDER BY id) AS turn FROM durable_work.redrive_task "
+    "WHERE state = 'running') AS running ORDER BY turn, id LIMIT $1";
 constexpr char kTake[] =
     "SELECT queue, to_queue, job_ids, error_like, since, until, max_jobs, rate_per_second, "
     "matched, "

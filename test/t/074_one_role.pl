@@ -120,6 +120,16 @@ $other->query(q{SELECT durable_work.enqueue('calm', (SELECT jsonb_agg(i) FROM ge
 $other->query(q{SET statement_timeout = '200 ms'});
 is($other->try(q{SELECT durable_work.cancel_many('calm', filter => '$.payload[*] ? (exists ($.payload[*] ? (@ == -1)))')}), '57014', 'a slow filter heeds the statement timeout');
 $other->query('RESET statement_timeout');
+
+# Redrives at a rate: 16 run at the same time, whatever queue has asked for how many first.
+for my $session ($flood, $other) {
+    my $queue = $session == $flood ? 'flood' : 'calm';
+    $session->query(qq{SELECT durable_work.reject(job_id, lease_token, 'why') FROM durable_work.claim('$queue', 'known', 40)});
+}
+is($flood->query(q{SELECT count(durable_work.redrive('flood', rate_per_second => 0.001)) FROM generate_series(1, 20)}), '20', 'one queue has twenty slow redrives');
+is($other->query(q{SELECT durable_work.redrive('calm', rate_per_second => 1000)}), '40', 'another asks for one then');
+ok(wait_until($node, 'shop', q{SELECT state = 'done' FROM durable_work.redrives WHERE queue = 'calm'}), 'and gets it');
+is($node->safe_psql('shop', q{SELECT count(*) FROM durable_work.redrives WHERE queue = 'flood' AND state = 'running'}), '20', 'while the slow ones are still under way');
 $_->quit for $flood, $other;
 
 $node->stop;
