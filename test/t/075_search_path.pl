@@ -133,6 +133,15 @@ for my $version ('', grep { $_ ne $installation->current } $installation->releas
     $log = -s $node->logfile;
 }
 
+# A schema that somebody has prepared is refused: what is in it would be found before what is made.
+$node->safe_psql('postgres', 'CREATE DATABASE squatted');
+for my $prepared ('CREATE SCHEMA durable_work AUTHORIZATION planter', 'CREATE SCHEMA durable_work; CREATE FUNCTION durable_work.f() RETURNS int LANGUAGE sql AS $$SELECT 1$$',
+    'CREATE SCHEMA durable_work; CREATE TABLE durable_work.job_0 (id int)', 'CREATE SCHEMA durable_work; CREATE OPERATOR durable_work.= (LEFTARG = int8, RIGHTARG = int4, FUNCTION = pg_catalog.int84eq)') {
+    is(state_of($node, 'squatted', "$prepared; CREATE EXTENSION durable_work"), 'DW006', "refused: $prepared");
+    $node->safe_psql('squatted', 'SET client_min_messages = error; DROP SCHEMA durable_work CASCADE');
+}
+$log = -s $node->logfile;
+
 # Every function and view ------------------------------------------------------------------------------------------------
 my $calls = <<'SQL';
 SELECT durable_work.alter_queue('fair', lease => '1 h');
