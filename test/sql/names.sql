@@ -13,6 +13,9 @@ INSERT INTO nasty (name) VALUES
     ('$.payload'), ('/* '), ('-- '), ('Größe'), ('наряд 7'), ('注文'), (E'\u202Eabc'), (E'\U0001F4A9'), (E'e\u0301'), ('..'), ('../../etc/passwd'), ('a' || repeat('b', 126)), (repeat('é', 63)), (repeat('x', 64));
 CREATE FUNCTION pg_temp.role_of(name text) RETURNS text LANGUAGE sql AS $$ SELECT CASE WHEN octet_length('names ' || name) <= 63 THEN 'names ' || name END $$;
 CREATE TABLE names_seen (n int, what text, same boolean);
+CREATE ROLE worker_of_names;
+GRANT INSERT ON names_seen TO worker_of_names;
+SELECT count(durable_work.grant_queue(NULL, 'worker_of_names', r)) FROM unnest('{enqueue,work,operate,monitor}'::text[]) AS r;
 
 -- One name everywhere, in three transactions. What was told back is written down.
 CREATE PROCEDURE pg_temp.produce(n int, nm text) LANGUAGE plpgsql AS $$
@@ -28,12 +31,12 @@ BEGIN
     INSERT INTO names_seen SELECT n, 'dead letter queue', v.dead_letter_queue = q FROM durable_work.queues v WHERE v.queue = 'names fair ' || n;
     IF role IS NOT NULL THEN
         EXECUTE format('CREATE ROLE %I', role);
-        PERFORM durable_work.grant_queue(q, role, right_name) FROM unnest('{enqueue,work,operate,monitor}'::text[]) right_name;
+        PERFORM durable_work.grant_queue(q, role, 'enqueue');
         INSERT INTO names_seen SELECT n, 'role', v.role = role FROM durable_work.queue_grants v WHERE v.queue = q;
-        PERFORM durable_work.revoke_queue(q, role, 'monitor');
-        EXECUTE format('GRANT INSERT ON names_seen TO %I', role);
-        EXECUTE format('SET LOCAL ROLE %I', role);
+        PERFORM durable_work.revoke_queue(q, role);
+        PERFORM durable_work.grant_queue(q, role, 'enqueue');
     END IF;
+    SET LOCAL ROLE worker_of_names;
     PERFORM durable_work.set_concurrency_limit(q, 1000, 'group', limit_group => CASE WHEN octet_length(nm) <= 63 THEN nm ELSE left(nm, 20) END);
     INSERT INTO names_seen SELECT n, 'limit group', bool_and(nm LIKE replace(replace(replace(v.limit_group, '\\', '\\\\'), '%', '\\%'), '_', '\\_') || '%') FROM durable_work.limits v WHERE v.queue = q;
     PERFORM durable_work.enqueue(q, to_jsonb(nm), partition_key => nm, idempotency_key => nm, headers => jsonb_build_object('k', nm));
@@ -50,11 +53,10 @@ CREATE PROCEDURE pg_temp.work(n int, nm text) LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
     q text := 'q' || nm;
-    role text := pg_temp.role_of(nm);
     held record;
 BEGIN
     IF octet_length(q) > 127 THEN q := nm; END IF;
-    IF role IS NOT NULL THEN EXECUTE format('SET LOCAL ROLE %I', role); END IF;
+    SET LOCAL ROLE worker_of_names;
     INSERT INTO names_seen SELECT n, 'inbox', count(*) FILTER (WHERE v.partition_key = nm) = 3 AND bool_or(v.idempotency_key = nm) FROM durable_work.inbox v WHERE v.queue = q;
     PERFORM durable_work.register_worker(nm, ARRAY[q], labels => jsonb_build_object(nm, nm));
     SELECT * INTO STRICT held FROM durable_work.claim(q, nm, 1, request_id => nm) c;
@@ -133,3 +135,6 @@ INSERT INTO refused (statement) VALUES
     ($$SELECT durable_work.create_queue(convert_from('\\xff'::bytea, 'UTF8'))$$), ($$SELECT durable_work.drop_queue('q%')$$), ($$SELECT durable_work.drop_queue(repeat('x', 100000))$$);
 SELECT n, helper.refusal(statement) FROM refused ORDER BY n;
 DROP TABLE names_seen;
+SELECT count(durable_work.revoke_queue(NULL, 'worker_of_names'));
+DROP OWNED BY worker_of_names;
+DROP ROLE worker_of_names;
