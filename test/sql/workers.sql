@@ -86,6 +86,12 @@ SELECT helper.answer(format($$SELECT durable_work.heartbeat('anna', instance => 
 SELECT helper.answer(format($$SELECT durable_work.drain_worker('anna', instance => %s)$$, :anna));
 SELECT helper.answer(format($$SELECT durable_work.deregister_worker('anna', instance => %s)$$, :anna));
 SELECT helper.answer(format($$SELECT durable_work.claim('workers_a', 'nobody', instance => %s)$$, :anna));
+SELECT job_id, lease_token FROM durable_work.leases WHERE worker = 'anna' ORDER BY lease_token LIMIT 1 \gset
+SELECT helper.answer(format($$SELECT durable_work.complete_and_claim(ARRAY[%s], ARRAY[%s], 'workers_a', 'anna', instance => %s)$$, :job_id, :lease_token, :anna));
+SELECT count(*) FROM durable_work.leases WHERE lease_token = :lease_token;
+\set VERBOSITY sqlstate
+CALL durable_work.wait_for_work('{workers_a}', '60 s', worker => 'anna', instance => :anna);
+\set VERBOSITY default
 -- What the earlier process holds it may complete.
 SELECT job_id, lease_token FROM durable_work.leases JOIN durable_work.workers USING (worker) WHERE worker = 'anna' ORDER BY lease_token LIMIT 1 \gset
 SELECT durable_work.complete(:job_id, :lease_token), in_flight FROM durable_work.workers WHERE worker = 'anna';
@@ -110,6 +116,44 @@ DO $$ BEGIN WHILE EXISTS (SELECT FROM durable_work.workers WHERE worker = 'anna'
 SELECT count(*) = 0 FROM durable_work.leases JOIN released USING (job_id);
 SELECT count(*) = :held, max(attempt) FROM durable_work.claim('workers_a', 'w', 100) JOIN released USING (job_id);
 SELECT helper.answer($$SELECT durable_work.drain_worker('anna')$$), durable_work.deregister_worker('anna');
+
+-- Draining what is not simply given back -------------------------------------------------------------------------------
+SELECT durable_work.create_queue('workers_once', delivery => 'at_most_once', lease => '1 h'), durable_work.create_queue('workers_recorded', durable_claims => true, lease => '1 h');
+SELECT durable_work.register_worker('dora', '{workers_once,workers_recorded}') AS dora \gset
+SELECT count(durable_work.enqueue(queue, '{}')) FROM unnest('{workers_once,workers_once,workers_recorded}'::text[]) AS queue;
+SELECT job_id AS once, lease_token AS once_token FROM durable_work.claim('workers_once', 'dora', 1, instance => :dora) \gset
+SELECT job_id AS short FROM durable_work.claim('workers_once', 'dora', 1, lease => '10 ms', instance => :dora) \gset
+SELECT job_id AS recorded, lease_token AS recorded_token FROM durable_work.claim('workers_recorded', 'dora', 1, instance => :dora) \gset
+-- The lease of the one that may not be handed out twice ends as ever, with the worker at its drain or without.
+SELECT durable_work.drain_worker('dora', '1 h') BETWEEN 2 AND 3;
+CALL helper.until($$(SELECT reason = 'outcome unknown' FROM durable_work.dead_letters WHERE queue = 'workers_once')$$);
+SELECT job_id = :short FROM durable_work.dead_letters WHERE queue = 'workers_once';
+CALL helper.until($$(SELECT in_flight = 2 FROM durable_work.workers WHERE worker = 'dora')$$);
+SELECT durable_work.drain_worker('dora', '0');
+CALL helper.until($$NOT EXISTS (SELECT FROM durable_work.workers WHERE worker = 'dora')$$);
+-- One is its worker's as before, the other one nobody's, and the log says that its attempt did not count.
+SELECT job_id = :once, worker, lease_token = :once_token FROM durable_work.leases WHERE queue IN ('workers_once', 'workers_recorded');
+SELECT queue, status, attempts FROM durable_work.inbox WHERE id IN (:once, :recorded) ORDER BY id;
+SELECT helper.answer(format('SELECT durable_work.release(%s, %s)', :once, :once_token));
+SELECT durable_work.complete(:once, :once_token), helper.answer(format('SELECT durable_work.complete(%s, %s)', :recorded, :recorded_token));
+SELECT job_id = :recorded, attempt, lease_token > :recorded_token FROM durable_work.claim('workers_recorded', 'w', 10);
+
+-- Cancelled under a registered worker ----------------------------------------------------------------------------------
+SELECT durable_work.create_queue('workers_d');
+SELECT durable_work.register_worker('emil', '{workers_d}') AS emil \gset
+SELECT count(*) FROM durable_work.enqueue_many('workers_d', ARRAY(SELECT jsonb_build_object('n', n) FROM generate_series(1, 3) n));
+CREATE TEMP TABLE emils AS SELECT job_id, lease_token, payload->>'n' AS n FROM durable_work.claim('workers_d', 'emil', 10, instance => :emil);
+SELECT durable_work.cancel(job_id) FROM emils WHERE n = '2';
+-- Only the instance is told.
+SELECT count(*) FROM durable_work.heartbeat('emil') AS of_nobody FULL JOIN durable_work.heartbeat('emil', instance => 7) AS of_another ON true;
+SELECT n, state FROM durable_work.heartbeat('emil', instance => :emil) JOIN emils USING (job_id) ORDER BY n;
+SELECT helper.answer(format('SELECT durable_work.complete(%s, %s)', job_id, lease_token)) FROM emils WHERE n = '2';
+-- A drain does not wait for one of which the worker has not heard.
+SELECT durable_work.cancel(job_id) FROM emils WHERE n = '3';
+SELECT durable_work.drain_worker('emil', '0') > 0;
+CALL helper.until($$NOT EXISTS (SELECT FROM durable_work.workers WHERE worker = 'emil')$$);
+SELECT n, attempt FROM durable_work.claim('workers_d', 'w', 10) JOIN emils USING (job_id);
+SELECT n, status FROM durable_work.inbox JOIN emils ON job_id = id ORDER BY n;
 
 -- Another number of buckets --------------------------------------------------------------------------------------------
 SELECT durable_work.register_worker('anna', '{workers_b}') AS anna \gset
