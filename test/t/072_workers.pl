@@ -9,7 +9,7 @@ use Test::More;
 
 use DurableWork;
 
-my $node = new_server('workers', conf => [ "durable_work.heartbeat_interval = '200 ms'", "durable_work.worker_dead_after = '1 h'" ], init => { allows_streaming => 1 });
+my $node = new_server('workers', conf => [ "durable_work.heartbeat_interval = '200 ms'", "durable_work.worker_dead_after = '1 h'", "durable_work.max_wait = '1 h'" ], init => { allows_streaming => 1 });
 sub sql { return $node->safe_psql('postgres', $_[0]); }
 sub becomes { return ok(wait_until($node, 'postgres', $_[0], $_[2]), $_[1]); }
 
@@ -79,6 +79,45 @@ for my $owned ('true', 'false') {
     becomes(q{SELECT count(*) = 0 FROM durable_work.workers WHERE worker = 'a'}, 'when it holds nothing the worker is gone');
     is(state_of($node, 'postgres', owned('a')), 'DW006', 'and its claims are refused');
     $instance{a} = sql(q{SELECT durable_work.register_worker('a', '{q}')});
+}
+
+# --- a deadline that comes by itself --------------------------------------------------------------
+# The lease ends after the deadline and long before anything else: who did not look at the deadline would find it expired.
+enqueue('a', 'late');
+my $late = $one->query("SELECT job_id FROM durable_work.claim('q', 'a', 1, lease => '20 s', owned_only => true, instance => $instance{a})");
+is(sql(q{SELECT durable_work.drain_worker('a', '300 ms')}), '1', 'a worker is to drain, and holds a job');
+# Looked at through a session that is there already and only reads views.
+my $gone = 0;
+for (1 .. 100 * $PostgreSQL::Test::Utils::timeout_default) {
+    last if $gone = $one->query(q{SELECT count(*) = 0 FROM durable_work.workers WHERE worker = 'a'}) eq 't';
+    select undef, undef, undef, 0.01;
+}
+ok($gone, 'at the deadline the worker is gone, without anybody doing anything');
+is($one->query("SELECT status, attempts FROM durable_work.inbox WHERE id = $late"), 'pending|0', 'its job waits, and the attempt does not count');
+is($one->query("SELECT attempt FROM durable_work.claim('q', 'other', 1) WHERE job_id = $late"), '1', 'others get it');
+is($one->query("SELECT durable_work.complete(job_id, lease_token) FROM durable_work.leases WHERE job_id = $late"), 't', 'and do it');
+$instance{a} = sql(q{SELECT durable_work.register_worker('a', '{q}')});
+
+# --- another process of the name ------------------------------------------------------------------
+# One sleeps in a claim, one in wait_for_work, which would go on longer than this test may.
+for my $owned ('true', 'false') {
+    $two->send("CALL durable_work.wait_for_work('{q}', '1 h', worker => 'a', instance => $instance{a})");
+    waiting($two, 'wait_for_work of a worker sleeps');
+    cmp_ok(sql(q{BEGIN; SELECT durable_work.register_worker('a', '{q}'); ROLLBACK}), '>', $instance{a}, 'a registration that is rolled back');
+    waiting($two, 'ends nothing');
+    $one->send("SELECT count(*) FROM durable_work.claim('q', 'a', 1, wait => '5 s', owned_only => $owned, instance => $instance{a})");
+    waiting($one, 'a claim sleeps, too');
+    # Both in one transaction: who would look again only after the commit would be given the job.
+    my ($later) = split /\n/, sql("BEGIN; SELECT durable_work.register_worker('a', '{q}'); SELECT job_id FROM durable_work.enqueue('q', '{\"n\": \"new\"}', partition_key => '$key{a}'); COMMIT");
+    is($two->finish_sent, 'ok', 'wait_for_work ends when the name is registered again');
+    is($one->finish_sent, 'ok', 'the waiting claim does');
+    is($one->output, '0', 'and has no job, although there is one');
+    is($two->try("CALL durable_work.wait_for_work('{q}', '1 h', worker => 'a', instance => $instance{a})"), 'DW006', 'the next wait_for_work is refused');
+    is($one->try("SELECT durable_work.claim('q', 'a', 1, wait => '5 s', owned_only => $owned, instance => $instance{a})"), 'DW006', 'as is the next claim');
+    is($one->try("SELECT durable_work.complete_and_claim('{}', '{}', 'q'::text, 'a', 1, owned_only => $owned, instance => $instance{a})"), 'DW006', 'and complete_and_claim');
+    $instance{a} = $later;
+    is(sql(owned('a')), 'new', 'the later process has the job');
+    sql(q{SELECT durable_work.complete(job_id, lease_token) FROM durable_work.leases WHERE worker = 'a'});
 }
 
 # --- dead and back --------------------------------------------------------------------------------
@@ -151,7 +190,9 @@ BEGIN
     me := durable_work.register_worker(who, '{load}');
     COMMIT;
     LOOP
+        -- Its last job may have been the end of its registration.
         BEGIN
+            PERFORM durable_work.heartbeat(who, instance => me);
             jobs := ARRAY(SELECT c FROM durable_work.claim('load', who, 5, wait => '100 ms', owned_only => true, instance => me) c);
         EXCEPTION WHEN SQLSTATE 'DW006' THEN
             EXIT;
@@ -163,8 +204,6 @@ BEGIN
             INSERT INTO done VALUES (job.job_id, who, me, job.attempt, durable_work.ring_owner('load', job.partition_key));
             COMMIT;
         END LOOP;
-        PERFORM durable_work.heartbeat(who, instance => me);
-        COMMIT;
     END LOOP;
 END $$;
 SQL
