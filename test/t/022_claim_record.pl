@@ -88,6 +88,37 @@ for (1 .. 3) {
 ($n, $attempt, $job, $token) = claim($node, 'twice');
 sql("SELECT durable_work.complete($job, $token)");
 
+# --- so is what a drain gives back ------------------------------------------------------------------
+# The housekeeper writes that; on a strict queue it is on disk before anybody sees that the worker is gone. What may be done
+# once only is not given back.
+sql(q{SELECT durable_work.create_queue('drained_once', delivery => 'at_most_once', lease => '1 h'), durable_work.create_queue('drained', durable_claims => true, lease => '1 h'),
+             durable_work.create_queue('drained_strict', durable_claims => true, strict => true, lease => '1 h');
+      SELECT durable_work.enqueue(q, '{"n": "drained"}') FROM unnest('{drained_once,drained,drained_strict}'::text[]) AS q});
+for my $end (qw(restart crash)) {
+    my $instance = sql(q{SELECT durable_work.register_worker('deployed', '{drained_once,drained,drained_strict}')});
+    my @queues = $end eq 'restart' ? qw(drained_once drained drained_strict) : qw(drained drained_strict);
+    for my $queue (@queues) {
+        ok(wait_until($node, 'postgres', "SELECT count(*) = 1 FROM durable_work.claim('$queue', 'deployed', 1, instance => $instance)"), "$queue: claimed");
+    }
+    sql(q{SELECT durable_work.drain_worker('deployed', '0')});
+    ok(wait_until($node, 'postgres', q{SELECT count(*) = 0 FROM durable_work.workers}), 'the worker is gone');
+    is(sql(q{SELECT string_agg(queue || ' ' || attempts, ', ' ORDER BY queue) FROM durable_work.inbox WHERE queue IN ('drained', 'drained_strict')}), 'drained 0, drained_strict 0', 'its attempts do not count');
+    if ($end eq 'restart') {
+        $node->restart;
+    } else {
+        crash();
+    }
+    # What was not flushed is lost in a crash, as a release is.
+    for my $queue ($end eq 'restart' ? qw(drained drained_strict) : 'drained_strict') {
+        ($n, $attempt, $job, $token) = claim($node, $queue);
+        is("$n $attempt", 'drained 1', "$queue: nor after a $end");
+        sql("SET synchronous_commit = on; SELECT durable_work.release($job, $token)");
+    }
+}
+ok(wait_for_dead($node, 'drained_once', 1), 'at_most_once: what a drained worker held is the end after a restart');
+is(dead('drained_once'), 'drained outcome unknown 1 claimed-1-deployed dead_lettered-1', 'outcome unknown');
+sql(q{SELECT durable_work.drop_queue(q, force => true) FROM unnest('{drained_once,drained,drained_strict}'::text[]) AS q});
+
 # --- payloads that take the server with them ------------------------------------------------------
 sql(q{SELECT durable_work.enqueue('twice', jsonb_build_object('n', n)) FROM unnest('{killer,harmless}'::text[]) AS n});
 for my $time (1 .. 2) {
