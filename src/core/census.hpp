@@ -68,6 +68,10 @@ class Census {
   /* Every queue is counted; and the numbers to be given are above those of all rows that were there
    * when the last count began. */
   [[nodiscard]] bool complete() const;
+  /* It runs, or a transaction that was prepared before the start will make it count again. Until
+   * then what has ended since the boundary must stay in the log: each job that was removed would be
+   * taken off without having been counted. */
+  [[nodiscard]] bool needs_ended() const;
 
  private:
   enum class Stage : std::uint8_t { idle, parked, outcomes, jobs };

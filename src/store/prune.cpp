@@ -109,7 +109,7 @@ uint64 prune_unseen() {
 
 }  // namespace
 
-Pruned prune_some(PrunePosition* position) {
+Pruned prune_some(PrunePosition* position, bool jobs) {
   bool end = false;
   uint64 removed = 0;
   switch (position->table) {
@@ -124,7 +124,8 @@ Pruned prune_some(PrunePosition* position) {
       end = removed == 0;
       break;
     default:
-      removed = prune_parked(position, &end);
+      end = true;
+      if (jobs) removed = prune_parked(position, &end);
       break;
   }
   if (!end) return {removed, false};

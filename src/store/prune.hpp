@@ -19,7 +19,7 @@ struct Pruned {
   bool end_of_pass;  // all tables were looked at
 };
 
-// A few pages, in the transaction that is open.
-Pruned prune_some(PrunePosition* position);
+// A few pages, in the transaction that is open. Without `jobs` parked stays as it is.
+Pruned prune_some(PrunePosition* position, bool jobs);
 
 }  // namespace dw::store

@@ -221,6 +221,32 @@ is($server->safe_psql('other', q{SELECT n FROM helper.claim('q', 1)}), 'anew', '
 
 $server->stop;
 
+# --- a transaction that was prepared before a start and outlives what ended since -----------------------------
+$server->start;
+$server->safe_psql('postgres', <<'SQL');
+SELECT durable_work.create_queue('brief', retention => '0');
+SELECT durable_work.enqueue('brief', '{"n": "brief"}');
+BEGIN;
+SELECT durable_work.enqueue('brief', '{"n": "prepared"}');
+PREPARE TRANSACTION 'before';
+SQL
+$server->stop('immediate');
+$server->start;
+ok(wait_until($server, 'postgres', q{SELECT unfinished = 1 FROM durable_work.queue_stats WHERE queue = 'brief'}), 'a job is counted after the start');
+my $brief = $server->safe_psql('postgres', q{SELECT id FROM durable_work.inbox WHERE queue = 'brief'});
+$server->safe_psql('postgres', "SELECT durable_work.update_payload($brief, '{\"n\": \"changed\"}')");
+is($server->safe_psql('postgres', q{SELECT count(*) FROM helper.claim('brief', 1) WHERE durable_work.complete(job_id, lease_token)}), '1', 'it is changed and completed');
+# Removed in the same walk, before parked; the second one by the next walk at the earliest.
+for my $walk (1, 2) {
+    $server->safe_psql('postgres', "SELECT durable_work.mark_handled('walk', '$walk', '1 s')");
+    ok(wait_until($server, 'postgres', 'SELECT count(*) = 0 FROM durable_work.handled'), "walk $walk of what is past its time");
+}
+$server->safe_psql('postgres', q{COMMIT PREPARED 'before'});
+is($server->safe_psql('postgres', q{SELECT n FROM helper.claim('brief', 1)}), 'prepared', 'what was prepared comes');
+counts_agree($server, 'counted again');
+ok(wait_until($server, 'postgres', "SELECT count(*) = 0 FROM durable_work.parked WHERE id = $brief"), 'then what has ended goes');
+$server->stop;
+
 # --- the server does not prepare at all ---------------------------------------------------------------
 $server->append_conf('postgresql.conf', 'max_prepared_transactions = 0');
 $server->start;
