@@ -29,6 +29,7 @@ class Client(Session, Producer, Worker):
         self.repeatable, self.mine, self.held, self.stale = [], [], [], []
         self.pending_request = self.instance = self.worker = None
         self.deep = False
+        self.most_held = 60
 
     def style(self, prepare=True):
         return self.random.choices(["commit", "rollback", "prepare"], [8, 1.5, 1 if prepare else 0])[0]

@@ -58,7 +58,7 @@ class Liar:
             (STALE, [{**later, "job": done["job"], "token": done["token"] + 1}]),
             (AFTER, [{**later, "job": done["job"], "asked": done["at"] + 1, "told": done["at"] + 2}]),
             (ATTEMPTS, []),         # counted
-            (UNCOMMITTED, [{**claim, "key": "lie", "told": float("inf")}]),
+            (UNCOMMITTED, [{**claim, "key": "another lie", "told": float("inf")}]),
         ]
         ordered = self.pair_of_a_key()
         if ordered:

@@ -29,7 +29,7 @@ class Worker:
                        told=told, **more, **({"again": True} if again else {}))
             self.held.append(Held(job, token, queue, key))
         # What is forgotten runs out; some of it is tried later all the same.
-        if len(self.held) > 60:
+        if len(self.held) > self.most_held:
             self.stale += self.held[:-40]
             del self.held[:-40], self.stale[:-100]
 
