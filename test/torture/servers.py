@@ -34,7 +34,7 @@ durable_work.heartbeat_interval = '200 ms'
 durable_work.worker_dead_after = '1 s'
 """
 PATIENCE = 120      # seconds until something that must happen is given up
-ALARMS = re.compile(r"PANIC|TRAP: |stuck spinlock|\) was terminated by signal (?!9:)|\] XX\d\d\d [^:]*: +(?:ERROR|FATAL|PANIC): +(?!archive command)|server process .* exited with exit code [3-9]")
+ALARMS = re.compile(r"PANIC|TRAP: |stuck spinlock|\) was terminated by signal (?!9:)|\] XX\d\d\d [^:]*: +(?:ERROR|FATAL|PANIC):  (?!archive command)|server process .* exited with exit code [3-9]")
 
 
 class Stuck(Exception):
