@@ -279,7 +279,8 @@ def main():
     mutations = chosen(every, options.names)
     if options.check:
         wrong = check(every)
-        print("\n".join(wrong) if wrong else f"{len(every)} mutations can be planted")
+        without = [each.name for each in every if each.name not in read_table()]
+        print("\n".join(wrong) if wrong else f"{len(every)} mutations can be planted, {len(without)} have no result yet")
         return 1 if wrong else 0
     if options.list or options.show:
         for each in mutations:

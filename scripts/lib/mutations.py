@@ -168,7 +168,9 @@ def check(mutations):
             wrong.append(f"{each.where}: there are two mutations {each.name}")
         if not each.is_in_core() and not each.tries:
             wrong.append(f"{each.where}: {each.name}: it is not of the core, so 'on a server:' must say who looks")
-        row, caught = known.get(each.name, ("", ""))
+        if each.name not in known:
+            continue
+        row, caught = known[each.name]
         if row != cells_of(each, caught):
             wrong.append(f"{each.where}: {each.name}: run ./scripts/mutate --record {each.name}")
         elif caught.startswith("**"):
