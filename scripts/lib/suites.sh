@@ -16,6 +16,10 @@ pgxs_test() { echo "$("$DW_ORIGINAL_PG_CONFIG" --pkglibdir)/pgxs/src/test/$1"; }
 
 # Lines of a server log that no test may cause.
 alarming='PANIC|TRAP: |was terminated by signal|stuck spinlock|server process .* exited with exit code [3-9]'
+# What the server warns of when something was not given back at the end of a transaction; also where a test ends
+# processes on purpose.
+leaking='(reference|refcount|file|memory|context|segment) leak: |resource was not closed|you don.t own a lock of type|locallock table corrupted'
+alarming="$alarming|$leaking"
 check_server_log() {
   if grep -nE "$alarming" "$DW_LOG"; then
     echo "the server's log shows the lines above"
@@ -114,6 +118,10 @@ suite_tap() {
     tail -n 25 "$output"/tmp_check/log/*.log 2>/dev/null | tail -n 200 || true
   fi
   tally "$ok" "$failed"
+  if grep -nE "PANIC|TRAP: |$leaking" "$output"/tmp_check/log/*.log; then
+    echo "servers' logs show the lines above"
+    tally 0 1
+  fi
 }
 
 # suite_pgtap FILE...    Each file in a database of its own on the current server.
