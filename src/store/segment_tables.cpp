@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "core/dispatcher.hpp"
+#include "core/known_slots.hpp"
 
 #include "pg/headers.hpp"
 
@@ -190,6 +191,39 @@ core::JobId open_ids_beyond(uint32 ahead) {
   return drawn + std::max<int64>(increment, 1) * ahead;
 }
 
+core::JobId least_id(uint8 segment) {
+  core::JobId least = core::kNever;
+  const Oid types[] = {INT8OID};
+  Datum values[] = {Int64GetDatum(PG_INT64_MIN)};
+  execute(psprintf(kLeastId, segment), types, values, " ", [&least](uint64 row) {
+    bool null = false;
+    const Datum value = column(row, 1, &null);
+    if (!null) least = DatumGetInt64(value);
+  });
+  return least;
+}
+
+/* kNever: it is not in use. */
+core::JobId first_id_of(const core::SlotFacts (&slots)[core::kSegments], uint8 segment,
+                        bool at_start) {
+  switch (core::judge_slot(slots, segment, at_start)) {
+    case core::SlotStanding::unused:
+      return core::kNever;
+    case core::SlotStanding::in_use:
+      return slots[segment].first;
+    case core::SlotStanding::only_announced:
+      run(kEnd, segment);
+      return core::kNever;
+    case core::SlotStanding::without_row: {
+      const core::JobId least = least_id(segment);
+      /* While a restore goes on its row may still come. */
+      if (at_start && least != core::kNever) run(kRemember, segment, least);
+      return least;
+    }
+  }
+  return core::kNever;
+}
+
 }  // namespace
 
 std::int32_t SegmentTables::last_topic() {
@@ -310,47 +344,23 @@ void SegmentTables::relocate(std::uint8_t segment, const core::Straggler* jobs, 
 
 void read_segments(core::Index database, bool at_start) {
   core::Dispatcher& dispatcher = runtime::dispatcher();
-  core::JobId first_ids[core::kSegments];
-  std::fill(first_ids, first_ids + core::kSegments, core::kNever);
-  int last = -1;
-  int known = 0;
+  core::SlotFacts slots[core::kSegments];
+  std::fill(slots, slots + core::kSegments, core::SlotFacts{core::kNever, false});
   const Oid types[] = {INT4OID};
   Datum values[] = {Int32GetDatum(core::kSegments)};
-  execute(kList, types, values, " ", [&first_ids, &last, &known](uint64 row) {
-    last = DatumGetInt32(number(row, 1));
-    first_ids[last] = DatumGetInt64(number(row, 2));
-    known++;
+  execute(kList, types, values, " ", [&slots](uint64 row) {
+    slots[DatumGetInt32(number(row, 1))].first = DatumGetInt64(number(row, 2));
   });
   for (uint8 segment = 0; segment < core::kSegments; segment++) {
     const Oid table = tables().job[segment];
     LockRelationOid(table, AccessShareLock);
-    const bool has_rows = blocks_of(table) > 0;
-    if (first_ids[segment] != core::kNever) {
-      /* Announced, and not used before the server stopped: ids behind its first may have been
-       * written to the segment before. */
-      if (at_start && segment == last && known > 1 && !has_rows) {
-        run(kEnd, segment);
-        first_ids[segment] = core::kNever;
-      }
-      continue;
-    }
-    if (!has_rows || (segment == 0 && known == 0)) continue;
-    /* Rows that came without their row of this table. */
-    const Oid id_types[] = {INT8OID};
-    Datum id_values[] = {Int64GetDatum(PG_INT64_MIN)};
-    execute(psprintf(kLeastId, segment), id_types, id_values, " ",
-            [&first_ids, segment](uint64 row) {
-              bool null = false;
-              const Datum least = column(row, 1, &null);
-              if (!null) first_ids[segment] = DatumGetInt64(least);
-            });
-    /* While a restore goes on its row may still come. */
-    if (at_start && first_ids[segment] != core::kNever) run(kRemember, segment, first_ids[segment]);
+    slots[segment].has_jobs = blocks_of(table) > 0;
   }
   bool any = false;
   for (uint8 segment = 0; segment < core::kSegments; segment++) {
-    if (first_ids[segment] == core::kNever) continue;
-    dispatcher.know_segment(database, segment, first_ids[segment]);
+    const core::JobId first = first_id_of(slots, segment, at_start);
+    if (first == core::kNever) continue;
+    dispatcher.know_segment(database, segment, first);
     any = true;
   }
   if (!any) dispatcher.begin_log(database);

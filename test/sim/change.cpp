@@ -8,18 +8,14 @@ namespace dw::test {
 
 JobKey World::any_job() {
   /* Rather the younger ones: the older are finished. */
-  const JobId span = std::min<JobId>(next_id_ - 1, 200);
-  const JobId id = next_id_ - 1 - static_cast<JobId>(draw(static_cast<std::uint64_t>(span)));
-  for (const auto& [queue, row] : queues_) {
-    if (reference_.jobs.count({queue, id}) == 1) return {queue, id};
-  }
-  throw Violation("an id was lost");
+  const std::size_t span = std::min<std::size_t>(written_.size(), 200);
+  return written_[written_.size() - 1 - draw_index(span)];
 }
 
 /* Cancel, of any job that is not finished, or a change, of one that waits. */
 void World::change(int session) {
   Session& self = s(session);
-  if (next_id_ <= 1) return;
+  if (written_.empty()) return;
   JobKey key = any_job();
   /* Rather one that this transaction has decided. */
   if (chance(25) && !self.effects.empty()) {
@@ -71,6 +67,7 @@ void World::change(int session) {
     self.placeholder = key;
     self.placeholder_action = action;
     self.placeholder_level = self.level();
+    self.placeholder_oldest = oldest_open();
   }
 }
 
@@ -118,34 +115,42 @@ void World::go_on_with_placeholder(int session) {
   Session& self = s(session);
   if (statement_fails(session)) return;
   const JobKey key = self.placeholder;
-  const LoggedJob found = log_.look_up(log_.snapshot(), key.queue, key.id);
+  const LoggedJob found = look_up(key);
   self.has_placeholder = false;
   if (!found.exists || found.finished) {
     note("placeholder dropped", "session {} job {}", session, key.id);
     self.transaction.drop_placeholder(self.placeholder_action);
     return;
   }
+  Decided decided{};
+  if (!fill_placeholder(session, key, self.placeholder_action, found, &decided)) return;
+  note("placeholder filled", "session {} job {}", session, key.id);
+  if (statement_fails(session)) return;
+  end_change(session, decided, self.placeholder_action);
+}
+
+/* False: its queue is gone. */
+bool World::fill_placeholder(int session, JobKey key, std::size_t action, const LoggedJob& found,
+                             Decided* decided) {
+  Session& self = s(session);
   ModelJob& job = reference_.job(key);
   if (!job.gone && (job.held || job.decider != kNobody || job.finished))
     throw Violation("the log says of a job in work that it waits");
-  Decided decided{};
   const bool filled = operation(key, [&] {
-    return self.transaction.fill_placeholder(self.placeholder_action, found.row, true,
-                                             found.redriven, &decided);
+    return self.transaction.fill_placeholder(action, found.row, true, found.redriven, decided);
   });
   if (!filled) {
     if (!job.gone) throw Violation("a placeholder was lost");
-    return;
+    return false;
   }
-  note("placeholder filled", "session {} job {}", session, key.id);
   job.decider = session;
   /* What is known of it now is what the log said. */
   job.attempts = found.row.attempts;
   job.due = std::min(job.due, found.row.due);
-  self.effects.push_back(Effect{EffectKind::decided, self.level(), key, decided.token, false,
-                                Decision::retry, OutcomeKind::claimed, 0, decided.attempts, false});
-  if (statement_fails(session)) return;
-  end_change(session, decided, self.placeholder_action);
+  self.effects.push_back(Effect{EffectKind::decided, self.level(), key, decided->token, false,
+                                Decision::retry, OutcomeKind::claimed, 0, decided->attempts,
+                                false});
+  return true;
 }
 
 /* Everything but its attempts. What is due at once has a time in parked, by which it is found. */
@@ -178,6 +183,7 @@ void World::write_row(int session, const Decided& decided, std::size_t action) {
   const std::int32_t attempts = replaces ? 0 : decided.attempts;
   if (!replaces) row.max_attempts = decided.max_attempts;
   const OutcomeKind kind = chance(50) ? OutcomeKind::payload_replaced : OutcomeKind::rescheduled;
+  lock_table(session, decided.segment, true);
   const bool was_there = log_.park_job(self.xid(), self.writer, key.queue, &row);
   row.attempts = static_cast<std::uint16_t>(attempts);
   const auto write = [&](OutcomeKind what, std::uint8_t where, const OutcomeMember& member) {

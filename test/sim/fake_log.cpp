@@ -212,23 +212,22 @@ std::vector<JobId> FakeLog::unfinished(Snapshot snapshot, QueueId queue,
   return ids;
 }
 
-LoggedJob FakeLog::look_up(Snapshot snapshot, QueueId queue, JobId id) const {
+LoggedJob FakeLog::find_row(Snapshot snapshot, QueueId queue, JobId id,
+                            std::uint8_t segment) const {
   LoggedJob found;
-  std::uint8_t segment = 0;
-  /* A job that was moved has a row in its old segment too. */
-  for (int s = kStores - 1; s >= 0 && !found.exists; s--) {
-    for (const auto& page : jobs_[s]) {
-      for (const JobOnPage& job : page) {
-        if (job.row.id != id || job.row.queue != queue || !sees(snapshot, job)) continue;
-        found.exists = true;
-        found.row = job.row;
-        segment = static_cast<std::uint8_t>(s);
-      }
+  for (const auto& page : jobs_[segment]) {
+    for (const JobOnPage& job : page) {
+      if (job.row.id != id || job.row.queue != queue || !sees(snapshot, job)) continue;
+      found.exists = true;
+      found.row = job.row;
     }
   }
-  if (!found.exists) return found;
+  return found;
+}
+
+void FakeLog::add_outcomes(Snapshot snapshot, QueueId queue, JobId id, LoggedJob* found) const {
   OutcomeSum sum;
-  for (const auto& page : outcomes_[segment]) {
+  for (const auto& page : outcomes_[found->row.segment]) {
     for (const OutcomeOnPage& outcome : page) {
       if (!sees(snapshot, outcome.xid)) continue;
       OutcomeReader reader(outcome.first_id, outcome.batch, outcome.body.data(),
@@ -239,12 +238,20 @@ LoggedJob FakeLog::look_up(Snapshot snapshot, QueueId queue, JobId id) const {
       }
     }
   }
-  found.finished = sum.finished();
-  found.dead = sum.is_dead();
-  found.redriven = sum.redriven();
-  found.row.attempts =
-      static_cast<std::uint16_t>(std::max<std::int32_t>(found.row.attempts, sum.attempts()));
-  if (sum.due() != 0) found.row.due = sum.due();
+  found->finished = sum.finished();
+  found->dead = sum.is_dead();
+  found->redriven = sum.redriven();
+  found->row.attempts =
+      static_cast<std::uint16_t>(std::max<std::int32_t>(found->row.attempts, sum.attempts()));
+  if (sum.due() != 0) found->row.due = sum.due();
+}
+
+LoggedJob FakeLog::look_up(Snapshot snapshot, QueueId queue, JobId id) const {
+  LoggedJob found;
+  /* A job that was moved has a row in its old segment too. */
+  for (int segment = kStores - 1; segment >= 0 && !found.exists; segment--)
+    found = find_row(snapshot, queue, id, static_cast<std::uint8_t>(segment));
+  if (found.exists) add_outcomes(snapshot, queue, id, &found);
   return found;
 }
 

@@ -60,6 +60,8 @@ class FakeLog {
   [[nodiscard]] bool in_progress(Xid xid) const { return xacts_[xid].state == State::open; }
 
   [[nodiscard]] Xid top_of(Xid xid) const;
+  /* That of whoever begins next. */
+  [[nodiscard]] Xid next_xid() const { return static_cast<Xid>(xacts_.size()); }
   [[nodiscard]] bool has_committed(Xid xid) const { return xacts_[xid].state == State::committed; }
   /* Open, and so is everything around it. */
   [[nodiscard]] bool is_open(Xid xid) const;
@@ -106,6 +108,13 @@ class FakeLog {
   [[nodiscard]] std::uint64_t page_count() const;
   /* Reads pages as a client does who asks for one job: its row and all outcomes of its segment. */
   [[nodiscard]] LoggedJob look_up(Snapshot snapshot, QueueId queue, JobId id) const;
+  /* The same by parts: its row in one store, and what the outcomes there say of it. */
+  [[nodiscard]] LoggedJob find_row(Snapshot snapshot, QueueId queue, JobId id,
+                                   std::uint8_t segment) const;
+  void add_outcomes(Snapshot snapshot, QueueId queue, JobId id, LoggedJob* found) const;
+  [[nodiscard]] bool is_parked(Snapshot snapshot, QueueId queue, JobId id) const {
+    return find_row(snapshot, queue, id, kParkedSegment).exists;
+  }
   /* Outcomes of a queue's jobs in one segment. */
   [[nodiscard]] std::map<JobId, OutcomeSum> sums(Snapshot snapshot, QueueId queue,
                                                  std::uint8_t segment) const;

@@ -94,7 +94,14 @@ std::span<const std::string_view> things_to_reach() {
                                                  "workers looked after",
                                                  "buckets changed",
                                                  "claim of own jobs",
-                                                 "claim of no own job"};
+                                                 "claim of no own job",
+                                                 "segment announced",
+                                                 "segment begun",
+                                                 "segment quiet",
+                                                 "segment emptied",
+                                                 "writers waited for",
+                                                 "relocated",
+                                                 "dump"};
   static_assert(std::size(kThings) <= kMostToReach);
   return kThings;
 }

@@ -35,6 +35,7 @@ void World::end_prepared(int session) {
     s(session).stage = Stage::rolled_back;
     note("rollback prepared", "session {}", session);
   }
+  s(session).locks.clear();
 }
 
 void World::follow_commit(ModelJob& job, const Effect& effect, bool outlived) const {

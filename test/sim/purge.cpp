@@ -64,6 +64,7 @@ void World::go_on_with_purge(int session) {
       return purge_resident(session);
     case Purge::Step::look:
       purge.snapshot = log_.snapshot();
+      purge.oldest_open = oldest_open();
       purge.step = Purge::Step::parked;
       return;
     case Purge::Step::parked:
@@ -145,6 +146,7 @@ void World::purge_resident(int session) {
 
 void World::purge_on_disk(int session, std::uint8_t segment) {
   Session& self = s(session);
+  lock_table(session, segment, true);
   Purge& purge = *self.purge;
   std::vector<JobId> ids;
   for (const JobId id : log_.unfinished(purge.snapshot, purge.queue, segment)) {

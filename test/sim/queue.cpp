@@ -281,14 +281,17 @@ void World::read_queues() {
       changed = true;
     }
     std::vector<Loader::QueueTopic> topics;
+    std::vector<QueueKeep> kept;
     for (const QueueId queue : rows) {
       topics.push_back({queue, queue});
+      kept.push_back({queue, queue, settings_.retention});
       if (slot_index(queue) != kNone) continue;
       serve_queue(queue, LoadMode::loading);
       changed = true;
     }
     loader_->set_queues(topics.data(), topics.size());
     census_->set_queues(topics.data(), topics.size());
+    rotation_->set_queues(kept.data(), kept.size());
   }
   housekeeping_ = outer;
 }

@@ -99,8 +99,7 @@ void World::enqueue(int session) {
     if (statement_fails(session)) return;
   }
   for (std::uint64_t i = 0; i < jobs; i++) {
-    JobRow row = row_of(queue, next_id_++);
-    give_job_id(row.id);
+    JobRow row = row_of(queue, draw_id());
     /* Nobody asks since when it waits; so this tells which of its rows a job was handed out with.
      */
     row.enqueued_at = next_version_++;
@@ -116,8 +115,10 @@ void World::enqueue(int session) {
       row.expires_at =
           expiry_seconds(std::max(row.due, platform().wall) + 1 +
                          static_cast<Micros>(draw(static_cast<std::uint64_t>(settings_.horizon))));
-    row.segment = static_cast<std::uint8_t>(row.id / 150 % kSegments);
-    if (row.due > platform().wall + settings_.horizon) row.segment = kParkedSegment;
+    row.segment = row.due > platform().wall + settings_.horizon ? kParkedSegment
+                                                                : segment_to_write(session, row.id);
+    /* What lies in parked is found by its time. */
+    if (row.segment == kParkedSegment) row.due = std::max<Micros>(row.due, 1);
     row.has_room = settings_.max_length != 0;
     log_.insert_job(self.xid(), self.writer, queue, &row);
     std::uint32_t& tail = d().arena().databases[database_].tail_block[row.segment];
@@ -126,6 +127,7 @@ void World::enqueue(int session) {
     self.transaction.note_enqueue(self.level(),
                                   index == kNone ? QueueRef{kNone, 0} : d().queue_ref(index), row);
     const JobKey key{queue, row.id};
+    written_.push_back(key);
     ModelJob& job = reference_.jobs[key];
     job.xid = self.xid();
     job.gone = queues_.at(queue).gone;
@@ -369,6 +371,7 @@ void World::decide_job(int session, JobKey key, Token token, int what) {
 void World::note_outcome(int session, const Decided& decided, std::size_t action, Decision decision,
                          OutcomeKind outcome, std::int32_t attempt, Micros due) {
   Session& self = s(session);
+  lock_table(session, decided.segment, true);
   const OutcomeMember member{decided.id, decided.token, attempt, due};
   const auto blocks = log_.insert_outcome(self.xid(), self.writer, decided.segment, outcome,
                                           platform().wall, decided.queue_id, {member});
@@ -412,10 +415,14 @@ void World::redrive(int session) {
     if (discards) {
       const LoggedJob found = log_.look_up(log_.snapshot(), job->first.queue, job->first.id);
       note("discard", "session {} job {} of queue {}", session, job->first.id, job->first.queue);
-      const auto blocks = log_.insert_outcome(
-          self.xid(), self.writer, found.row.segment, OutcomeKind::purged, platform().wall,
-          job->first.queue, {OutcomeMember{job->first.id, token, 0, 0}});
-      self.transaction.note_written(self.level(), found.row.segment, blocks.at(0));
+      if (found.exists) {
+        maybe_stop();
+        lock_table(session, found.row.segment, true);
+        const auto blocks = log_.insert_outcome(
+            self.xid(), self.writer, found.row.segment, OutcomeKind::purged, platform().wall,
+            job->first.queue, {OutcomeMember{job->first.id, token, 0, 0}});
+        self.transaction.note_written(self.level(), found.row.segment, blocks.at(0));
+      }
     } else {
       write_redriven(session, job->first, token);
     }
@@ -425,10 +432,14 @@ void World::redrive(int session) {
 
 void World::write_redriven(int session, JobKey key, Token token) {
   Session& self = s(session);
-  const LoggedJob found = log_.look_up(log_.snapshot(), key.queue, key.id);
-  if (!found.exists || !found.dead) throw Violation("the log does not say that a job is dead");
+  LoggedJob found = log_.look_up(log_.snapshot(), key.queue, key.id);
+  if (found.exists && !found.dead) throw Violation("the log does not say that a job is dead");
+  if (!found.exists) {
+    note("redriven after its segment");
+    found.row = dead_letters_.at(key);
+  }
   const Micros now = platform().wall;
-  const std::uint8_t segment = found.row.segment;
+  const std::uint8_t segment = d().segment_of(database_, key.id);
   JobRow row = found.row;
   row.attempts = 0;
   row.due = now;
@@ -443,7 +454,11 @@ void World::write_redriven(int session, JobKey key, Token token) {
     self.transaction.note_written(self.level(), where, blocks.at(0));
   };
   write(OutcomeKind::redriven, kParkedSegment, explicit_due(now, now));
-  if (!was_there) write(OutcomeKind::moved, segment, 0);
+  if (!was_there && segment != kParkedSegment) {
+    maybe_stop();
+    lock_table(session, segment, true);
+    write(OutcomeKind::moved, segment, 0);
+  }
   self.transaction.note_redriven(self.level(), key.queue, now, 1, token);
 }
 
@@ -508,6 +523,7 @@ void World::release_savepoint(int session) {
   self.transaction.sub_commit(level);
   for (Effect& effect : self.effects) effect.level = std::min(effect.level, level - 1);
   for (auto& lock : self.purged) lock.second = std::min(lock.second, level - 1);
+  for (TableLock& lock : self.locks) lock.level = std::min(lock.level, level - 1);
   for (ModelRequest& request : requests_) {
     if (request.maker == session && request.fate == Fate::open)
       request.level = std::min(request.level, level - 1);
@@ -529,6 +545,7 @@ void World::roll_back_savepoint(int session) {
   move_requests(session, level, Fate::open, Fate::in_flux);
   undo(session, first, [this, session, level] { s(session).transaction.sub_abort(level); });
   std::erase_if(self.purged, [level](const auto& lock) { return lock.second >= level; });
+  std::erase_if(self.locks, [level](const TableLock& lock) { return lock.level >= level; });
   move_requests(session, level, Fate::in_flux, Fate::forgotten);
 }
 
@@ -707,6 +724,7 @@ void World::publish(int session) {
     if (effect.kind == EffectKind::wrote) reference_.publish(reference_.job(effect.key));
   }
   self.purged.clear();
+  self.locks.clear();
   self.effects.clear();
   self.xids.clear();
   self.stage = Stage::idle;
@@ -721,6 +739,7 @@ void World::abort(int session) {
   move_requests(session, 0, Fate::open, Fate::in_flux);
   undo(session, 0, [this, session] { s(session).transaction.abort(); });
   self.purged.clear();
+  self.locks.clear();
   move_requests(session, 0, Fate::in_flux, Fate::forgotten);
   self.xids.clear();
   self.stage = Stage::idle;

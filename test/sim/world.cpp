@@ -48,15 +48,24 @@ World::World(std::uint64_t seed, bool traced) : engine_(seed * 7919 + 1), traced
   settings_.workers = chance(50);
   const int stop_percents[] = {0, 2, 5, 10, 25, 50};
   settings_.stop_percent = stop_percents[draw(6)];
+  settings_.id_block = JobId{1} << draw(5);
+  const std::uint64_t segment_pages[] = {4, 10, 30, 1000};
+  settings_.segment_pages = segment_pages[draw(4)];
+  const Micros segment_ages[] = {2 * kSecond, 20 * kSecond, 3600 * kSecond};
+  settings_.segment_age = segment_ages[draw(3)];
+  const Micros retentions[] = {0, kSecond, 20 * kSecond};
+  settings_.retention = retentions[draw(3)];
+  settings_.grace = chance(50) ? 5 * kSecond : 60 * kSecond;
   platform().reset(seed);
   log_ = FakeLog(settings_.rows_a_page);
   memory_ = std::make_unique<ArenaMemory>(settings_.entries, 8);
   dispatcher_ = std::make_unique<Dispatcher>(memory_->arena(), FakePlatform::functions());
-  for (int i = 0; i < settings_.sessions; i++) {
+  for (int i = 0; i <= settings_.sessions; i++) {
     sessions_.emplace_back(dispatcher_.get());
     sessions_.back().writer = static_cast<std::uint32_t>(i + 1);
   }
-  actors_.resize(sessions_.size() + 2);
+  actors_.resize(operators_place() + 1);
+  ring_[0].opened_at = platform().wall;
   for (int i = 0; i < settings_.queues; i++) {
     ModelQueue& queue = queues_[next_queue_++];
     queue.visible = true;
@@ -75,6 +84,7 @@ World::World(std::uint64_t seed, bool traced) : engine_(seed * 7919 + 1), traced
     s(0).transaction.set_database(database_, kOid);
     s(0).effects.clear();
     s(0).xids.clear();
+    s(0).locks.clear();
     s(0).stage = Stage::idle;
   }
   if (settings_.backlog > 0) restart_server();
@@ -92,17 +102,21 @@ std::string World::description() const {
       "horizon {} s, "
       "backlog {}, at most {}, drop oldest {}, errors {}, restarts {}, queues come and go {}, "
       "purges {}, prepares {}, keys {}, ordered {}, fair {}, limits {}, limits of keys {}, workers "
-      "{}, stopped at {} of 100 places",
+      "{}, stopped at {} of 100 places, ids by {}, segments of {} pages or {} s, retention {} s, "
+      "grace {} s",
       settings_.entries, settings_.rows_a_page, settings_.sessions, settings_.queues,
       settings_.most_attempts, settings_.lease / kSecond, settings_.backoff / kSecond,
       settings_.horizon / kSecond, settings_.backlog, settings_.max_length, settings_.drop_oldest,
       settings_.errors, settings_.restarts, settings_.queues_come_and_go, settings_.purges,
       settings_.prepares, settings_.keys, settings_.ordered, settings_.fair, settings_.limits,
-      settings_.key_limits, settings_.workers, settings_.stop_percent);
+      settings_.key_limits, settings_.workers, settings_.stop_percent, settings_.id_block,
+      settings_.segment_pages, settings_.segment_age / kSecond, settings_.retention / kSecond,
+      settings_.grace / kSecond);
 }
 
 void World::start_server() {
   database_ = d().attach_database(kOid);
+  know_segments();
   d().open_database(database_, epoch_);
   if (epoch_ == 1) {
     for (const QueueId queue : committed_queues()) serve_queue(queue, LoadMode::live);
@@ -131,6 +145,10 @@ void World::replace_housekeeper() {
   expiry_walk_ = std::make_unique<ExpiryWalk>(dispatcher_.get(), database_);
   expiry_walk_->reset();
   watch_keeper_ = std::make_unique<WatchKeeper>(dispatcher_.get(), database_, store_.get());
+  segments_ = make_segments();
+  rotation_ = std::make_unique<Rotation>(dispatcher_.get(), database_, store_.get(),
+                                         segments_.get(), loader_.get());
+  rotation_->set({settings_.segment_age, settings_.segment_pages * 8192, settings_.grace});
 }
 
 /* Everything in memory is gone; what was committed is there, whether its callback ran or not. */
@@ -148,6 +166,7 @@ void World::restart_server() {
     session.has_placeholder = false;
     session.purge.reset();
     session.purged.clear();
+    session.locks.clear();
     session.stage = Stage::idle;
   }
   memory_ = std::make_unique<ArenaMemory>(settings_.entries, 8);
@@ -159,6 +178,7 @@ void World::restart_server() {
     row.served = false;
   }
   epoch_++;
+  dump_.reset();
   requests_.clear();
   reference_.restart();
   sweeping_.clear();
@@ -172,9 +192,11 @@ void World::step() {
   reference_.clock++;
   const std::uint64_t what = draw(1000);
   if (what < 800) {
-    take_turn(draw_index(sessions_.size()));
+    take_turn(draw_index(static_cast<std::size_t>(settings_.sessions)));
   } else if (what < 940) {
     take_turn(what < 930 || !settings_.workers ? housekeepers_place() : operators_place());
+  } else if (what < 946) {
+    dump();
   } else if (what < 998 || !settings_.restarts) {
     move_clock(chance(10));
   } else {
@@ -219,8 +241,10 @@ void World::housekeeper() {
     d().reload_begun(database_);
   }
   if (settings_.prepares && chance(30)) follow_prepared();
-  const std::uint64_t what = draw(100);
-  if (what < 50) {
+  const std::uint64_t what = draw(140);
+  if (what >= 100) {
+    rotate();
+  } else if (what < 50) {
     load();
   } else if (what < 60) {
     count();
@@ -255,12 +279,9 @@ void World::load() {
   });
 }
 
-/* Numbers are handed out elsewhere; the dispatcher learns which were. */
-void World::give_job_id(JobId id) { d().open_job_ids(database_, 1, id, 1); }
-
 void World::count() {
   note("count");
-  if (census_->needs_job_id()) give_job_id(next_id_ - 1);
+  if (census_->needs_job_id()) draw_id_for_census();
   guard([this] {
     while (census_->step(chance(50) ? 0 : kMinute) && chance(60)) {
     }
@@ -327,6 +348,7 @@ void World::guard(const std::function<void()>& protocol) {
   } catch (const StoreError&) {
     note("store failed");
     store_->abort();
+    end_move();
   } catch (const Killed&) {
     note("killed");
     store_->abort();
@@ -334,6 +356,7 @@ void World::guard(const std::function<void()>& protocol) {
     killed = true;
   }
   if (killed) {
+    end_move();
     replace_housekeeper();
     read_queues();
     loader_->reset();
@@ -524,7 +547,9 @@ void World::finish() {
     d().set_queue_options(database_, queue, options_of(row));
   }
   change_limits(true);
+  dump_.reset();
   work_off();
+  empty_ring();
   check_end();
 }
 
@@ -542,7 +567,7 @@ void World::work_off() {
     do {
       key_blocks_->step();
     } while (loader_->step(kMinute));
-    if (census_->needs_job_id()) give_job_id(next_id_ - 1);
+    if (census_->needs_job_id()) draw_id_for_census();
     while (census_->step(kMinute)) {
     }
     const std::uint64_t swept = happened_["expires"];
@@ -564,18 +589,22 @@ void World::work_off() {
   }
 }
 
-void World::each_outcome(const std::function<void(JobKey, OutcomeKind, Token)>& take) const {
-  for (std::uint8_t segment = 0; segment < kStores; segment++) {
-    for (const auto& page : log_.outcome_pages(segment)) {
-      for (const OutcomeOnPage& outcome : page) {
-        if (!log_.sees(log_.snapshot(), outcome.xid)) continue;
-        OutcomeReader reader(outcome.first_id, outcome.batch, outcome.body.data(),
-                             outcome.body.size());
-        OutcomeMember member{};
-        while (reader.next(&member)) take({reader.queue(), member.id}, reader.kind(), member.token);
-      }
+void World::each_outcome_of(std::uint8_t segment,
+                            const std::function<void(JobKey, OutcomeKind, Token)>& take) const {
+  for (const auto& page : log_.outcome_pages(segment)) {
+    for (const OutcomeOnPage& outcome : page) {
+      if (!log_.sees(log_.snapshot(), outcome.xid)) continue;
+      OutcomeReader reader(outcome.first_id, outcome.batch, outcome.body.data(),
+                           outcome.body.size());
+      OutcomeMember member{};
+      while (reader.next(&member)) take({reader.queue(), member.id}, reader.kind(), member.token);
     }
   }
+}
+
+void World::each_outcome(const std::function<void(JobKey, OutcomeKind, Token)>& take) const {
+  for (const Ended& ended : emptied_) take(ended.key, ended.kind, ended.token);
+  for (std::uint8_t segment = 0; segment < kStores; segment++) each_outcome_of(segment, take);
 }
 
 /* A dead letter that was redriven has not ended; one that was discarded has ended before. */

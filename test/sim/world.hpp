@@ -23,6 +23,7 @@
 #include "core/expiry_walk.hpp"
 #include "core/key_blocks.hpp"
 #include "core/loader.hpp"
+#include "core/rotation.hpp"
 #include "core/sweeper.hpp"
 #include "core/transaction.hpp"
 #include "core/watch.hpp"
@@ -98,6 +99,11 @@ class World {
     bool fair;
     bool workers;
     int stop_percent; /* at each place where one may be stopped */
+    JobId id_block;   /* ids that the sequence gives at a time */
+    std::uint64_t segment_pages;
+    Micros segment_age;
+    Micros retention;
+    Micros grace;
   };
   enum class Stage : std::uint8_t { idle, open, linked, visible, prepared, rolled_back };
   enum class EffectKind : std::uint8_t {
@@ -136,7 +142,14 @@ class World {
     std::vector<JobId> listed;
     Snapshot snapshot = 0;
     std::uint8_t segment = 0;
+    Xid oldest_open = 0;  /* when its snapshot was taken */
     std::set<JobId> owed; /* must be ended by it */
+  };
+  /* A table of a segment, locked against whoever wants it for himself, until the end. */
+  struct TableLock {
+    std::uint8_t segment;
+    bool outcomes;
+    std::int32_t level;
   };
   struct Session {
     explicit Session(Dispatcher* dispatcher) : transaction(dispatcher) {}
@@ -156,9 +169,11 @@ class World {
     JobKey placeholder{};
     std::size_t placeholder_action = 0;
     std::int32_t placeholder_level = 0;
+    Xid placeholder_oldest = 0; /* open when its statement began */
     std::optional<Purge> purge;
     /* Queues that it holds to end all their jobs, and since which level. */
     std::vector<std::pair<QueueId, std::int32_t>> purged;
+    std::vector<TableLock> locks;
     [[nodiscard]] std::int32_t level() const { return static_cast<std::int32_t>(xids.size()); }
     [[nodiscard]] Xid xid() const { return xids.back(); }
   };
@@ -202,13 +217,58 @@ class World {
     std::vector<std::pair<JobKey, Token>> batch;
   };
 
+  /* A slot of the ring of segments on disk, and the housekeeper's locks on its tables. */
+  struct Slot {
+    JobId first = kNever; /* its row of the table of segments; kNever: none */
+    Micros opened_at = 0;
+    bool closed_to_jobs = false;
+    bool closed = false;
+  };
+  struct Ended {
+    JobKey key;
+    OutcomeKind kind;
+    Token token;
+  };
+  struct Dump {
+    Snapshot snapshot;
+    Xid oldest_open;
+    Micros began_at; /* monotonic */
+    std::vector<JobKey> wanted;
+  };
+
+  /* segments.cpp */
+  class Segments;
+  std::unique_ptr<SegmentLog> make_segments();
+  void know_segments();
+  void wait_while(const bool& locked);
+  void lock_table(int session, std::uint8_t segment, bool outcomes);
+  [[nodiscard]] int writer_of(std::uint8_t segment, bool outcomes) const;
+  std::uint8_t segment_to_write(int session, JobId id);
+  JobId next_of_sequence();
+  JobId draw_id();
+  void draw_id_for_census();
+  void check_emptied(std::uint8_t segment);
+  void keep_outcomes(std::uint8_t segment);
+  [[nodiscard]] Xid oldest_open() const;
+  [[nodiscard]] Xid oldest_snapshot() const;
+  LoggedJob look_up(JobKey key);
+  void dump();
+
+  /* relocation.cpp */
+  void rotate();
+  void end_move();
+  void relocate(std::uint8_t segment, const Straggler* jobs, std::size_t n, Relocation* results);
+  Relocation relocate_job(std::uint8_t segment, JobKey key);
+  Relocation relocate_from_disk(std::uint8_t segment, JobKey key);
+  Relocation write_relocated(std::uint8_t segment, const Decided& decided, std::size_t action);
+  void empty_ring();
+
   /* world.cpp */
   void start_server();
   void restart_server();
   void housekeeper();
   void load();
   void count();
-  void give_job_id(JobId id);
   void check_lengths();
   void check_rooms();
   void sweep();
@@ -227,6 +287,8 @@ class World {
   void check_all();
   void work_off();
   void each_outcome(const std::function<void(JobKey, OutcomeKind, Token)>& take) const;
+  void each_outcome_of(std::uint8_t segment,
+                       const std::function<void(JobKey, OutcomeKind, Token)>& take) const;
   [[nodiscard]] std::map<JobKey, int> count_ends() const;
   void check_end();
 
@@ -240,8 +302,12 @@ class World {
   void callback(const std::function<void()>& call);
   void drain();
   void crash();
-  [[nodiscard]] std::size_t housekeepers_place() const { return sessions_.size(); }
-  [[nodiscard]] std::size_t operators_place() const { return sessions_.size() + 1; }
+  /* The last session is the housekeeper's, for jobs that it moves: nobody else lets it act. */
+  [[nodiscard]] int movers_place() const { return settings_.sessions; }
+  [[nodiscard]] std::size_t housekeepers_place() const {
+    return static_cast<std::size_t>(settings_.sessions);
+  }
+  [[nodiscard]] std::size_t operators_place() const { return housekeepers_place() + 1; }
   [[nodiscard]] bool has_stopped(std::size_t actor) const {
     return actors_[actor].fiber->has_stopped();
   }
@@ -310,6 +376,8 @@ class World {
   void check_again(int session, JobKey key, const Decided& decided);
   void end_change(int session, const Decided& decided, std::size_t action);
   void go_on_with_placeholder(int session);
+  bool fill_placeholder(int session, JobKey key, std::size_t action, const LoggedJob& found,
+                        Decided* decided);
   JobRow another_row(JobKey key);
   void write_row(int session, const Decided& decided, std::size_t action);
   void replace(int session);
@@ -382,6 +450,12 @@ class World {
   std::unique_ptr<Census> census_;
   std::unique_ptr<ExpiryWalk> expiry_walk_;
   std::unique_ptr<WatchKeeper> watch_keeper_;
+  std::unique_ptr<SegmentLog> segments_;
+  std::unique_ptr<Rotation> rotation_;
+  Slot ring_[kSegments];
+  std::vector<Ended> emptied_;            /* outcomes that went with their segments */
+  std::map<JobKey, JobRow> dead_letters_; /* of such segments */
+  std::optional<Dump> dump_;
   Reference reference_;
   std::vector<Session> sessions_;
   std::map<QueueId, ModelQueue> queues_;
@@ -393,7 +467,8 @@ class World {
   Index database_ = kNone;
   std::int64_t epoch_ = 1;
   std::int64_t early_rooms_ = 0; /* jobs that got room while a callback was to come */
-  JobId next_id_ = 1;
+  JobId sequence_ = 1;
+  std::vector<JobKey> written_; /* in the order of their writing */
   Micros next_version_ = 1;
   std::int64_t next_instance_ = 1;
   std::vector<Actor> actors_; /* sessions, the housekeeper, who changes workers */
