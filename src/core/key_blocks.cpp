@@ -109,13 +109,32 @@ void KeyBlocks::read() {
   });
 }
 
+/* Keys with followers whose death the sweep has not written yet. */
+std::vector<KeyBlocks::Key> KeyBlocks::list_dying(Index index) const {
+  std::vector<Key> keys;
+  for (Index i = 0; i < dispatcher_->arena().capacity;) {
+    const QueueLock hold(*dispatcher_, index);
+    for (std::uint32_t k = 0; k < kEntriesPerHold && i < dispatcher_->arena().capacity; k++, i++) {
+      const Entry& e = dispatcher_->entry(i);
+      if (e.queue != index || e.lapsed != Lapse::key_dead) continue;
+      const Key key{e.key_hash, e.key_check};
+      const bool is_dying = e.state == EntryState::overdue || e.state == EntryState::expiring;
+      if (is_dying && (keys.empty() || keys.back() != key)) keys.push_back(key);
+    }
+  }
+  std::sort(keys.begin(), keys.end());
+  return keys;
+}
+
 void KeyBlocks::end_keys() {
   for_each_queue([this](Index index, const Queue& slot) {
     if (slot.ending_count == 0) return;
     const QueueRef ref = dispatcher_->queue_ref(index);
     const QueueId id = slot.id;
+    std::vector<std::pair<JobId, Key>> ended;
     for (Index i = 0; i < dispatcher_->arena().capacity; i++) {
       JobId dead = 0;
+      Key key{};
       {
         const Entry& e = dispatcher_->entry(i);
         if (e.queue != index || e.state != EntryState::blocked) continue;
@@ -123,8 +142,14 @@ void KeyBlocks::end_keys() {
         if (e.queue != index || e.state != EntryState::blocked || e.later != 0 || e.at == 0)
           continue;
         dead = e.id;
+        key = Key{e.key_hash, e.key_check};
       }
-      if (!dispatcher_->end_followers(ref, dead, kFollowersAtOnce)) continue;
+      if (dispatcher_->end_followers(ref, dead, kFollowersAtOnce)) ended.emplace_back(dead, key);
+    }
+    if (ended.empty()) return;
+    const std::vector<Key> dying = list_dying(index);
+    for (const auto& [dead, key] : ended) {
+      if (std::binary_search(dying.begin(), dying.end(), key)) continue;
       store_->begin();
       store_->remove_key_block(id, dead);
       store_->commit();

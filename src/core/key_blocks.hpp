@@ -4,13 +4,15 @@
  * A transaction that ends a job and blocks its key writes a row of the table, and its callback
  * makes the job's entry `blocked`. What is left to the housekeeper: making the entries after a
  * start; and, where the followers of the dead job are to die too, ending those, deleting the row
- * and letting the key go on. The row is deleted first: a crash in between leaves a key that is
- * free, which it is.
+ * and letting the key go on. The row stays until the sweep has written that they are dead: after a
+ * crash before that it is what says so. It is deleted before the key goes on: a crash in between
+ * leaves a key that is free, which it is.
  */
 #pragma once
 
 #include "core/store.hpp"
 
+#include <compare>
 #include <vector>
 
 namespace dw::core {
@@ -29,6 +31,11 @@ class KeyBlocks {
   [[nodiscard]] Micros next_step() const;
 
  private:
+  struct Key {
+    std::uint32_t hash;
+    std::uint32_t check;
+    auto operator<=>(const Key&) const = default;
+  };
   struct Standing {
     QueueId queue;
     JobId job;
@@ -41,6 +48,7 @@ class KeyBlocks {
   void list_standing();
   void read();
   void let_go_of_others();
+  [[nodiscard]] std::vector<Key> list_dying(Index index) const;
   void end_keys();
   template <typename Each>
   void for_each_queue(Each each) const;

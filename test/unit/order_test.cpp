@@ -599,6 +599,24 @@ TEST_F(BlockedKey, TakesItsFollowersAlong) {
   EXPECT_TRUE(log().key_blocks(log().snapshot()).empty());
 }
 
+/* The server stops when they are marked in memory, and the sweep has not written it yet. */
+TEST_F(BlockedKey, TakesItsFollowersAlongThroughACrash) {
+  for (JobId id = 1; id <= 3; id++) enqueue_keyed(id, kA);
+  die(claim_one(1), 4);
+  load();
+  restart();
+  for (int i = 0; i < 3; i++) {
+    load();
+    EXPECT_TRUE(claim_all().empty());
+    sweep();
+    platform().advance(kSecond);
+  }
+  load();
+  EXPECT_TRUE(logged(2).finished);
+  EXPECT_TRUE(logged(3).finished);
+  EXPECT_TRUE(log().key_blocks(log().snapshot()).empty());
+}
+
 TEST_F(BlockedKey, TakesFollowersAlongThatAreOnDiskOnly) {
   begin(16, LoadMode::live, options(OnExhausted::dead_letter_key));
   for (JobId id = 1; id <= 60; id++) enqueue_keyed(id, kA);
