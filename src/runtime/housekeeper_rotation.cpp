@@ -15,6 +15,10 @@ constexpr int64 kBudget = 10 * core::kMillisecond;
 /* Between two tables of a restore. */
 constexpr int64 kArrival = 10 * core::kMinute;
 
+/* A queue that is not known yet looks like one that was dropped, and jobs of a dropped one keep no
+ * segment. */
+bool queues_are_known(const Housekeeper& self) { return !self.wants_catalog && !self.wants_reload; }
+
 }  // namespace
 
 bool rows_are_arriving(const Housekeeper& self) {
@@ -30,7 +34,8 @@ bool rotate(Housekeeper* self) {
   self->rotation->set({segment_max_age(), segment_max_size(), truncate_grace()});
   bool more = false;
   if (!step(*self, [self, &more] {
-        more = self->rotation->step(kBudget, self->census->needs_ended(), rows_are_arriving(*self));
+        more = self->rotation->step(kBudget, self->census->needs_ended(),
+                                    rows_are_arriving(*self) || !queues_are_known(*self));
       })) {
     self->store->abort();
     self->rotation->abandon();
