@@ -136,6 +136,7 @@ void FakeStore::scan_key_weights(KeyWeightSink& sink) {
 void FakeStore::remove_key_block(QueueId queue, JobId job) {
   require_transaction();
   log_->remove_key_block(xid_, queue, job);
+  if (on_key_freed) on_key_freed(queue, job);
   at(Call::written);
 }
 

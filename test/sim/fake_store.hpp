@@ -41,6 +41,8 @@ class FakeStore : public Store {
   std::function<void(Call)> on_call;
   /* Called for each expiry that is written. */
   std::function<void(const Expiry&)> on_expiry;
+  /* Called when the row of a blocked key is deleted. */
+  std::function<void(QueueId, JobId)> on_key_freed;
   /* A protocol that calls the store without end fails instead of hanging the tests. */
   std::uint64_t calls_left = 1'000'000;
 

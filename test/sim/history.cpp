@@ -100,8 +100,17 @@ std::span<const std::string_view> things_to_reach() {
                                                  "segment quiet",
                                                  "segment emptied",
                                                  "writers waited for",
+                                                 "segment left meanwhile",
+                                                 "announced in vain",
                                                  "relocated",
-                                                 "dump"};
+                                                 "dump",
+                                                 "key blocked",
+                                                 "key blocked by the sweep",
+                                                 "key retried",
+                                                 "key skipped",
+                                                 "key ended",
+                                                 "key goes on",
+                                                 "died with its key"};
   static_assert(std::size(kThings) <= kMostToReach);
   return kThings;
 }

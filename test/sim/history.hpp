@@ -32,7 +32,7 @@ History run_history(std::uint64_t seed, std::uint64_t steps, bool traced);
 std::string report_failure(std::uint64_t seed, const History& failed, std::size_t lines);
 
 /* What must happen often in a run of many seeds, by the names of History::happened. */
-constexpr std::size_t kMostToReach = 64;
+constexpr std::size_t kMostToReach = 96;
 std::span<const std::string_view> things_to_reach();
 
 }  // namespace dw::test

@@ -24,6 +24,7 @@ QueueOptions World::options_of(const ModelQueue& queue) const {
   options.drop_oldest = settings_.drop_oldest;
   options.ordered = settings_.ordered;
   options.fair = settings_.fair;
+  options.on_exhausted = settings_.on_exhausted;
   return options;
 }
 
@@ -245,6 +246,8 @@ void World::check_drops(const Session& session) {
 }
 
 void World::forget_jobs(QueueId queue) {
+  std::erase_if(reference_.blocked,
+                [queue](const auto& block) { return block.first.first == queue; });
   for (auto job = reference_.jobs.lower_bound({queue, 0});
        job != reference_.jobs.end() && job->first.queue == queue; ++job)
     job->second.gone = true;
@@ -260,6 +263,7 @@ void World::serve_queue(QueueId queue, LoadMode mode) {
 /* Makes the slots those of the table, as the housekeeper does: again until nothing changes. */
 void World::read_queues() {
   note("queues read");
+  key_blocks_->reread();
   const bool outer = housekeeping_;
   housekeeping_ = true;
   bool changed = true;

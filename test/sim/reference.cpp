@@ -52,6 +52,8 @@ void Reference::claimed(JobKey key, Token token, std::int32_t attempt, Micros no
 void Reference::check_turn(JobKey key, Micros now) {
   const ModelJob& j = job(key);
   if (j.gone || j.key == 0) return;
+  if (blocked.count({key.queue, j.key}) != 0) broken(key, j, "its key is blocked");
+  if (j.ended_at != 0) broken(key, j, "it had to die with its key");
   for (const JobId id : by_key[{key.queue, j.key}]) {
     if (id == key.id) continue;
     const ModelJob& other = job({key.queue, id});
@@ -61,6 +63,26 @@ void Reference::check_turn(JobKey key, Micros now) {
                              other.published_at < j.written_at &&
                              !has_expired(other.expires_at, now);
     if (comes_first) broken(key, j, fmt::format("it has passed job {} of its key", id));
+  }
+}
+
+bool Reference::dies_with_key(JobKey key, const ModelJob& j) const {
+  const auto block = blocked.find({key.queue, j.key});
+  return j.ended_at != 0 || (block != blocked.end() && key.id < block->second.up_to);
+}
+
+void Reference::followers_ended(QueueId queue, JobId dead) {
+  for (auto block = blocked.begin(); block != blocked.end(); ++block) {
+    if (block->first.first != queue || block->second.job != dead) continue;
+    for (const JobId id : by_key[block->first]) {
+      ModelJob& follower = job({queue, id});
+      const bool waits = follower.published && follower.published_at < block->second.since &&
+                         !follower.finished && !follower.gone && !follower.revived &&
+                         follower.decider == kNobody && follower.flux == kNobody;
+      if (id > dead && id < block->second.up_to && waits) follower.ended_at = clock;
+    }
+    blocked.erase(block);
+    return;
   }
 }
 
@@ -175,7 +197,11 @@ void Reference::extension_answered(JobKey key, Token token, bool extended) const
 void Reference::overdue_expires(const Expiry& expiry, JobKey key, ModelJob& j, Micros wall) {
   if (expiry.token <= j.token) broken(key, j, "a dead letter's token did not rise");
   if (!j.visible) broken(key, j, "a job expires that is not committed");
-  if (!has_expired(j.expires_at, wall)) broken(key, j, "a job expires before its time");
+  if (expiry.reason == Lapse::key_dead) {
+    if (!dies_with_key(key, j)) broken(key, j, "a job dies with a key that lives");
+  } else if (!has_expired(j.expires_at, wall)) {
+    broken(key, j, "a job expires before its time");
+  }
   if (expiry.outcome != OutcomeKind::dead_lettered) broken(key, j, "an expired job lives on");
   if (j.flux == kNobody) {
     if (j.held) broken(key, j, "a job expires that somebody holds");
@@ -198,7 +224,8 @@ void Reference::expires(const Expiry& expiry, Micros monotonic, Micros wall) {
   ModelJob& j = job(key);
   if (j.gone) return;
   if (j.finished) broken(key, j, "a finished job expires");
-  if (expiry.reason == Lapse::expired) return overdue_expires(expiry, key, j, wall);
+  if (expiry.reason == Lapse::expired || expiry.reason == Lapse::key_dead)
+    return overdue_expires(expiry, key, j, wall);
   if (j.token != expiry.token) broken(key, j, "a lease expires that was another");
   if (j.flux == kNobody) {
     if (!j.held) broken(key, j, "a lease expires that nobody holds");
@@ -218,6 +245,7 @@ void Reference::expires(const Expiry& expiry, Micros monotonic, Micros wall) {
 }
 
 void Reference::restart() {
+  for (auto& [key, block] : blocked) block.taker = kNobody;
   for (auto& [key, j] : jobs) {
     j.held = false;
     j.lapsed = false;

@@ -54,7 +54,8 @@ struct ModelJob {
   std::uint32_t key = 0;       /* 0: none */
   std::uint64_t written_at = 0;
   std::uint64_t published_at = 0;
-  bool revived = false; /* its place in its key was given up */
+  bool revived = false;       /* its place in its key was given up */
+  std::uint64_t ended_at = 0; /* it had to die with its key; 0: no */
   std::uint8_t priority = 0;
   std::int32_t most_attempts = 0;
   Micros due = kAlways;
@@ -73,6 +74,14 @@ struct ModelJob {
   int decider = kNobody; /* session with an open decision */
   bool cancelled_under_holder = false;
   int flux = kNobody; /* session whose callback runs */
+};
+
+/* A key whose job was used up, as the table of blocked keys says. */
+struct ModelBlock {
+  JobId job;
+  JobId up_to = 0;         /* those behind it below this id die too; 0: none */
+  std::uint64_t since = 0; /* when that was said */
+  int taker = kNobody;     /* session that has locked the row and not committed */
 };
 
 class Reference {
@@ -103,11 +112,12 @@ class Reference {
     job.dead = dead;
   }
   /* A dead letter waits again, as if it had never been tried. */
-  void revive(ModelJob& job, JobKey key, Micros due) {
+  void revive(ModelJob& job, JobKey key, Micros due, bool keeps_place) {
     unfinished[key.queue]++;
     job.finished = false;
     job.dead = false;
-    job.revived = true;
+    if (!keeps_place) job.revived = true;
+    job.ended_at = 0;
     job.attempts = job.logged_attempts = 0;
     job.due = job.logged_due = due;
   }
@@ -120,6 +130,14 @@ class Reference {
   /* Of an ordered queue: nobody else holds a job of its key, and no earlier one can still run whose
    * enqueue had returned when this one was written. */
   void check_turn(JobKey key, Micros now);
+  std::map<std::pair<QueueId, std::uint32_t>, ModelBlock> blocked;
+  /* The commit that ended the job is visible. */
+  void block(JobKey key, JobId up_to) {
+    blocked[{key.queue, job(key).key}] = {key.id, up_to, clock};
+  }
+  /* The housekeeper has let a key go on whose followers were to die: so must all have that waited
+   * when this was asked for. */
+  void followers_ended(QueueId queue, JobId dead);
   std::uint64_t clock = 0; /* counts events */
   std::map<std::pair<QueueId, std::uint32_t>, std::vector<JobId>> by_key;
 
@@ -166,6 +184,7 @@ class Reference {
 
  private:
   void overdue_expires(const Expiry& expiry, JobKey key, ModelJob& j, Micros wall);
+  [[nodiscard]] bool dies_with_key(JobKey key, const ModelJob& j) const;
   static std::string name(JobKey key, const ModelJob& job);
   [[noreturn]] static void broken(JobKey key, const ModelJob& job, const std::string& what);
 };

@@ -114,10 +114,6 @@ Relocation World::write_relocated(std::uint8_t segment, const Decided& decided,
   const JobKey key{decided.queue_id, decided.id};
   const ModelJob& job = reference_.job(key);
   const Micros now = platform().wall;
-  const bool as_known = job.due > now ? decided.due == job.due : decided.due <= now;
-  if (!job.gone && (!as_known || decided.attempts != job.attempts))
-    throw Violation(fmt::format("job {} is moved with {} attempts, due in {} us", key.id,
-                                decided.attempts, decided.due - now));
   JobRow row = log_.job_pages(segment).at(decided.block).at(decided.offset - 1U).row;
   if (row.id != key.id || row.queue != key.queue)
     throw Violation(fmt::format("the row of job {} lies elsewhere", key.id));

@@ -203,6 +203,7 @@ bool World::Segments::empty(std::uint8_t segment, std::int32_t* pid) {
   w_.keep_outcomes(segment);
   w_.log_.truncate(segment);
   w_.ring_[segment].first = kNever;
+  w_.ring_[segment].times_emptied++;
   w_.note("segment emptied", "segment {}", segment);
   w_.at_store_call(FakeStore::Call::committed);
   transaction.commit(w_.log_.snapshot());
@@ -329,7 +330,11 @@ LoggedJob World::look_up(JobKey key) {
   if (is_there && !found.exists)
     throw Violation(fmt::format("job {} of queue {} is not where its id says", key.id, key.queue));
   if (!found.exists) return found;
+  const std::uint8_t store = found.row.segment;
+  const std::uint32_t before = store == kParkedSegment ? 0 : ring_[store].times_emptied;
   maybe_stop();
+  /* A client has looked before it put down its placeholder; so for it the row is gone now. */
+  if (store != kParkedSegment && ring_[store].times_emptied != before) return look_up(key);
   log_.add_outcomes(log_.snapshot(), key.queue, key.id, &found);
   if (is_there && found.finished && !job.finished && !job.gone)
     throw Violation(fmt::format("the log says that job {} is finished", key.id));

@@ -71,6 +71,7 @@ void World::act_open(int session) {
   if (what < 88 && settings_.queues_come_and_go)
     return chance(50) ? create_queue(session) : drop_queue(session);
   if (what < 89 && settings_.purges) return begin_purge(session);
+  if (what < 91 && settings_.on_exhausted != OnExhausted::skip) return unblock(session);
   if (settings_.prepares && chance(30) && prepare(session)) return;
   pre_commit(session);
 }
@@ -364,6 +365,7 @@ void World::decide_job(int session, JobKey key, Token token, int what) {
   } else if (what < 97) {
     note_outcome(session, decided, action, Decision::finish, OutcomeKind::dead_lettered, attempt,
                  0);
+    block_key(session, decided, action);
   }
   /* Else the statement settled nothing: the commit gives the lease back. */
 }
@@ -384,82 +386,6 @@ void World::note_outcome(int session, const Decided& decided, std::size_t action
   effect.attempt = attempt;
   note("outcome", "kind {} attempt {} due in {} ms", static_cast<int>(outcome), attempt,
        due == 0 ? 0 : (due - platform().wall) / 1000);
-}
-
-/* Redrives or discards some of the younger dead letters; whose row is locked is left out. */
-void World::redrive(int session) {
-  Session& self = s(session);
-  if (!settings_.redrives) return;
-  const bool discards = chance(15);
-  int left = static_cast<int>(1 + draw(5));
-  for (auto job = reference_.jobs.rbegin(); job != reference_.jobs.rend() && left > 0; ++job) {
-    ModelJob& known = job->second;
-    if (!known.dead || known.gone || known.taker != kNobody || chance(30)) continue;
-    if (!queues_.at(job->first.queue).visible || queues_.at(job->first.queue).gone) continue;
-    const Token token = d().take_tokens(database_, 1);
-    if (token <= reference_.last_token) throw Violation("a token did not rise");
-    reference_.last_token = token;
-    self.transaction.reserve(2);
-    known.taker = session;
-    left--;
-    self.effects.push_back(Effect{discards ? EffectKind::discarded : EffectKind::redrove,
-                                  self.level(),
-                                  job->first,
-                                  token,
-                                  false,
-                                  {},
-                                  {},
-                                  platform().wall,
-                                  0,
-                                  false});
-    if (discards) {
-      const LoggedJob found = log_.look_up(log_.snapshot(), job->first.queue, job->first.id);
-      note("discard", "session {} job {} of queue {}", session, job->first.id, job->first.queue);
-      if (found.exists) {
-        maybe_stop();
-        lock_table(session, found.row.segment, true);
-        const auto blocks = log_.insert_outcome(
-            self.xid(), self.writer, found.row.segment, OutcomeKind::purged, platform().wall,
-            job->first.queue, {OutcomeMember{job->first.id, token, 0, 0}});
-        self.transaction.note_written(self.level(), found.row.segment, blocks.at(0));
-      }
-    } else {
-      write_redriven(session, job->first, token);
-    }
-    if (statement_fails(session)) return;
-  }
-}
-
-void World::write_redriven(int session, JobKey key, Token token) {
-  Session& self = s(session);
-  LoggedJob found = log_.look_up(log_.snapshot(), key.queue, key.id);
-  if (found.exists && !found.dead) throw Violation("the log does not say that a job is dead");
-  if (!found.exists) {
-    note("redriven after its segment");
-    found.row = dead_letters_.at(key);
-  }
-  const Micros now = platform().wall;
-  const std::uint8_t segment = d().segment_of(database_, key.id);
-  JobRow row = found.row;
-  row.attempts = 0;
-  row.due = now;
-  if (row.expires_at != 0 && expiry_time(row.expires_at) <= now) row.expires_at = 0;
-  self.effects.back().expires_at = row.expires_at;
-  note("redrive", "session {} job {} of queue {} out of segment {} token {}", session, key.id,
-       key.queue, segment, token & 0xFFFFFFFF);
-  const bool was_there = log_.park_job(self.xid(), self.writer, key.queue, &row);
-  const auto write = [&](OutcomeKind kind, std::uint8_t where, Micros due) {
-    const auto blocks = log_.insert_outcome(self.xid(), self.writer, where, kind, now, key.queue,
-                                            {OutcomeMember{key.id, token, 0, due}});
-    self.transaction.note_written(self.level(), where, blocks.at(0));
-  };
-  write(OutcomeKind::redriven, kParkedSegment, explicit_due(now, now));
-  if (!was_there && segment != kParkedSegment) {
-    maybe_stop();
-    lock_table(session, segment, true);
-    write(OutcomeKind::moved, segment, 0);
-  }
-  self.transaction.note_redriven(self.level(), key.queue, now, 1, token);
 }
 
 void World::extend() {
@@ -582,6 +508,11 @@ void World::undo(int session, std::size_t first, const std::function<void()>& ca
       job.taker = kNobody;
       continue;
     }
+    if (effect.kind == EffectKind::unblocked) {
+      const auto row = reference_.blocked.find({effect.key.queue, job.key});
+      if (row != reference_.blocked.end()) row->second.taker = kNobody;
+      continue;
+    }
     if (effect.kind == EffectKind::wrote || effect.kind == EffectKind::replaced || job.gone)
       continue;
     if (effect.kind == EffectKind::decided) {
@@ -657,9 +588,10 @@ void World::become_visible(int session) {
     ModelJob& job = reference_.job(effect.key);
     if (effect.kind == EffectKind::wrote) reference_.show(job, effect.key);
     if (effect.kind == EffectKind::redrove) {
-      reference_.revive(job, effect.key, effect.due);
+      reference_.revive(job, effect.key, effect.due, effect.keeps_place);
       job.expires_at = effect.expires_at;
     }
+    if (effect.kind == EffectKind::unblocked) show_unblocked(effect);
     if (effect.kind == EffectKind::discarded) job.dead = false;
     if (effect.kind == EffectKind::redrove || effect.kind == EffectKind::discarded)
       job.taker = kNobody;
@@ -668,6 +600,11 @@ void World::become_visible(int session) {
     if (is_final(effect.outcome)) {
       if (job.finished && !job.gone) throw Violation("a job ended twice");
       reference_.finish(job, effect.key, effect.outcome == OutcomeKind::dead_lettered);
+      job.ended_at = 0;
+      if (effect.decision == Decision::block && !job.gone) {
+        note("key blocked", "job {} of queue {}", effect.key.id, effect.key.queue);
+        reference_.block(effect.key, effect.up_to);
+      }
     } else {
       job.logged_attempts =
           effect.row ? effect.attempt : std::max(job.logged_attempts, effect.attempt);

@@ -43,6 +43,9 @@ World::World(std::uint64_t seed, bool traced) : engine_(seed * 7919 + 1), traced
   settings_.keys = chance(60) ? static_cast<int>(1 + draw(6)) : 0;
   settings_.ordered = settings_.keys > 0 && chance(75);
   settings_.fair = settings_.keys > 0 && (!settings_.ordered || chance(25));
+  settings_.on_exhausted = !settings_.ordered || chance(40) ? OnExhausted::skip
+                           : chance(60)                     ? OnExhausted::hold
+                                                            : OnExhausted::dead_letter_key;
   settings_.limits = chance(40);
   settings_.key_limits = settings_.keys > 0 && chance(50);
   settings_.workers = chance(50);
@@ -51,8 +54,8 @@ World::World(std::uint64_t seed, bool traced) : engine_(seed * 7919 + 1), traced
   settings_.id_block = JobId{1} << draw(5);
   const std::uint64_t segment_pages[] = {4, 10, 30, 1000};
   settings_.segment_pages = segment_pages[draw(4)];
-  const Micros segment_ages[] = {2 * kSecond, 20 * kSecond, 3600 * kSecond};
-  settings_.segment_age = segment_ages[draw(3)];
+  const Micros segment_ages[] = {kSecond / 2, 2 * kSecond, 20 * kSecond, 3600 * kSecond};
+  settings_.segment_age = segment_ages[draw(4)];
   const Micros retentions[] = {0, kSecond, 20 * kSecond};
   settings_.retention = retentions[draw(3)];
   settings_.grace = chance(50) ? 5 * kSecond : 60 * kSecond;
@@ -102,16 +105,17 @@ std::string World::description() const {
       "horizon {} s, "
       "backlog {}, at most {}, drop oldest {}, errors {}, restarts {}, queues come and go {}, "
       "purges {}, prepares {}, keys {}, ordered {}, fair {}, limits {}, limits of keys {}, workers "
-      "{}, stopped at {} of 100 places, ids by {}, segments of {} pages or {} s, retention {} s, "
+      "{}, used-up jobs {}, stopped at {} of 100 places, ids by {}, segments of {} pages or {} s, "
+      "retention {} s, "
       "grace {} s",
       settings_.entries, settings_.rows_a_page, settings_.sessions, settings_.queues,
       settings_.most_attempts, settings_.lease / kSecond, settings_.backoff / kSecond,
       settings_.horizon / kSecond, settings_.backlog, settings_.max_length, settings_.drop_oldest,
       settings_.errors, settings_.restarts, settings_.queues_come_and_go, settings_.purges,
       settings_.prepares, settings_.keys, settings_.ordered, settings_.fair, settings_.limits,
-      settings_.key_limits, settings_.workers, settings_.stop_percent, settings_.id_block,
-      settings_.segment_pages, settings_.segment_age / kSecond, settings_.retention / kSecond,
-      settings_.grace / kSecond);
+      settings_.key_limits, settings_.workers, static_cast<int>(settings_.on_exhausted),
+      settings_.stop_percent, settings_.id_block, settings_.segment_pages,
+      settings_.segment_age / kSecond, settings_.retention / kSecond, settings_.grace / kSecond);
 }
 
 void World::start_server() {
@@ -129,8 +133,20 @@ void World::start_server() {
          expiry.attempt, expiry.outcome == OutcomeKind::dead_lettered);
     if (expiry.reason == Lapse::expired) note("overdue");
     reference_.expires(expiry, platform().monotonic, platform().wall);
-    sweeping_.push_back({expiry.queue, expiry.id});
+    const JobKey key{expiry.queue, expiry.id};
+    sweeping_.push_back(key);
+    if (expiry.reason == Lapse::key_dead) note("died with its key");
+    const ModelJob& job = reference_.job(key);
+    const bool used_up = expiry.outcome == OutcomeKind::dead_lettered &&
+                         expiry.reason != Lapse::expired && expiry.reason != Lapse::key_dead;
+    const bool blocks =
+        used_up && settings_.ordered && job.key != 0 && settings_.on_exhausted != OnExhausted::skip;
+    if (blocks != expiry.blocks_key && !job.gone)
+      throw Violation(
+          fmt::format("job {} {} its key", key.id, blocks ? "does not block" : "blocks"));
+    if (expiry.blocks_key) blocking_.emplace_back(key, expiry.takes_along);
   };
+  store_->on_key_freed = [this](QueueId queue, JobId job) { freeing_ = JobKey{queue, job}; };
   replace_housekeeper();
   read_queues();
   note("server started");
@@ -182,6 +198,8 @@ void World::restart_server() {
   requests_.clear();
   reference_.restart();
   sweeping_.clear();
+  blocking_.clear();
+  freeing_.reset();
   /* Nobody gets in before prepared transactions are found. */
   start_server();
   find_prepared();
@@ -366,6 +384,8 @@ void World::guard(const std::function<void()>& protocol) {
 
 /* What the sweep's transaction left: ended leases, or leases as they were. */
 void World::resolve_sweep(bool written) {
+  blocking_.clear();
+  freeing_.reset();
   for (const JobKey key : sweeping_) {
     ModelJob& job = reference_.job(key);
     if (job.flux == kHousekeeperFlux) job.flux = kNobody;
@@ -393,6 +413,11 @@ void World::resolve_sweep(bool written) {
 
 /* The failed attempts are in the log now. */
 void World::show_sweep() {
+  for (const auto& [key, up_to] : blocking_) {
+    note("key blocked by the sweep", "job {} of queue {}", key.id, key.queue);
+    reference_.block(key, up_to);
+  }
+  blocking_.clear();
   for (const JobKey key : sweeping_) {
     ModelJob& job = reference_.job(key);
     job.expiring = false;
@@ -402,6 +427,7 @@ void World::show_sweep() {
     job.due = std::min(platform().wall, job.due);
     if (job.dies) {
       reference_.finish(job, key, true);
+      job.ended_at = 0;
     } else {
       job.logged_attempts = std::max(job.logged_attempts, job.attempts);
       job.logged_due = job.due;
@@ -413,6 +439,11 @@ void World::at_store_call(FakeStore::Call call) {
   if (crashing_) throw Crashed{};
   const bool has_committed = call == FakeStore::Call::committed;
   if (has_committed) show_sweep();
+  if (has_committed && freeing_) {
+    note("key goes on", "job {} of queue {}", freeing_->id, freeing_->queue);
+    reference_.followers_ended(freeing_->queue, freeing_->id);
+    freeing_.reset();
+  }
   if (calm_) return;
   /* A whole scan of a long log is stopped no oftener than one of a short log, or the log would grow
    * with each scan, and the next scan with the log. */
@@ -464,7 +495,8 @@ void World::ask_about_unknown() {
     job.lapsed = held && e->lapsed != Lapse::none;
     /* Also of one that is held: a refund may have been a charge, which ended its attempts. */
     ResidentRow row{};
-    if (!job.finished && d().see_job(database_, key.queue, key.id, &row))
+    if (!job.finished && d().see_job(database_, key.queue, key.id, &row) &&
+        row.state != EntryState::blocked)
       job.attempts = row.attempts;
   }
   reference_.unknown.swap(open);
@@ -573,6 +605,7 @@ void World::work_off() {
     const std::uint64_t swept = happened_["expires"];
     walk();
     sweep();
+    unblock_all();
     begin(0);
     const std::size_t given = reference_.given.size();
     for (const QueueId queue : committed_queues()) claim(0, queue, 100);

@@ -98,6 +98,7 @@ class World {
     bool ordered;
     bool fair;
     bool workers;
+    OnExhausted on_exhausted;
     int stop_percent; /* at each place where one may be stopped */
     JobId id_block;   /* ids that the sequence gives at a time */
     std::uint64_t segment_pages;
@@ -114,7 +115,8 @@ class World {
     redrove,
     discarded,
     created_queue,
-    dropped_queue
+    dropped_queue,
+    unblocked
   };
   struct Effect {
     EffectKind kind;
@@ -131,6 +133,9 @@ class World {
     std::optional<JobRow> row{};  /* that counts from the commit on */
     bool again = false;           /* decided over what the transaction had decided before */
     bool on_disk = false;         /* decided without an entry */
+    JobId up_to = 0;              /* with its key those behind it below this id die */
+    Unblock how = Unblock::skip;
+    bool keeps_place = false; /* redrove: it had blocked its key */
   };
   /* A purge that has not written everything. */
   struct Purge {
@@ -221,6 +226,7 @@ class World {
   struct Slot {
     JobId first = kNever; /* its row of the table of segments; kNever: none */
     Micros opened_at = 0;
+    std::uint32_t times_emptied = 0;
     bool closed_to_jobs = false;
     bool closed = false;
   };
@@ -352,7 +358,10 @@ class World {
   static void check_decided(JobKey key, const Decided& decided);
   void decide_job(int session, JobKey key, Token token, int what);
   void redrive(int session);
+  void redrive_jobs(int session, const std::vector<JobKey>& dead);
   void write_redriven(int session, JobKey key, Token token);
+  void discard(int session, JobKey key);
+  Token draw_token();
   void extend();
   void heartbeat(int session);
   void open_savepoint(int session);
@@ -382,6 +391,16 @@ class World {
   void write_row(int session, const Decided& decided, std::size_t action);
   void replace(int session);
   void show_row(ModelJob& job, const JobRow& row) const;
+
+  /* keys.cpp */
+  using Blocks = decltype(Reference::blocked);
+  void block_key(int session, const Decided& decided, std::size_t action);
+  Blocks::iterator lock_block(int session, JobKey dead);
+  void note_unblocked(int session, JobKey dead, Unblock how, JobId up_to);
+  bool free_key_of(int session, JobKey dead);
+  void unblock(int session);
+  void show_unblocked(const Effect& effect);
+  void unblock_all();
 
   /* purge.cpp */
   [[nodiscard]] bool is_held_for_purge(QueueId queue, int except = kNobody) const;
@@ -464,6 +483,8 @@ class World {
   std::uint64_t next_request_ = 1;
   std::vector<char> image_; /* of the arena when the housekeeper was killed */
   std::vector<JobKey> sweeping_;
+  std::vector<std::pair<JobKey, JobId>> blocking_; /* by the sweep that writes; with up_to */
+  std::optional<JobKey> freeing_;                  /* the blocked key whose row is being deleted */
   Index database_ = kNone;
   std::int64_t epoch_ = 1;
   std::int64_t early_rooms_ = 0; /* jobs that got room while a callback was to come */
