@@ -118,7 +118,10 @@ def array(draw, name, kind, session, lease, tame):
     count = draw.choice([0, 1, 1, 1, 2, 3, 5]) if way < 0.985 else draw.choice([64, 65, 1000, 10000])
     pool = [value(draw, name, kind, session, lease, False) for _ in range(min(count, 5))]
     members = [b"NULL" if each is None else quoted(each) for each in pool]
-    members = [draw.choice(members) for _ in range(count)] if count > 5 else members
+    if count > 5:
+        # A statement has at most 1 GB.
+        short = [each for each in members if len(each) < 2000] or [b"NULL"]
+        members = [draw.choice(short) for _ in range(count)]
     body = b"{" + b",".join(members) + b"}"
     if way < 0.06:
         return b"{" + body + b"," + body + b"}"
