@@ -277,10 +277,10 @@ void tell_on_disk(Report* report) {
 
 /* Before the queue's own reasons: none of them matters until this one is gone. */
 void tell_start_paused(Report* report) {
-  tell(report, "start_paused", report->waits->ready,
-       "The database came up while durable_work.start_paused was on, and hands out nothing. When "
-       "its workers may begin: ALTER SYSTEM SET durable_work.start_paused = off; SELECT "
-       "pg_reload_conf();");
+  tell(report, "start_paused", int64{report->waits->ready} + report->waits->ending,
+       "The database came up while durable_work.start_paused was on: nothing is handed out, and "
+       "nothing expires. When its workers may begin: ALTER SYSTEM SET durable_work.start_paused = "
+       "off; SELECT pg_reload_conf();");
 }
 
 void tell_all(Report* report) {

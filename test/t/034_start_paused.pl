@@ -74,6 +74,7 @@ ok(wait_until($node, 'postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHER
 ok(wait_until($node, 'clone', q{SELECT bool_and(unfinished IS NOT NULL) FROM durable_work.queue_stats}), 'which has counted');
 ok(wait_until($node, 'clone', q{SELECT bool_and(expires_at < clock_timestamp()) FROM durable_work.inbox WHERE expires_at IS NOT NULL}), 'a job expires');
 is($node->safe_psql('clone', $states), 'once pending 10, q cancelled 1, q dead_letter 4, q pending 17', 'nothing became a dead letter, nothing was redriven');
+is($node->safe_psql('clone', q{SELECT string_agg(reason || ' ' || jobs, ', ') FROM durable_work.explain_waiting('q')}), 'start_paused 17', 'explain_waiting names the reason for all of them');
 my $sleeper = new_session($node, 'clone')->send(q{CALL durable_work.wait_for_work('{q}', '60 s')});
 ok(wait_until($node, 'postgres', "SELECT wait_event IN ('DurableWorkWait', 'Extension') FROM pg_stat_activity WHERE pid = " . $sleeper->pid), 'a worker sleeps');
 
