@@ -54,6 +54,18 @@ SELECT count(*) FROM durable_work.complete_many((SELECT array_agg(job_id) FROM h
 CALL pg_temp.work_off('keys');
 SELECT count(*) FROM durable_work.blocked_keys('keys');
 
+-- what its worker gives back keeps the place, too: released, and deferred
+SELECT pg_temp.put('keys', 's', 1) > 0, pg_temp.put('keys', 's', 2) > 0;
+SELECT durable_work.release(job_id, lease_token) FROM durable_work.claim('keys', 'worker', 100);
+SELECT payload ->> 'n' AS n, attempt FROM durable_work.claim('keys', 'worker', 100);
+SELECT durable_work.defer(job_id, lease_token, clock_timestamp() + interval '1 day') FROM durable_work.leases WHERE queue = 'keys';
+SELECT count(*) FROM durable_work.claim('keys', 'worker', 100);
+SELECT state, until > now() + interval '23 h' AS until, waiting FROM durable_work.key_status('keys', 's');
+SELECT durable_work.reschedule(id, now(), 'keys') FROM durable_work.inbox WHERE queue = 'keys' AND partition_key = 's' AND payload ->> 'n' = '1';
+SELECT payload ->> 'n' AS n, attempt FROM durable_work.claim('keys', 'worker', 100);
+SELECT durable_work.complete(job_id, lease_token) FROM durable_work.leases WHERE queue = 'keys';
+CALL pg_temp.work_off('keys');
+
 -- a rollback of what was enqueued, and a savepoint
 BEGIN;
 SELECT pg_temp.put('keys', 'r', 1) > 0;
@@ -102,6 +114,24 @@ CALL durable_work.wait_for_work(ARRAY['keys_hold'], '30 s');
 CALL pg_temp.work_off('keys_hold');
 SELECT count(*) FROM durable_work.blocked_keys('keys_hold');
 SELECT payload ->> 'n' AS n FROM durable_work.dead_letters WHERE queue = 'keys_hold' ORDER BY job_id;
+
+-- those that wait behind the dead one die too, from the commit on; what is enqueued after that goes on
+SELECT count(pg_temp.put('keys_hold', key, n)) FROM (VALUES ('h', 1), ('h', 2), ('h', 3), ('i', 4)) AS job (key, n);
+SELECT durable_work.fail(job_id, lease_token, '"broken"') FROM durable_work.claim('keys_hold', 'worker', 1);
+SELECT id AS last_follower FROM durable_work.inbox WHERE queue = 'keys_hold' AND partition_key = 'h' AND payload ->> 'n' = '3' \gset
+BEGIN;
+SELECT durable_work.unblock_key('keys_hold', 'h', 'dead_letter');
+SELECT partition_key, ending FROM durable_work.blocked_keys('keys_hold');
+ROLLBACK;
+SELECT partition_key, ending FROM durable_work.blocked_keys('keys_hold');
+BEGIN;
+SELECT durable_work.unblock_key('keys_hold', 'h', 'dead_letter');
+SELECT pg_temp.put('keys_hold', 'h', 5) > 0;
+COMMIT;
+CALL durable_work.wait_for_job(:last_follower, '30 s');
+CALL helper.until($$NOT EXISTS (SELECT FROM durable_work.blocked_keys('keys_hold'))$$);
+SELECT payload ->> 'n' AS n, reason FROM durable_work.dead_letters WHERE queue = 'keys_hold' AND partition_key = 'h' ORDER BY job_id;
+CALL pg_temp.work_off('keys_hold');
 
 -- rejected; its dead letter is discarded
 SELECT count(pg_temp.put('keys_hold', key, n)) FROM (VALUES ('f', 1), ('f', 2), ('g', 3), ('g', 4)) AS job (key, n);
