@@ -172,17 +172,41 @@ TEST_F(Order, ADelayedJobHoldsItsKeyUp) {
   EXPECT_EQ(claim_all(), std::vector<JobId>({1}));
 }
 
-TEST_F(Order, ARetryARefundAndADeferralKeepThePlace) {
+TEST_F(Order, ARetryARefundAReleaseAndADeferralKeepThePlace) {
   enqueue_keyed(1, kA);
   enqueue_keyed(2, kA);
-  ClaimedJob job = claim_one(1);
-  EXPECT_EQ(decide(job, Decision::retry, platform().wall + kMinute), Verdict::ok);
+  const auto comes_next = [this](const char* after) {
+    const ClaimedJob job = claim_one(1);
+    EXPECT_EQ(job.id, 1) << after;
+    EXPECT_EQ(job.attempt, 2) << after;
+    EXPECT_TRUE(claim_all().empty()) << after;
+    return job;
+  };
+  EXPECT_EQ(decide(claim_one(1), Decision::retry, platform().wall + kMinute), Verdict::ok);
   EXPECT_TRUE(claim_all().empty());
   platform().advance(kMinute);
-  job = claim_one(1);
-  EXPECT_EQ(job.id, 1);
+  ClaimedJob job = comes_next("a retry");
+  d().refund_claim(job.ref, job.token);
+  EXPECT_TRUE(claim_all().empty()) << "there is a pause after a failed statement";
+  platform().advance(kMinute);
+  job = comes_next("a refund");
+  EXPECT_EQ(decide(job, Decision::put_back, platform().wall), Verdict::ok);
+  job = comes_next("a release");
+  EXPECT_EQ(decide(job, Decision::put_back, platform().wall + kMinute), Verdict::ok);
+  EXPECT_TRUE(claim_all().empty()) << "it is deferred";
+  platform().advance(kMinute);
+  EXPECT_EQ(complete(comes_next("a deferral")), Verdict::ok);
+  EXPECT_EQ(claim_all(), std::vector<JobId>({2}));
+}
+
+TEST_F(Order, AClaimThatIsRolledBackKeepsThePlace) {
+  enqueue_keyed(1, kA);
+  enqueue_keyed(2, kA);
+  const ClaimedJob job = claim_one(1);
   d().roll_back_claim(job.ref, job.token);
-  EXPECT_EQ(claim_all(), std::vector<JobId>{});
+  EXPECT_TRUE(claim_all().empty());
+  platform().advance(kMinute);
+  EXPECT_EQ(claim_all(), std::vector<JobId>({1}));
 }
 
 TEST_F(Order, AnExpiredLeaseKeepsThePlace) {
