@@ -39,6 +39,26 @@ struct MemberFigures {
   char name[kWorkerNameSize];
 };
 
+/* A worker that was not seen for so long does not come back. */
+constexpr Micros kForgottenAfter = Micros{24} * 60 * kMinute;
+
+/* What the housekeeper has to do about a member now. */
+enum class MemberDuty : std::uint8_t {
+  none,
+  deregister,   /* it does not come back, or has drained */
+  release_jobs, /* its deadline has come; and then to deregister it */
+};
+
+constexpr MemberDuty duty_about(const MemberFigures& member, Micros monotonic,
+                                Micros wall) noexcept {
+  if (member.state == MemberState::dead)
+    return monotonic - member.last_seen < kForgottenAfter ? MemberDuty::none
+                                                          : MemberDuty::deregister;
+  if (member.state != MemberState::draining) return MemberDuty::none;
+  if (member.in_flight == 0) return MemberDuty::deregister;
+  return wall < member.drain_deadline ? MemberDuty::none : MemberDuty::release_jobs;
+}
+
 /* Who claims, if it is a registered worker. */
 struct Claimant {
   MemberRef member;

@@ -34,8 +34,6 @@ constexpr uint32 kMostInStep = 100;
 /* A claim from a queue that is none of the worker's may have come after the state was set, and its
  * lease tells nobody of its end. */
 constexpr int64 kLookAgain = 1 * core::kSecond;
-/* A worker that was not seen for so long does not come back. */
-constexpr int64 kForgottenAfter = 24 * 3600 * core::kSecond;
 
 /* Process-local. Monotonic: when a member may be dead; wall: when one that drains is to end. */
 constinit int64 next_death = core::kNever;
@@ -165,15 +163,19 @@ bool end_worker(const Housekeeper& self, const core::MemberFigures& member) {
 }
 
 bool follow_member(const Housekeeper& self, const core::MemberFigures& member) {
-  if (member.state == core::MemberState::dead) {
-    if (platform().monotonic_now() - member.last_seen < kForgottenAfter) return true;
-    return transaction_step(self, [&member] { deregister(member); });
+  const int64 wall = platform().wall_now();
+  if (member.state == core::MemberState::draining)
+    next_deadline = std::min(next_deadline, wall + kLookAgain);
+  switch (core::duty_about(member, platform().monotonic_now(), wall)) {
+    case core::MemberDuty::deregister:
+      return transaction_step(self, [&member] { deregister(member); });
+    case core::MemberDuty::release_jobs:
+      return end_worker(self, member);
+    case core::MemberDuty::none:
+      break;
   }
-  if (member.state != core::MemberState::draining) return true;
-  next_deadline = std::min(next_deadline, platform().wall_now() + kLookAgain);
-  if (member.in_flight == 0) return transaction_step(self, [&member] { deregister(member); });
-  if (platform().wall_now() >= member.drain_deadline) return end_worker(self, member);
-  next_deadline = std::min(next_deadline, member.drain_deadline);
+  if (member.state == core::MemberState::draining)
+    next_deadline = std::min(next_deadline, member.drain_deadline);
   return true;
 }
 

@@ -21,6 +21,9 @@ class Members : public MemberTest {
     EXPECT_TRUE(d().see_member(member(name).member, database_, &figures));
     return figures;
   }
+  MemberDuty duty(std::string_view name) {
+    return duty_about(figures_of(name), platform().monotonic, platform().wall);
+  }
 };
 
 TEST_F(Members, OneAloneOwnsAllBucketsOfItsQueuesAndNoneOfOthers) {
@@ -158,6 +161,46 @@ TEST_F(Members, OneThatDrainsDoesNotDie) {
   platform().advance(2 * kDeadAfter);
   EXPECT_EQ(d().check_members(database_, kDeadAfter), kNever);
   EXPECT_EQ(state_of_member("a"), MemberState::draining);
+}
+
+TEST_F(Members, OneThatIsDeadIsDeregisteredADayAfterItWasSeen) {
+  add("a");
+  platform().advance(kForgottenAfter);
+  EXPECT_EQ(duty("a"), MemberDuty::none) << "nobody has found yet that it is dead";
+  d().note_seen(member("a"));
+  platform().advance(kDeadAfter);
+  d().check_members(database_, kDeadAfter);
+  ASSERT_EQ(state_of_member("a"), MemberState::dead);
+  platform().advance(24 * 60 * kMinute - kDeadAfter - 1);
+  EXPECT_EQ(duty("a"), MemberDuty::none);
+  platform().advance(1);
+  EXPECT_EQ(duty("a"), MemberDuty::deregister);
+  d().note_seen(member("a"));
+  EXPECT_EQ(duty("a"), MemberDuty::none) << "it is back";
+  platform().advance(kDeadAfter);
+  d().check_members(database_, kDeadAfter);
+  EXPECT_EQ(duty("a"), MemberDuty::none) << "the day begins anew";
+}
+
+TEST_F(Members, TheDayOfOneThatIsDeadIsNotOneOfTheWallClock) {
+  add("a");
+  platform().advance(kDeadAfter);
+  d().check_members(database_, kDeadAfter);
+  platform().wall += 2 * kForgottenAfter;
+  EXPECT_EQ(duty("a"), MemberDuty::none);
+}
+
+TEST_F(Members, OneThatDrainsIsDeregisteredWhenItHoldsNothingAndAtItsDeadline) {
+  add("a");
+  put_many(1, 1, 1);
+  const auto jobs = claim_owned("a", 1);
+  ASSERT_EQ(jobs.size(), 1U);
+  drain("a", platform().wall + kMinute);
+  EXPECT_EQ(duty("a"), MemberDuty::none);
+  platform().advance(kMinute);
+  EXPECT_EQ(duty("a"), MemberDuty::release_jobs);
+  decide(jobs[0], Decision::finish);
+  EXPECT_EQ(duty("a"), MemberDuty::deregister);
 }
 
 TEST_F(Members, TheLastLeaseOfOneThatDrainsWakesTheHousekeeper) {
