@@ -73,7 +73,8 @@ Datum discard_dead_letter(FunctionCallInfo fcinfo) {
   if (!deleted && !known)
     pg::raise(DW_UNKNOWN_OBJECT, psprintf("job " INT64_FORMAT " does not exist", id),
               "It never existed, or it finished and its retention is over.");
-  if (deleted && found) write_discarded(queue, id, job.segment);
+  if (deleted && found && store::keep_slot(job.segment, id))
+    write_discarded(queue, id, job.segment);
   return BoolGetDatum(deleted);
 }
 

@@ -392,6 +392,13 @@ uint8 segment_of(core::JobId id) {
   return slot == core::kNone ? core::kParkedSegment : runtime::dispatcher().segment_of(slot, id);
 }
 
+/* The housekeeper tells the dispatcher of an emptied slot before it lets its locks go. */
+bool keep_slot(uint8 segment, core::JobId id) {
+  if (segment == core::kParkedSegment) return true;
+  LockRelationOid(tables().outcome[segment], RowExclusiveLock);
+  return segment_of(id) == segment;
+}
+
 void insert_jobs(const NewJob* jobs, int n, core::JobRow* rows) {
   const int64 horizon = runtime::timer_horizon();
   const auto is_parked = [horizon](const NewJob& job) {

@@ -87,4 +87,9 @@ bool find_job(core::JobId id, JobTuple* tuple);
  */
 uint8 segment_of(core::JobId id);
 
+/* Before an outcome of a job that has ended is written: its slot is not emptied until this
+ * transaction ends. false: it has been emptied, and nothing must be written there, or the slot
+ * could not be begun again. */
+bool keep_slot(uint8 segment, core::JobId id);
+
 }  // namespace dw::store

@@ -95,7 +95,7 @@ void write_moved(const Writing& writing, const bool* was_there) {
       if (!was_there[i]) members[count++] = {writing.letters[i].id, writing.first + i, 0, 0};
     }
     /* A slot that was emptied since has no row of them. */
-    if (count > 0 && segment != core::kParkedSegment)
+    if (count > 0 && segment != core::kParkedSegment && keep_slot(segment, members[0].id))
       insert_outcome(core::OutcomeKind::moved, writing.at, writing.redrive->from, segment, members,
                      count, Datum{0}, false, note_row, nullptr);
   }

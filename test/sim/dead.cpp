@@ -31,6 +31,11 @@ Token World::draw_token() {
   return token;
 }
 
+/* Under the table's lock, under which slots are emptied. */
+bool World::emptied_since(std::uint8_t segment, JobId id) {
+  return segment != kParkedSegment && d().segment_of(database_, id) != segment;
+}
+
 void World::discard(int session, JobKey key) {
   Session& self = s(session);
   const Token token = draw_token();
@@ -43,6 +48,7 @@ void World::discard(int session, JobKey key) {
   if (!found.exists) return;
   maybe_stop();
   lock_table(session, found.row.segment, true);
+  if (emptied_since(found.row.segment, key.id)) return;
   const auto blocks =
       log_.insert_outcome(self.xid(), self.writer, found.row.segment, OutcomeKind::purged,
                           platform().wall, key.queue, {OutcomeMember{key.id, token, 0, 0}});
@@ -98,7 +104,7 @@ void World::write_redriven(int session, JobKey key, Token token) {
   if (!was_there && segment != kParkedSegment) {
     maybe_stop();
     lock_table(session, segment, true);
-    write(OutcomeKind::moved, segment, 0);
+    if (!emptied_since(segment, key.id)) write(OutcomeKind::moved, segment, 0);
   }
   self.transaction.note_redriven(self.level(), key.queue, now, 1, token);
 }

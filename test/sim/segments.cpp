@@ -252,8 +252,9 @@ void World::check_emptied(std::uint8_t segment) {
       OutcomeReader reader(outcome.first_id, outcome.batch, outcome.body.data(),
                            outcome.body.size());
       OutcomeMember member{};
+      /* The first: a dead letter that is discarded later is not kept anew. */
       while (is_final(reader.kind()) && reader.next(&member))
-        ended_at[{reader.queue(), member.id}] = reader.at();
+        ended_at.emplace(JobKey{reader.queue(), member.id}, reader.at());
     }
   }
   for (const auto& page : log_.job_pages(segment)) {

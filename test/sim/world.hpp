@@ -361,6 +361,7 @@ class World {
   void redrive_jobs(int session, const std::vector<JobKey>& dead);
   void write_redriven(int session, JobKey key, Token token);
   void discard(int session, JobKey key);
+  bool emptied_since(std::uint8_t segment, JobId id);
   Token draw_token();
   void extend();
   void heartbeat(int session);
