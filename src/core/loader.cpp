@@ -595,11 +595,12 @@ Micros Loader::next_wake() const {
 
 bool Loader::has_pages(std::uint8_t segment, bool asleep) const {
   for (const QueueLoad& load : queues_) {
-    if (load.whole || load.scan.has_segment(segment)) return true;
-    if (asleep && load.asleep.has_segment(segment)) return true;
     const QueueLock hold(*dispatcher_, load.ref.queue);
     const Queue& q = dispatcher_->queue(load.ref.queue);
-    if (q.incarnation != load.ref.incarnation) continue;
+    /* Nothing of a dropped one is read any more. */
+    if (q.incarnation != load.ref.incarnation || q.state == QueueState::free) continue;
+    if (load.whole || load.scan.has_segment(segment)) return true;
+    if (asleep && load.asleep.has_segment(segment)) return true;
     for (const BoundedRanges* marked : {static_cast<const BoundedRanges*>(&q.dirty),
                                         static_cast<const BoundedRanges*>(&q.urgent)}) {
       for (std::uint32_t i = 0; i < marked->size(); i++)
