@@ -108,8 +108,12 @@ bool Census::draw_boundary(const Listed& listed, Count* count) {
   const QueueLock hold(*dispatcher_, listed.ref.queue);
   Queue& q = dispatcher_->queue(listed.ref.queue);
   if (q.incarnation != listed.ref.incarnation || q.state == QueueState::free) return false;
+  const Database& database = dispatcher_->arena().databases[database_];
+  const std::uint32_t gone = database.rows_gone.load();
+  /* What has ended since the boundary was taken off `since`, and is not in the log any more. */
+  if (q.length.rows_gone != gone) Dispatcher::count_anew(q);
+  q.length.rows_gone = gone;
   if (q.length.from_id == kNever) {
-    const Database& database = dispatcher_->arena().databases[database_];
     q.length.from_id = dispatcher_->next_job_id(database_);
     q.length.from_token = make_token(database.epoch, database.counter.load() + 1);
   }

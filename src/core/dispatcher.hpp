@@ -88,6 +88,8 @@ class Dispatcher {
   void make_quiet(Index database, std::uint8_t segment) noexcept;
   /* COMMIT of the transaction that truncated it. */
   void empty_segment(Index database, std::uint8_t segment) noexcept;
+  /* Rows of ended jobs were removed from parked. */
+  void note_rows_gone(Index database) noexcept;
   /* Where the row of a job lies if not in parked; kParkedSegment: nowhere else. */
   std::uint8_t segment_of(Index database, JobId id) const noexcept;
   bool may_write(Index database, std::uint8_t segment) const noexcept;

@@ -375,7 +375,8 @@ struct QueueLength {
   std::int64_t reserved; /* room taken by jobs of open transactions */
   std::int64_t leaving;  /* jobs that open transactions drop in exchange for such room */
   std::uint8_t known;
-  std::uint8_t disturbed; /* a commit changed what the census counts: it counts again */
+  std::uint8_t disturbed;  /* a commit changed what the census counts: it counts again */
+  std::uint32_t rows_gone; /* Database::rows_gone when the boundary was drawn */
 };
 
 /* Job pages with committed rows that nobody has linked, and the best priority of such a row. */
@@ -622,6 +623,9 @@ struct alignas(kCacheLine) Database {
   /* No waiting entry expires earlier (wall), except those that a walk is about to find; kNever:
    * none does. See expiry_walk.hpp. */
   std::atomic<Micros> next_expiry;
+  /* How often rows of ended jobs were removed. What has ended since a boundary and is gone would be
+   * missed by a count that is repeated behind it. */
+  std::atomic<std::uint32_t> rows_gone;
 
   /* Who waits for the end of which job, see await.cpp. The mask is read at every end of a job. */
   alignas(kCacheLine) std::atomic<std::uint64_t> awaited;

@@ -85,12 +85,17 @@ void Dispatcher::make_quiet(Index index, std::uint8_t segment) noexcept {
     database.segment_state[segment].store(SegmentState::quiet);
 }
 
+void Dispatcher::note_rows_gone(Index index) noexcept {
+  arena_->databases[index].rows_gone.fetch_add(1);
+}
+
 void Dispatcher::empty_segment(Index index, std::uint8_t segment) noexcept {
   const LeafLock leaf(*platform_, kArenaLock);
   Database& database = arena_->databases[index];
   if (segment == database.current_segment.load()) return;
   database.first_id[segment].store(kNever);
   database.segment_state[segment].store(SegmentState::empty);
+  database.rows_gone.fetch_add(1);
   database.tail_block[segment] = 0;
   database.outcome_tail[segment] = 0;
   database.holds[segment] = SegmentHold{};

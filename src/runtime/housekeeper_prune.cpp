@@ -40,6 +40,7 @@ bool prune(Housekeeper* self) {
   note_success(&self->prune);
   pass_work += ended - begun;
   removed_any = removed_any || done.removed > 0;
+  if (jobs && done.removed > 0) dispatcher().note_rows_gone(runtime::database());
   if (!done.end_of_pass) {
     self->prune.not_before = ended + kRestForWork * (ended - begun);
     return false;
