@@ -140,6 +140,26 @@ TEST_F(Counting, ATransactionOpenAtTheBoundaryMakesItCountAgain) {
   EXPECT_EQ(unfinished(), 5);
 }
 
+/* What ended since the boundary is not in the log any more when it counts again. */
+TEST_F(Counting, RowsThatAreGoneSinceTheBoundaryAreNotMissed) {
+  log_job(1, 1, 1);
+  log_job(20, 1, 0);
+  give(30);
+  load();
+  count();
+  EXPECT_EQ(unfinished(), 2);
+  const ClaimedJob claimed = claim_one(1);
+  EXPECT_EQ(claimed.id, 1);
+  EXPECT_EQ(complete(claimed), Verdict::ok);
+  EXPECT_EQ(unfinished(), 1);
+  log().truncate(1);
+  d().empty_segment(database_, 1);
+  enqueue(25);
+  EXPECT_FALSE(known());
+  count();
+  EXPECT_EQ(unfinished(), 2);
+}
+
 TEST_F(Counting, ATransactionOpenAtTheBoundaryThatCommitsInTheMiddleIsCounted) {
   log_jobs(1, 3);
   give(9);
