@@ -12,7 +12,7 @@
 
 #include "core/store.hpp"
 
-#include <compare>
+#include <utility>
 #include <vector>
 
 namespace dw::core {
@@ -31,11 +31,7 @@ class KeyBlocks {
   [[nodiscard]] Micros next_step() const;
 
  private:
-  struct Key {
-    std::uint32_t hash;
-    std::uint32_t check;
-    auto operator<=>(const Key&) const = default;
-  };
+  using Key = std::pair<std::uint32_t, std::uint32_t>; /* hash and check */
   struct Standing {
     QueueId queue;
     JobId job;
