@@ -6,15 +6,12 @@
  *   --steps N     of all histories together (one history); up to 4,000 are a history of their own
  *   --jobs N      processes (1)
  *   --lines N     of the trace that a broken rule shows (60)
- *   --wide        also histories with segments that are left and emptied, and with blocked keys
  *   --trace       writes all that happened in the history of --seed, of --steps steps
  *
  * The last line says what was done, with a digest of all that happened: the same arguments give
  * the same line. Exit status 1 if a rule was broken.
  */
 #include "history.hpp"
-
-#include "world.hpp"
 
 #include <fmt/format.h>
 
@@ -64,10 +61,8 @@ struct Shared {
 };
 
 [[noreturn]] void usage(std::string_view what) {
-  fmt::print(
-      stderr,
-      "sim: {}\nusage: sim [--seed N] [--steps N] [--jobs N] [--lines N] [--wide] [--trace]\n",
-      what);
+  fmt::print(stderr,
+             "sim: {}\nusage: sim [--seed N] [--steps N] [--jobs N] [--lines N] [--trace]\n", what);
   std::exit(2);
 }
 
@@ -77,10 +72,6 @@ Options read_options(int argc, char** argv) {
     const std::string_view name = argv[i];
     if (name == "--trace") {
       options.trace = true;
-      continue;
-    }
-    if (name == "--wide") {
-      World::wide = true;
       continue;
     }
     char* end = nullptr;

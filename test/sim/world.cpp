@@ -19,8 +19,6 @@ constexpr std::uint64_t kStepsBetweenAllChecks = 1000;
 
 }  // namespace
 
-bool World::wide = false;
-
 World::World(std::uint64_t seed, bool traced) : engine_(seed * 7919 + 1), traced_(traced) {
   const std::uint32_t sizes[] = {16, 20, 32, 48, 64, 64, 256, 4096};
   settings_.entries = sizes[draw(8)];
@@ -58,11 +56,6 @@ World::World(std::uint64_t seed, bool traced) : engine_(seed * 7919 + 1), traced
   settings_.segment_pages = segment_pages[draw(4)];
   const Micros segment_ages[] = {kSecond / 2, 2 * kSecond, 20 * kSecond, 3600 * kSecond};
   settings_.segment_age = segment_ages[draw(4)];
-  if (!wide) {
-    settings_.on_exhausted = OnExhausted::skip;
-    settings_.segment_pages = std::uint64_t{1} << 30;
-    settings_.segment_age = Micros{1000000} * 3600 * kSecond;
-  }
   const Micros retentions[] = {0, kSecond, 20 * kSecond};
   settings_.retention = retentions[draw(3)];
   settings_.grace = chance(50) ? 5 * kSecond : 60 * kSecond;

@@ -53,8 +53,6 @@ class World {
   static constexpr std::size_t kTraceLines = 20000;
 
   World(std::uint64_t seed, bool traced);
-  /* Also histories with segments that are left and emptied, and with keys that are blocked. */
-  static bool wide;
   ~World();
   World(const World&) = delete;
   World& operator=(const World&) = delete;
