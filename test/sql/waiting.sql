@@ -57,10 +57,10 @@ ROLLBACK PREPARED 'forgotten "one"';
 DO $$ BEGIN WHILE EXISTS (SELECT FROM pg_temp.why() WHERE reason IN ('prepared transaction', 'being decided')) LOOP PERFORM pg_sleep(0.005); END LOOP; END $$;
 SELECT * FROM pg_temp.why();
 
--- A queue of this very transaction is not in memory yet.
+-- A queue of this very transaction has its place already.
 BEGIN;
 SELECT durable_work.create_queue('unborn');
-SELECT count(*) FROM durable_work.explain_waiting('unborn');
+SELECT * FROM durable_work.explain_waiting('unborn');
 ROLLBACK;
 SELECT durable_work.drop_queue('why', force => true);
 
