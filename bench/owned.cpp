@@ -20,10 +20,7 @@ class Side {
   explicit Side(const std::string& place) : workers_(Subject::durable_work(place), kWorkers) {}
   virtual ~Side() = default;
 
-  void refill(std::int64_t jobs) {
-    purge();
-    fill(jobs);
-  }
+  virtual void purge() { admin().query("SELECT durable_work.purge_queue($1)", place()); }
   virtual void fill(std::int64_t jobs) {
     workers_.subject().fill_keyed(workers_.admin(), jobs, kKeys);
   }
@@ -36,7 +33,6 @@ class Side {
   }
 
  protected:
-  virtual void purge() { admin().query("SELECT durable_work.purge_queue($1)", place()); }
   const std::string& place() { return workers_.subject().place; }
   Connection& admin() { return workers_.admin(); }
   void claim_by(int i, const std::string& queue, const std::string& how) {
@@ -79,8 +75,6 @@ class ByHand : public Side {
                     place(), kWorkers, kKeys),
         payload(), std::to_string(jobs));
   }
-
- protected:
   void purge() override {
     for (int i = 0; i < kWorkers; ++i)
       admin().query("SELECT durable_work.purge_queue($1)", queue(i));
@@ -102,9 +96,11 @@ void owned(Bench& bench) {
     const std::int64_t jobs = bench.options.pick(10000, 3000);
     const auto compare = [&](Side& with) {
       // All work off equally many, though their shares of what is enqueued differ: each comparison
-      // begins with a backlog so deep that nobody comes to the end of his share.
-      for (Side* const side : sides) {
-        side->refill(bench.options.pick(100000, 20000));
+      // begins with a backlog so deep that nobody comes to the end of his share. Both fit into
+      // memory.
+      for (Side* const side : sides) side->purge();
+      for (Side* const side : {static_cast<Side*>(&owned), &with}) {
+        side->fill(bench.options.pick(100000, 20000));
         side->measure(batch, jobs);
       }
       return interleave(
