@@ -11,6 +11,8 @@
 #   PG_CONFIG=path       server to build for (default: pg_config; PostgreSQL 15 to 18)
 #   WERROR=              warnings do not stop the build (default 1: they do)
 #   DW_TEST_POINTS=1     with pause and fail points for tests; never for production
+#   DW_SANITIZE=address  with AddressSanitizer and UndefinedBehaviorSanitizer; the server must load their libraries first
+#   DW_COVERAGE=1        counts which lines run (gcov)
 #
 # Out of tree:  mkdir build && cd build && make -f /path/to/durable_work/Makefile
 #
@@ -20,6 +22,8 @@
 PG_CONFIG ?= pg_config
 WERROR ?= 1
 DW_TEST_POINTS ?=
+DW_SANITIZE ?=
+DW_COVERAGE ?=
 
 # Directory of this file, "." when make runs in it.
 top := $(patsubst %/,%,$(dir $(firstword $(MAKEFILE_LIST))))
@@ -56,14 +60,16 @@ EXTRA_CLEAN = $(OBJS:.o=.d) tmp_check tmp_check_iso output_iso results
 # --- how to build ---------------------------------------------------------------------------------
 
 cxx_flags := $(patsubst -I%,-I$(top)/%,$(shell cat $(top)/compile_flags.txt))
+extra_flags := $(if $(DW_SANITIZE),-fsanitize=address -fsanitize=undefined -fno-sanitize-recover=all -fno-omit-frame-pointer) \
+	$(if $(DW_COVERAGE),--coverage -fprofile-update=atomic -O1)
 common_flags := -Wall -Wextra -MMD -MP $(if $(WERROR),-Werror) $(if $(DW_TEST_POINTS),-DDW_TEST_POINTS)
 
 # Server headers as system headers: their macros would warn under our flags.
 PG_CPPFLAGS = -I$(top)/include -I$(top)/src -isystem $(shell $(PG_CONFIG) --includedir-server) \
 	-DDW_VERSION='"$(version)"'
-PG_CFLAGS = $(common_flags)
-PG_CXXFLAGS = $(cxx_flags) $(common_flags) -O2
-SHLIB_LINK = -Wl,--version-script=$(top)/exports.map -Wl,--no-undefined-version
+PG_CFLAGS = $(common_flags) $(extra_flags)
+PG_CXXFLAGS = $(cxx_flags) $(common_flags) -O2 $(extra_flags)
+SHLIB_LINK = $(extra_flags) -Wl,--version-script=$(top)/exports.map -Wl,--no-undefined-version
 
 # Inlining this library into JIT code gains nothing, and PGXS would compile the
 # bitcode without our flags.

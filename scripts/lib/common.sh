@@ -26,6 +26,8 @@
 #   DW_BUILD_DIR=dir  keep objects there between runs
 #   DW_KEEP=1         keep the temporary directory
 #   DW_JOBS=n         parallel compilers (default: processors)
+#   DW_SANITIZE=address   build with AddressSanitizer and UndefinedBehaviorSanitizer; what they find is in the servers' logs
+#   DW_COVERAGE=1     build so that the lines that run are counted, in *.gcda files beside the objects
 
 set -euo pipefail
 
@@ -35,8 +37,6 @@ set -euo pipefail
 DW_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 DW_JOBS=${DW_JOBS:-$(nproc)}
 DW_OWNER_PID=$BASHPID
-DW_SERVERS=()
-DW_PID_FILES=() # of what else runs; ended at exit
 
 dw_say() { printf '%s\n' "== $*" >&2; }
 dw_die() {
@@ -186,16 +186,17 @@ dw_end_process() {
 }
 
 dw_cleanup() {
-  local status=$? data pid file
+  local status=$? pid file
   [ "$BASHPID" = "$DW_OWNER_PID" ] || return "$status"
   trap - EXIT
   set +e
   for pid in $(jobs -p); do kill "$pid" 2>/dev/null; done
-  for file in "${DW_PID_FILES[@]}"; do dw_end_process "$file"; done
-  for data in "${DW_SERVERS[@]}"; do
-    pid=$(head -1 "$data/postmaster.pid" 2>/dev/null)
+  # Subshells start servers too, and what else runs in a directory of its own with its PID in a file.
+  for file in "$DW_WORK"/*/pid; do dw_end_process "$file"; done
+  for file in "$DW_WORK"/*/data/postmaster.pid; do
+    pid=$(head -1 "$file" 2>/dev/null)
     [ -n "$pid" ] || continue
-    dw_as_server_user "$DW_BINDIR/pg_ctl" -D "$data" -m immediate -w -t 30 stop >/dev/null 2>&1 ||
+    dw_as_server_user "$DW_BINDIR/pg_ctl" -D "${file%/*}" -m immediate -w -t 30 stop >/dev/null 2>&1 ||
       kill -9 "$pid" 2>/dev/null
   done
   wait 2>/dev/null
@@ -235,18 +236,33 @@ dw_private_server() {
     ln -sfn "$path" "$root$path"
   done
   rm -f "$root$pkglibdir/durable_work.so" "$root$sharedir"/extension/durable_work*
+  if [ -n "${DW_SANITIZE:-}" ]; then dw_sanitized_server "$root$bindir"; fi
+}
+
+# The server is as it was built; the libraries of the sanitizers must be in the process before everything else.
+dw_sanitized_server() {
+  mv "$1/postgres" "$1/postgres.plain"
+  cat >"$1/postgres" <<EOF
+#!/bin/sh
+exec env LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \\
+  ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1:abort_on_error=1 "$1/postgres.plain" "\$@"
+EOF
+  chmod 755 "$1/postgres"
 }
 
 # dw_build        release objects; this is what ships and what the lints look at
 # dw_build test   the same with pause and fail points
 # Afterwards DW_BINDIR, DW_PG_CONFIG and PATH name the private server that has it,
-# and DW_OBJECTS the directory of the objects.
+# and DW_OBJECTS the directory of the objects. Most sources know nothing of the points: where ccache is there, it
+# compiles those once for both.
 dw_build() {
-  local kind=${1:-release} original points=
+  local kind=${1:-release} original points= variables=()
   original=${DW_ORIGINAL_PG_CONFIG:-${PG_CONFIG:-/usr/lib/postgresql/$DW_MAJOR/bin/pg_config}}
   DW_ORIGINAL_PG_CONFIG=$original
   [ -x "$original" ] || original=$(command -v "$original") || dw_die "no pg_config for PostgreSQL $DW_MAJOR"
   if [ "$kind" = test ]; then points=1; fi
+  if command -v ccache >/dev/null; then variables=(CC="ccache gcc" CXX="ccache g++"); fi
+  variables+=(DW_TEST_POINTS="$points" DW_SANITIZE="${DW_SANITIZE:-}" DW_COVERAGE="${DW_COVERAGE:-}")
 
   local root=$DW_WORK/server-$kind
   [ -d "$root" ] || dw_private_server "$root" "$original"
@@ -258,32 +274,39 @@ dw_build() {
   mkdir -p "$DW_OBJECTS"
   (
     cd "$DW_OBJECTS" || exit
+    # Not the cache of who runs this; and the two builds are in different directories.
+    export CCACHE_DIR=${DW_BUILD_DIR:-$DW_WORK/build}/ccache CCACHE_NOHASHDIR=1
     # Headers from the original place: the same flags, and objects that can be kept.
-    make -s -j"$DW_JOBS" -f "$DW_TOP/Makefile" PG_CONFIG="$original" DW_TEST_POINTS=$points all &&
-      make -s -f "$DW_TOP/Makefile" PG_CONFIG="$original" DW_TEST_POINTS=$points \
+    make -s -j"$DW_JOBS" -f "$DW_TOP/Makefile" PG_CONFIG="$original" "${variables[@]}" all &&
+      make -s -f "$DW_TOP/Makefile" PG_CONFIG="$original" "${variables[@]}" \
         bindir="$DW_BINDIR" pkglibdir="$root$("$original" --pkglibdir)" \
         datadir="$root$("$original" --sharedir)" install
   ) >"$DW_WORK/build-$kind.log" 2>&1 || {
     cat "$DW_WORK/build-$kind.log" >&2
     return 1
   }
+  # Servers count into files beside the objects.
+  if [ -n "${DW_COVERAGE:-}" ]; then chmod -R a+rwX "$DW_OBJECTS"; fi
 }
 
 # --- servers --------------------------------------------------------------------------------------
 
-# One initdb a run; every server starts from a copy.
+# One initdb a run; every server starts from a copy. Who starts servers side by side calls it before.
+dw_template() {
+  local template=$DW_WORK/template/cluster
+  [ ! -d "$template" ] || return 0
+  dw_server_directory "$DW_WORK/home"
+  dw_server_directory "$DW_WORK/template"
+  dw_as_server_user "$DW_BINDIR/initdb" -D "$template" --no-sync -U postgres -A trust \
+    -E UTF8 --locale=C.UTF-8 >"$DW_WORK/initdb.log" 2>&1 || {
+    cat "$DW_WORK/initdb.log" >&2
+    dw_die "initdb failed"
+  }
+}
+
 dw_fresh_data() {
-  local data=$1 template=$DW_WORK/template/data
-  if [ ! -d "$template" ]; then
-    dw_server_directory "$DW_WORK/home"
-    dw_server_directory "$DW_WORK/template"
-    dw_as_server_user "$DW_BINDIR/initdb" -D "$template" --no-sync -U postgres -A trust \
-      -E UTF8 --locale=C.UTF-8 >"$DW_WORK/initdb.log" 2>&1 || {
-      cat "$DW_WORK/initdb.log" >&2
-      dw_die "initdb failed"
-    }
-  fi
-  dw_as_server_user cp -r "$template" "$data"
+  dw_template
+  dw_as_server_user cp -r "$DW_WORK/template/cluster" "$1"
 }
 
 dw_server_launch() {
@@ -314,7 +337,6 @@ dw_server_start() {
     echo "log_line_prefix = '%m [%p] %b %a: '"
     for line in "$@"; do echo "$line"; done
   } | dw_as_server_user tee -a "$DW_DATA/postgresql.conf" >/dev/null
-  DW_SERVERS+=("$DW_DATA")
   dw_server_launch
 }
 
@@ -326,7 +348,6 @@ dw_standby_start() {
   dw_as_server_user "$DW_BINDIR/pg_basebackup" -D "$DW_WORK/$name/data" -R -X stream -c fast --no-sync || return
   dw_server_use "$name"
   echo "unix_socket_directories = '$PGHOST'" | dw_as_server_user tee -a "$DW_DATA/postgresql.conf" >/dev/null
-  DW_SERVERS+=("$DW_DATA")
   local status=0
   dw_server_launch || status=$?
   dw_server_use "$primary"

@@ -59,7 +59,6 @@ pooler_start() {
   sed "s|@server@|$PGHOST|; s|@directory@|$directory|" "$DW_TOP/test/drivers/pgbouncer.ini" >"$DW_WORK/pgbouncer.ini"
   if pooler_follows_statements; then echo "max_prepared_statements = 100" >>"$DW_WORK/pgbouncer.ini"; fi
   chmod a+r "$DW_WORK/pgbouncer.ini"
-  DW_PID_FILES+=("$directory/pid")
   dw_as_server_user pgbouncer -q -d "$DW_WORK/pgbouncer.ini"
   export PGHOST=$directory PGPORT=6432
   for _ in $(seq 300); do
