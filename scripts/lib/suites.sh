@@ -19,7 +19,8 @@ alarming='PANIC|TRAP: |was terminated by signal|stuck spinlock|server process .*
 # What the server warns of when something was not given back at the end of a transaction; also where a test ends
 # processes on purpose.
 leaking='(reference|refcount|file|memory|context|segment) leak: |resource was not closed|you don.t own a lock of type|locallock table corrupted'
-alarming="$alarming|$leaking"
+sanitizing='ERROR: AddressSanitizer|: runtime error: '
+alarming="$alarming|$leaking|$sanitizing"
 check_server_log() {
   if grep -nE "$alarming" "$DW_LOG"; then
     echo "the server's log shows the lines above"
@@ -118,7 +119,7 @@ suite_tap() {
     tail -n 25 "$output"/tmp_check/log/*.log 2>/dev/null | tail -n 200 || true
   fi
   tally "$ok" "$failed"
-  if grep -nE "PANIC|TRAP: |$leaking" "$output"/tmp_check/log/*.log; then
+  if grep -nE "PANIC|TRAP: |$leaking|$sanitizing" "$output"/tmp_check/log/*.log; then
     echo "servers' logs show the lines above"
     tally 0 1
   fi
