@@ -120,6 +120,13 @@ ok(wait_until($node, 'postgres', "SELECT count(*) > $rows FROM durable_work.epoc
 ok(wait_until($node, 'postgres', "SELECT ($counted) = ($full_count)"), 'and counts anew');
 is($node->safe_psql('postgres', "SELECT durable_work.complete($held)"), 't', 'a lease lives on');
 is($node->safe_psql('postgres', q{SELECT count(DISTINCT job_id) FROM helper.claim('other', 49)}), '49', 'each of the other jobs is handed out once');
+# A row that comes as a subscription writes it.
+$node->safe_psql('postgres', <<'SQL');
+SET session_replication_role = replica;
+INSERT INTO durable_work.job_0 SELECT nextval('durable_work.job_id_seq'), enqueued_at, topic, key_hash, priority, max_attempts, available_at, expires_at, partition_key, '{"n": "replica"}', headers
+    FROM durable_work.job_0 WHERE topic = (SELECT id FROM durable_work.topic WHERE name = 'other') LIMIT 1;
+SQL
+is($node->safe_psql('postgres', q{SELECT n FROM helper.claim('other', 1)}), 'replica', 'a row that was written in replica role is seen at once');
 # A row that nobody was told of.
 $node->safe_psql('postgres', <<'SQL');
 ALTER TABLE durable_work.job_0 DISABLE TRIGGER ALL;
