@@ -166,6 +166,8 @@ class Dispatcher {
   /* Loader, under the queue lock: links a committed row unless it is resident. */
   LinkResult link_loaded(Index queue, const JobRow& row, Micros now) noexcept;
   void note_outcome_page(Index database, std::uint8_t segment, std::uint32_t block) noexcept;
+  void note_outcome_pages(Index database, std::uint8_t segment, std::uint32_t first,
+                          std::uint32_t last) noexcept;
   /* COMMIT: n dead letters became jobs of the queue, in parked, under the tokens from `first` on;
    * the earliest is due then. */
   void publish_redriven(Index database, QueueId id, Micros due, Token first,
@@ -275,8 +277,10 @@ class Dispatcher {
   [[nodiscard]] bool keeps_all_resident(const Queue& q) const noexcept;
 
   /* --- keys (gate.cpp) --- */
-  /* COMMIT, or the table of blocked keys was read. False: there is no such block. */
+  /* COMMIT, or the followers have ended. False: there is no such block. */
   bool unblock(Index database, QueueId queue, JobId job, Unblock how, JobId up_to) noexcept;
+  /* The table says no more that the key is blocked, and memory was not told why. */
+  void forget_block(Index database, QueueId queue, JobId job) noexcept;
   /* A key that the table says is blocked by that job. False: no room, or another job of it is being
    * worked on; to be tried again. */
   bool block_found(QueueRef queue, const JobRow& dead, JobId up_to) noexcept;
@@ -379,7 +383,7 @@ class Dispatcher {
   std::uint32_t prepared_deciders(QueueRef queue, TransactionNumber* out, std::uint32_t n,
                                   std::uint32_t* jobs) const noexcept;
   void publish_prepared(Index database, const Held& jobs, const BoundedRanges& pages) noexcept;
-  void look_at_pages(Index database, const BoundedRanges& pages, bool disturb) noexcept;
+  void look_at_pages(Index database, const BoundedRanges& pages, bool committed) noexcept;
   /* The entry of a job that a prepared transaction decides, found in the log. kNone: no room, or
    * the queue is gone. */
   EntryRef hold_found(Index database, const JobRow& row, Token token) noexcept;

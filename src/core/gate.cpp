@@ -346,6 +346,24 @@ bool Dispatcher::unblock(Index database, QueueId queue_id, JobId job, Unblock ho
   return true;
 }
 
+/*
+ * Its row is gone and nobody's callback has said how the key goes on, so the log is asked: the dead
+ * job may wait again, and comes before those behind it. They are held until the loader has read on.
+ */
+void Dispatcher::forget_block(Index database, QueueId queue_id, JobId job) noexcept {
+  Index index = kNone;
+  Entry* const e = lock_job(database, job, 0, queue_id, &index);
+  if (e == nullptr) return;
+  QueueLock hold(*this, index, QueueLock::Adopt{});
+  if (e->state != EntryState::blocked || e->later != 0) return;
+  Queue& q = queue(index);
+  lower_frontier(q, job);
+  note_parked_left(q, ParkedLeft::some);
+  end_block(q, *e);
+  finish_entry(*e);
+  hold.wake_housekeeper(database);
+}
+
 bool Dispatcher::block_found(QueueRef ref, const JobRow& dead, JobId up_to) noexcept {
   const QueueLock hold(*this, ref.queue);
   Queue& q = queue(ref.queue);

@@ -60,20 +60,24 @@ void KeyBlocks::list_standing() {
 
 /*
  * A row may be gone whose deleter's callback, which knows how the key goes on, is still to come. So
- * only what stands a second time without a row is let go: it was deleted by a prepared transaction,
- * or by hand.
+ * only what stands a second time without a row is let go: it was deleted by hand, or by a
+ * transaction whose callback came before that of the death, or comes late. The log knows whether
+ * the dead job waits again; all of it, for the page that says so is noted by that callback.
  */
-void KeyBlocks::let_go_of_others() {
+void KeyBlocks::let_go_of_others(std::uint32_t parked_outcomes) {
   std::vector<Standing> missing;
   for (const Standing& one : standing_) {
     const bool stays = std::any_of(found_.begin(), found_.end(), [&one](const KeyBlock& block) {
       return block.queue == one.queue && block.job == one.job;
     });
     if (stays) continue;
-    if (std::find(missing_.begin(), missing_.end(), one) != missing_.end())
-      dispatcher_->unblock(database_, one.queue, one.job, Unblock::skip, 0);
-    else
+    if (std::find(missing_.begin(), missing_.end(), one) == missing_.end()) {
       missing.push_back(one);
+      continue;
+    }
+    if (parked_outcomes > 0)
+      dispatcher_->note_outcome_pages(database_, kParkedSegment, 0, parked_outcomes - 1);
+    dispatcher_->forget_block(database_, one.queue, one.job);
   }
   missing_.swap(missing);
 }
@@ -85,9 +89,10 @@ void KeyBlocks::read() {
   store_->begin();
   Collect sink(&found_);
   store_->scan_key_blocks(sink);
+  const std::uint32_t parked_outcomes = store_->outcome_blocks(kParkedSegment);
   store_->commit();
   again_ = false;
-  let_go_of_others();
+  let_go_of_others(parked_outcomes);
   wants_ = !missing_.empty();
   for (const KeyBlock& block : found_) {
     const Index index = dispatcher_->find_queue(database_, block.queue);

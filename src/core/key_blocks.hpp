@@ -43,7 +43,7 @@ class KeyBlocks {
   [[nodiscard]] bool is_wanted() const;
   void list_standing();
   void read();
-  void let_go_of_others();
+  void let_go_of_others(std::uint32_t parked_outcomes);
   [[nodiscard]] std::vector<Key> list_dying(Index index) const;
   void end_keys();
   template <typename Each>

@@ -259,8 +259,13 @@ LinkResult Dispatcher::link_loaded(Index queue_index, const JobRow& row, Micros 
 
 void Dispatcher::note_outcome_page(Index database, std::uint8_t segment,
                                    std::uint32_t block) noexcept {
+  note_outcome_pages(database, segment, block, block);
+}
+
+void Dispatcher::note_outcome_pages(Index database, std::uint8_t segment, std::uint32_t first,
+                                    std::uint32_t last) noexcept {
   const LeafLock leaf(*platform_, kArenaLock);
-  arena_->databases[database].outcome_pages.add(segment, block, block);
+  arena_->databases[database].outcome_pages.add(segment, first, last);
 }
 
 void Dispatcher::note_parked(Index database, Micros due) noexcept {

@@ -243,19 +243,26 @@ void Dispatcher::publish_prepared(Index database, const Held& jobs,
   hold.wake_housekeeper(database);
 }
 
-/* Pages on which rows of any queue may have become work, or have lost the entry that stood for
- * them. disturb: and what was counted, too. */
-void Dispatcher::look_at_pages(Index database, const BoundedRanges& pages, bool disturb) noexcept {
+/*
+ * Pages on which rows of any queue may have become work, or have lost the entry that stood for
+ * them. committed: what was counted has changed, too, and a job may have blocked its key; nobody
+ * gets a turn before the table that says so was read.
+ */
+void Dispatcher::look_at_pages(Index database, const BoundedRanges& pages,
+                               bool committed) noexcept {
   for (Index i = 0; i < kMostQueues; i++) {
     QueueLock hold(*this, i);
     Queue& q = queue(i);
     if (q.state == QueueState::free || q.database != database) continue;
-    if (disturb) disturb_count(hold, q);
+    if (committed) {
+      disturb_count(hold, q);
+      q.blocks_known = 0;
+    }
     for (std::uint32_t k = 0; k < pages.size(); k++) {
       q.dirty.add(pages.at(k).segment, pages.at(k).first, pages.at(k).last);
       if (q.mode == LoadMode::live) q.mode = LoadMode::handover;
     }
-    if (pages.size() > 0) lower_frontier(q, kAlways);
+    if (pages.size() > 0 || committed) lower_frontier(q, kAlways);
   }
 }
 
@@ -356,7 +363,7 @@ void WatchKeeper::finish_held(const Held& held, const Watch& watch, bool committ
 }
 
 /*
- * Its jobs lost their entries, or are none of ours any more: the log says what became of them. What
+ * Its jobs lose their entries, or are none of ours any more: the log says what became of them. What
  * it counted lies on the far side of every boundary that was drawn since.
  */
 void WatchKeeper::finish_found(const Watch& watch, bool committed) noexcept {
@@ -384,11 +391,12 @@ void WatchKeeper::finish(Index index, bool committed) noexcept {
       noted.add(pages.segment, pages.first, pages.last);
     }
   }
+  /* Before entries go, with which the turns of their keys do. */
+  if (watch.found != 0) finish_found(watch, committed);
   for (Index i = watch.first_held; i != kNone; i = arena.held[i].next)
     finish_held(arena.held[i], watch, committed);
   if (committed && watch.parked_from != kNever)
     dispatcher_->note_parked(database_, watch.parked_from);
-  if (watch.found != 0) finish_found(watch, committed);
   dispatcher_->drop_watch(index);
 }
 

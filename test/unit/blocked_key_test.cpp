@@ -1,0 +1,265 @@
+/* Keys that wait for somebody to say how they go on. */
+#include "order_fixture.hpp"
+
+#include "core/prepared_scan.hpp"
+#include "core/watch.hpp"
+
+namespace dw::test {
+namespace {
+
+class BlockedKey : public Order {
+ protected:
+  void SetUp() override { begin(64, LoadMode::live, options(OnExhausted::hold)); }
+};
+
+TEST_F(BlockedKey, WaitsAndOthersGoOn) {
+  for (JobId id = 1; id <= 3; id++) enqueue_keyed(id, kA);
+  enqueue_keyed(4, kB);
+  die(claim_one(1));
+  EXPECT_EQ(claim_all(), std::vector<JobId>({4}));
+  EXPECT_EQ(figures(1).blocked, 2U);
+  EXPECT_EQ(figures(1).blocked_keys, 1U);
+  const KeyFigures key = key_figures(1, kA, kA);
+  EXPECT_EQ(key.first, 1);
+  EXPECT_EQ(key.state, EntryState::blocked);
+  EXPECT_EQ(key.waiting, 2U);
+}
+
+TEST_F(BlockedKey, GoesOnWithTheNextJobWhenItIsSkipped) {
+  for (JobId id = 1; id <= 3; id++) enqueue_keyed(id, kA);
+  die(claim_one(1));
+  remove_block(1);
+  EXPECT_TRUE(d().unblock(database_, 1, 1, Unblock::skip, 0));
+  EXPECT_EQ(claim_all(), std::vector<JobId>({2}));
+}
+
+TEST_F(BlockedKey, IsStillBlockedAfterARestart) {
+  for (JobId id = 1; id <= 3; id++) enqueue_keyed(id, kA);
+  enqueue_keyed(4, kB);
+  die(claim_one(1));
+  restart();
+  load();
+  EXPECT_EQ(claim_all(), std::vector<JobId>({4}));
+  remove_block(1);
+  EXPECT_TRUE(d().unblock(database_, 1, 1, Unblock::skip, 0));
+  EXPECT_EQ(claim_all(), std::vector<JobId>({2}));
+}
+
+/* The redriven job lies in parked, and the loader brings it. */
+TEST_F(BlockedKey, GoesOnWithTheDeadJobWhenItIsTriedAgain) {
+  for (JobId id = 1; id <= 3; id++) enqueue_keyed(id, kA);
+  die(claim_one(1));
+  redrive(1);
+  EXPECT_TRUE(was_told_);
+  EXPECT_TRUE(claim_all().empty());
+  load();
+  EXPECT_EQ(claim_all(), std::vector<JobId>({1}));
+  EXPECT_EQ(figures(1).blocked_keys, 0U);
+}
+
+/* Others see the death before its callback has made an entry that stands for it. */
+TEST_F(BlockedKey, CanBeSkippedBeforeTheCallbackOfTheDeath) {
+  for (JobId id = 1; id <= 3; id++) enqueue_keyed(id, kA);
+  die(claim_one(1), 0, kA, [this] {
+    remove_block(1);
+    EXPECT_FALSE(d().unblock(database_, 1, 1, Unblock::skip, 0));
+    key_blocks().reread();
+    load();
+  });
+  look_twice();
+  EXPECT_EQ(claim_all(), std::vector<JobId>({2}));
+  EXPECT_EQ(figures(1).blocked_keys, 0U);
+}
+
+TEST_F(BlockedKey, CanBeTriedAgainBeforeTheCallbackOfTheDeath) {
+  for (JobId id = 1; id <= 3; id++) enqueue_keyed(id, kA);
+  die(claim_one(1), 0, kA, [this] {
+    redrive(1);
+    EXPECT_FALSE(was_told_);
+    key_blocks().reread();
+    load();
+  });
+  load();
+  /* The loader meets the row while the entry of the dead job is still there. */
+  platform().advance(100 * kMillisecond);
+  load();
+  EXPECT_EQ(figures(1).blocked_keys, 1U);
+  platform().advance(kSecond);
+  key_blocks().step();
+  EXPECT_EQ(figures(1).blocked_keys, 0U);
+  EXPECT_TRUE(claim_all().empty()) << "a follower comes before the job that is tried again";
+  look_twice();
+  EXPECT_EQ(claim_all(), std::vector<JobId>({1}));
+}
+
+/* Whoever retries is stopped between the commit and its callback, for longer than the housekeeper
+ * waits; the job lay in parked before it died. */
+TEST_F(BlockedKey, KeepsItsOrderWhenTheCallbackOfARetryIsLate) {
+  for (JobId id = 1; id <= 3; id++) enqueue_keyed(id, kA);
+  for (int i = 0; i < 2; i++) {
+    die(claim_one(1));
+    if (i == 0) redrive(1);
+    /* The outcomes are read. */
+    d().mark_dirty(database_, 1, 0, 0);
+    load();
+  }
+  key_blocks().reread();
+  redrive(1, kA, [this] {
+    for (int i = 0; i < 4; i++) {
+      key_blocks().step();
+      const std::vector<JobId> ids = claim_all();
+      EXPECT_TRUE(ids.empty() || ids == std::vector<JobId>({1}));
+      load();
+      platform().advance(kSecond);
+    }
+  });
+  look_twice();
+  EXPECT_FALSE(was_told_);
+  EXPECT_EQ(figures(1).blocked_keys, 0U);
+  EXPECT_EQ(figures(1).leased, 1U);
+}
+
+/* No snapshot saw the row before the start. */
+TEST_F(BlockedKey, IsBlockedByAPreparedTransactionThatARestartHasFound) {
+  for (JobId id = 1; id <= 3; id++) enqueue_keyed(id, kA);
+  const ClaimedJob job = claim_one(1);
+  const Xid xid = log().begin();
+  const Token token = job.token;
+  log().insert_outcome(xid, kClient, 0, OutcomeKind::dead_lettered, platform().wall, 1,
+                       {OutcomeMember{1, token, 1, 0}});
+  log().insert_key_block(xid, KeyBlock{1, kA, kA, 1, 0});
+  log().prepare(xid);
+  restart();
+  PreparedScan scan(&d(), database_, &store());
+  const Loader::QueueTopic topic{1, 1};
+  scan.set_queues(&topic, 1);
+  scan.run();
+  load();
+  EXPECT_TRUE(claim_all().empty());
+  log().commit(xid);
+  WatchKeeper keeper(&d(), database_, &store());
+  keeper.step();
+  EXPECT_TRUE(claim_all().empty()) << "its key is blocked";
+  loader().step(kMinute);
+  EXPECT_TRUE(claim_all().empty()) << "the table was not read yet";
+  load();
+  EXPECT_TRUE(claim_all().empty());
+  EXPECT_EQ(figures(1).blocked_keys, 1U);
+  remove_block(1);
+  EXPECT_TRUE(d().unblock(database_, 1, 1, Unblock::skip, 0));
+  EXPECT_EQ(claim_all(), std::vector<JobId>({2}));
+}
+
+TEST_F(BlockedKey, CanTakeItsFollowersAlongBeforeTheCallbackOfTheDeath) {
+  for (JobId id = 1; id <= 3; id++) enqueue_keyed(id, kA);
+  die(claim_one(1), 0, kA, [this] {
+    const Xid xid = log().begin();
+    log().remove_key_block(xid, 1, 1);
+    log().insert_key_block(xid, KeyBlock{1, kA, kA, 1, 4});
+    log().commit(xid);
+    EXPECT_FALSE(d().unblock(database_, 1, 1, Unblock::end, 4));
+    key_blocks().reread();
+    load();
+  });
+  for (int i = 0; i < 3; i++) {
+    load();
+    sweep();
+    platform().advance(kSecond);
+  }
+  EXPECT_TRUE(logged(2).finished);
+  EXPECT_TRUE(logged(3).finished);
+  EXPECT_TRUE(log().key_blocks(log().snapshot()).empty());
+}
+
+/* The row is gone, and so is the entry, when what was read of the table is acted upon. */
+TEST_F(BlockedKey, IsNotBlockedAnewByWhatWasReadBefore) {
+  for (JobId id = 1; id <= 3; id++) enqueue_keyed(id, kA);
+  die(claim_one(1));
+  key_blocks().reread();
+  once_at(Call::committed, [this] {
+    remove_block(1);
+    EXPECT_TRUE(d().unblock(database_, 1, 1, Unblock::skip, 0));
+  });
+  key_blocks().step();
+  look_twice();
+  EXPECT_EQ(claim_all(), std::vector<JobId>({2}));
+  EXPECT_EQ(figures(1).blocked_keys, 0U);
+}
+
+TEST_F(BlockedKey, TakesItsFollowersAlong) {
+  for (JobId id = 1; id <= 3; id++) enqueue_keyed(id, kA);
+  die(claim_one(1), 4);
+  enqueue_keyed(5, kA);
+  for (int i = 0; i < 3; i++) {
+    load();
+    sweep();
+  }
+  EXPECT_TRUE(logged(2).finished);
+  EXPECT_TRUE(logged(3).finished);
+  EXPECT_EQ(claim_all(), std::vector<JobId>({5}));
+  EXPECT_TRUE(log().key_blocks(log().snapshot()).empty());
+}
+
+/* The server stops when they are marked in memory, and the sweep has not written it yet. */
+TEST_F(BlockedKey, TakesItsFollowersAlongThroughACrash) {
+  for (JobId id = 1; id <= 3; id++) enqueue_keyed(id, kA);
+  die(claim_one(1), 4);
+  load();
+  restart();
+  for (int i = 0; i < 3; i++) {
+    load();
+    EXPECT_TRUE(claim_all().empty());
+    sweep();
+    platform().advance(kSecond);
+  }
+  load();
+  EXPECT_TRUE(logged(2).finished);
+  EXPECT_TRUE(logged(3).finished);
+  EXPECT_TRUE(log().key_blocks(log().snapshot()).empty());
+}
+
+TEST_F(BlockedKey, TakesFollowersAlongThatAreOnDiskOnly) {
+  begin(16, LoadMode::live, options(OnExhausted::dead_letter_key));
+  for (JobId id = 1; id <= 60; id++) enqueue_keyed(id, kA);
+  die(claim_one(1), 61);
+  restart();
+  for (int i = 0; i < 20; i++) {
+    load();
+    sweep();
+    platform().advance(kSecond);
+  }
+  enqueue_keyed(61, kA);
+  load();
+  EXPECT_EQ(claim_all(), std::vector<JobId>({61}));
+  for (JobId id = 1; id <= 60; id++) EXPECT_TRUE(logged(id).finished) << id;
+}
+
+TEST_F(BlockedKey, AnExpiredLeaseBlocksWhenAttemptsAreUsedUp) {
+  enqueue_keyed(1, kA);
+  enqueue_keyed(2, kA);
+  for (int i = 0; i < 2; i++) {
+    claim_one(1);
+    platform().advance(2 * kMinute);
+    sweep();
+  }
+  EXPECT_TRUE(claim_all().empty());
+  EXPECT_EQ(figures(1).blocked_keys, 1U);
+  EXPECT_EQ(log().key_blocks(log().snapshot()).size(), 1U);
+}
+
+/* Deleted by hand: nobody's callback says so. */
+TEST_F(BlockedKey, FollowsItsTable) {
+  enqueue_keyed(1, kA);
+  enqueue_keyed(2, kA);
+  die(claim_one(1));
+  remove_block(1);
+  key_blocks().reread();
+  load();
+  EXPECT_TRUE(claim_all().empty());
+  platform().advance(kSecond);
+  load();
+  EXPECT_EQ(claim_all(), std::vector<JobId>({2}));
+}
+
+}  // namespace
+}  // namespace dw::test
