@@ -217,15 +217,71 @@ sql(q{SELECT durable_work.complete(job_id, lease_token) FROM durable_work.leases
 work(64, '1 s', 'killed');
 is(sql(q{SELECT helper.most_at_once('{killed}')}), 3, 'the rest is done three at a time');
 
+# --- leases that run out ---------------------------------------------------------------------------------
+# All places of a queue, of its keys and of a group are taken by sessions that are terminated, one of them with the claim's
+# transaction open. The others' leases are then made short: nothing but their end gives the places back.
+sql(q{SELECT durable_work.create_queue(q, max_attempts => 1000, backoff => 'fixed', backoff_base => '0', jitter => 0) FROM unnest('{left,left_keys,left_east,left_west}'::text[]) q;
+      SELECT durable_work.set_concurrency_limit('left', 3), durable_work.set_concurrency_limit('left_keys', 1, 'key');
+      SELECT durable_work.set_concurrency_limit(q, 3, 'group', 'left') FROM unnest('{left_east,left_west}'::text[]) q;
+      SELECT helper.fill_keys(q, 3, 10) FROM unnest('{left,left_keys,left_east,left_west}'::text[]) q});
+for my $round (1 .. 3) {
+    for my $queues ('{left}', '{left_keys}', '{left_east,left_west}') {
+        my @holders = map { new_session($node) } 1 .. 3;
+        $holders[0]->query('BEGIN');
+        my $places = 0;
+        for my $holder (@holders) {
+            my $name = 'left ' . $holder->pid;
+            for (1 .. 100 * $PostgreSQL::Test::Utils::timeout_default) {
+                my $got = $holder->query("SELECT count(*) FROM durable_work.claim('$queues'::text[], '$name', 1, wait => '20 ms', lease => '1 h')");
+                $places += $got;
+                last if $got;
+            }
+        }
+        is($places, 3, "$round: $queues has three places");
+        is(sql("SELECT count(*) FROM durable_work.claim('$queues'::text[], 'another', 25)"), 0, 'and then none');
+        my $pids = '{' . join(',', map { $_->pid } @holders) . '}';
+        sql("SELECT pg_terminate_backend(pid) FROM unnest('$pids'::int[]) pid");
+        ok(wait_until($node, 'postgres', "SELECT count(*) = 2 FROM durable_work.leases WHERE queue = ANY ('$queues')"), 'those that are gone hold two, for one claim is rolled back');
+        is(sql("SELECT count(*) FROM durable_work.claim('$queues'::text[], 'another', 25, wait => '5 s', lease => '1 h')"), 1, 'so another one gets one');
+        sql("SELECT durable_work.heartbeat('left ' || pid, '1 ms') FROM unnest('$pids'::int[]) pid; SELECT durable_work.heartbeat('another', '1 ms')");
+        ok(wait_until($node, 'postgres', "SELECT count(*) = 0 FROM durable_work.leases WHERE queue = ANY ('$queues')"), 'until their leases end');
+        $_->quit for @holders;
+    }
+}
+is(sql(q{SELECT string_agg(queue || ' ' || in_flight, ', ' ORDER BY queue) FROM durable_work.limits WHERE queue LIKE 'left%' AND scope <> 'key'}), 'left 0, left_east 0, left_west 0', 'nothing is in flight');
+is(sql(q{SELECT sum(expired) FROM durable_work.queue_stats WHERE queue LIKE 'left%'}), 27, 'nine leases of each ran out');
+{ local $together = 3; work(64, '1 s', 'left'); }
+is(sql(q{SELECT helper.most_at_once('{left}')}), 3, 'all places of the queue can be used, and no more');
+work(64, '1 s', 'left_keys');
+is(sql(q{SELECT helper.most_of_a_key('left_keys')}), 1, 'those of its keys');
+work(64, '1 s', 'left_east', 'left_west');
+cmp_ok(sql(q{SELECT helper.most_at_once('{left_east,left_west}')}), '<=', 3, 'and those of the group');
+is(sql(q{SELECT count(DISTINCT (queue, job)) FROM helper.journal WHERE queue LIKE 'left%'}), 120, 'and all jobs are done');
+
 # --- a bucket is empty after a start -------------------------------------------------------------------
-sql(q{SELECT durable_work.create_queue('slow'); SELECT durable_work.set_rate_limit('slow', 20, '1 s'); SELECT helper.fill('slow', 100)});
-ok(wait_until($node, 'postgres', q{SELECT available = 20 FROM durable_work.limits WHERE queue = 'slow'}), 'tokens come');
-sql(q{SELECT durable_work.set_rate_limit('slow', 1, '1 d')});
-is(sql(q{SELECT available FROM durable_work.limits WHERE queue = 'slow'}), 0, 'other numbers are another bucket');
+# Whoever reads the limits of the queue, of keys and of groups at the start, does so before the first job is handed out.
+sql(q{SELECT durable_work.create_queue(q) FROM unnest('{slow,slow_keys,slow_east,slow_west}'::text[]) q;
+      SELECT durable_work.set_rate_limit('slow', 20, '1 s'), durable_work.set_rate_limit('slow_keys', 20, '1 s', scope => 'key');
+      SELECT durable_work.set_rate_limit(q, 20, '1 s', scope => 'group', limit_group => 'slow') FROM unnest('{slow_east,slow_west}'::text[]) q;
+      SELECT helper.fill('slow', 100), helper.fill_keys('slow_keys', 5, 20), helper.fill('slow_east', 50), helper.fill('slow_west', 50)});
+ok(wait_until($node, 'postgres', q{SELECT count(*) = 3 AND bool_and(available = 20) FROM durable_work.limits WHERE queue LIKE 'slow%' AND scope <> 'key'}), 'tokens come');
+ok(wait_until($node, 'postgres', q{SELECT available = 20 FROM durable_work.key_status('slow_keys', 'k3')}), 'of a key, too');
+sql(q{SELECT durable_work.set_rate_limit('slow', 1, '1 d'), durable_work.set_rate_limit('slow_keys', 1, '1 d', scope => 'key');
+      SELECT durable_work.set_rate_limit(q, 1, '1 d', scope => 'group', limit_group => 'slow') FROM unnest('{slow_east,slow_west}'::text[]) q});
+is(sql(q{SELECT sum(available) FROM durable_work.limits WHERE queue LIKE 'slow%'}), 0, 'other numbers are another bucket');
 $node->stop('immediate');
 $node->start;
-ok(wait_until($node, 'postgres', q{SELECT jobs = 100 FROM durable_work.explain_waiting('slow') WHERE reason = 'rate limited'}), 'after a start the jobs wait for the first token');
-is(sql(q{SELECT count(*) FROM durable_work.claim('slow', 'w', 25)}), 0, 'and are not handed out');
+my $rated = q{SELECT coalesce(sum(jobs), 0) FROM durable_work.explain_waiting('%s') WHERE reason = 'rate limited'};
+my %slow = (slow => 100, slow_keys => 100, slow_east => 50, slow_west => 50);
+for my $queue (sort keys %slow) {
+    ok(wait_until($node, 'postgres', sprintf($rated, $queue), $slow{$queue}), "after a start the jobs of $queue wait for the first token");
+    is(sql("SELECT count(*) FROM durable_work.claim('$queue', 'w', 25)"), 0, 'and are not handed out');
+}
+is(sql(q{SELECT state, available FROM durable_work.key_status('slow_keys', 'k3')}), 'limited|0', 'a key says so');
+# It was for tokens only that they waited.
+sql(q{SELECT durable_work.set_rate_limit('slow_keys', 1000, '1 s', scope => 'key');
+      SELECT durable_work.set_rate_limit(q, 1000, '1 s', scope => 'group', limit_group => 'slow') FROM unnest('{slow_east,slow_west}'::text[]) q});
+is(sql("SELECT count(*) FROM helper.claim('$_', $slow{$_})"), $slow{$_}, "$_: with other numbers they are handed out") for qw(slow_keys slow_east slow_west);
 
 # --- two-phase commit ----------------------------------------------------------------------------------
 sql(q{SELECT durable_work.create_queue('prepared', lease => '1 h'); SELECT durable_work.set_concurrency_limit('prepared', 1); SELECT helper.fill('prepared', 9)});
