@@ -390,6 +390,9 @@ Micros Dispatcher::extend(Index database, JobId id, Token token, Micros lease,
   }
   if (!is_held(*e, token)) return 0;
   Queue& q = queue(index);
+  /* In this order: the process may be stopped in between, and nobody is to be told more than there
+   * is. */
+  const Micros wall = platform_->wall_now();
   const Micros monotonic = platform_->monotonic_now();
   const Micros wanted = later(monotonic, lease > 0 ? lease : q.options.lease);
   const Micros deadline = extended(q, *e, wanted);
@@ -402,7 +405,7 @@ Micros Dispatcher::extend(Index database, JobId id, Token token, Micros lease,
   insert_near_end(q.leased, *e);
   set_deadline_timer(q, e->at);
   *verdict = Verdict::ok;
-  return deadline == kNever ? kNever : later(platform_->wall_now(), deadline - monotonic);
+  return deadline == kNever ? kNever : later(wall, deadline - monotonic);
 }
 
 std::uint32_t Dispatcher::worker_leases(Index worker, EntryRef* out, std::uint32_t n) noexcept {
@@ -423,8 +426,8 @@ bool Dispatcher::heartbeat(EntryRef ref, Index worker, Micros lease, LeaseRow* o
   const QueueLock hold(*this, index, QueueLock::Adopt{});
   if (e->worker != worker) return false;
   Queue& q = queue(index);
-  const Micros monotonic = platform_->monotonic_now();
   const Micros wall = platform_->wall_now();
+  const Micros monotonic = platform_->monotonic_now();
   if (e->state == EntryState::cancelled) {
     *state = HeartbeatState::cancelled;
     give_place_back(*e);

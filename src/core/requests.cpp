@@ -232,9 +232,9 @@ bool Dispatcher::see_claimed(LeaseRef lease, ClaimedJob* out) noexcept {
   const QueueLock hold(*this, index, QueueLock::Adopt{});
   if (e->state != EntryState::leased || e->token != lease.token || e->lapsed != Lapse::none)
     return false;
+  const Micros wall = platform_->wall_now();
   const Micros monotonic = platform_->monotonic_now();
   if (e->at <= monotonic) return false; /* run out, and about to be taken back */
-  const Micros wall = platform_->wall_now();
   const Micros left = e->at - monotonic;
   *out = ClaimedJob{lease.ref,   e->id,     e->token,   left > kNever - wall ? kNever : wall + left,
                     e->block,    e->offset, e->segment, e->priority,

@@ -78,7 +78,8 @@ bool Dispatcher::see_lease(EntryRef ref, Index worker, LeaseRow* out) noexcept {
   const QueueLock hold(*this, index, QueueLock::Adopt{});
   if (e->worker != worker || e->state != EntryState::leased || e->lapsed != Lapse::none)
     return false;
-  fill_lease(queue(index), *e, platform_->wall_now(), platform_->monotonic_now(), out);
+  const Micros wall = platform_->wall_now();
+  fill_lease(queue(index), *e, wall, platform_->monotonic_now(), out);
   return true;
 }
 

@@ -24,8 +24,8 @@ const core::Platform* FakePlatform::functions() noexcept {
   static const core::Platform platform{
       [](std::uint32_t number) { get().lock(number); },
       [](std::uint32_t number) { get().unlock(number); },
-      [] { return get().wall; },
-      [] { return get().monotonic; },
+      [] { return get().look(get().wall); },
+      [] { return get().look(get().monotonic); },
       [] {
         FakePlatform& self = get();
         if (self.fixed_random >= 0) return self.fixed_random;
@@ -39,6 +39,7 @@ const core::Platform* FakePlatform::functions() noexcept {
 
 void FakePlatform::reset(std::uint64_t seed) {
   wall = kStart;
+  look_takes = 0;
   monotonic = 1000 * core::kSecond;
   fixed_random = -1.0;
   engine.seed(seed);

@@ -36,6 +36,8 @@ class FakePlatform {
     wall += by;
     monotonic += by;
   }
+  /* What passes with each look at a clock. */
+  core::Micros look_takes = 0;
 
   /* At or above zero: every draw returns this. Below: draws follow the seed. */
   double fixed_random = -1.0;
@@ -65,6 +67,11 @@ class FakePlatform {
   std::vector<const char*> broken_rules;
 
  private:
+  core::Micros look(core::Micros clock) noexcept {
+    advance(look_takes);
+    return clock;
+  }
+
   static constexpr std::uint32_t kFree = std::numeric_limits<std::uint32_t>::max();
 
   void lock(std::uint32_t number);

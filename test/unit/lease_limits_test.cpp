@@ -104,6 +104,29 @@ TEST_F(LeaseLimits, AHeartbeatShowsTheEndThatStays) {
   EXPECT_EQ(state_of(1), EntryState::ready) << "a worker that hangs but beats loses the job";
 }
 
+/* A process may be stopped between two looks at the clocks. */
+TEST_F(LeaseLimits, NobodyIsToldThatALeaseLastsLongerThanItDoes) {
+  use(options());
+  enqueue(1);
+  const auto left = [this](const ClaimedJob& job) { return deadline(job) - platform().monotonic; };
+  platform().look_takes = kSecond;
+  const ClaimedJob job = claim_one(1);
+  EXPECT_LE(job.deadline - platform().wall, left(job));
+  Micros until = 0;
+  EXPECT_EQ(extend(job, 0, &until), Verdict::ok);
+  EXPECT_LE(until - platform().wall, left(job));
+  LeaseRow row{};
+  HeartbeatState state = HeartbeatState::lost;
+  const Index who = d().find_worker(database_, "worker", 0);
+  ASSERT_TRUE(d().heartbeat(job.ref, who, 0, &row, &state));
+  EXPECT_LE(row.deadline - platform().wall, left(job));
+  ClaimedJob again{};
+  ASSERT_TRUE(d().see_claimed(LeaseRef{job.ref, job.token}, &again));
+  EXPECT_LE(again.deadline - platform().wall, left(job));
+  ASSERT_TRUE(d().see_lease(job.ref, who, &row));
+  EXPECT_LE(row.deadline - platform().wall, left(job));
+}
+
 TEST_F(LeaseLimits, AShorterMaxRuntimeCountsAtTheNextExtension) {
   use_max_runtime(kMinute);
   enqueue(1);
