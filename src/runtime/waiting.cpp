@@ -120,6 +120,8 @@ bool is_welcome(const core::MemberRef* member) {
 }  // namespace
 
 Slept sleep_for_work(WaitedQueues* queues, TimestampTz end) {
+  if (queues->unknown)
+    return sleep_on_latch(end, kRetryMilliseconds) ? Slept::not_ready : Slept::over;
   const core::Index self = waiter();
   find_slots(queues);
   const bool complete = queues->found == queues->count;

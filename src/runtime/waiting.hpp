@@ -22,13 +22,15 @@ struct WaitedQueues {
   // it is to drain. owned_only: only jobs of its buckets end the sleep.
   bool registered;
   bool owned_only;
+  // The server is starting, and whose registration this is is not known yet.
+  bool unknown;
   core::MemberRef member;
 };
 
 // One that is named twice counts once.
 void add_waited(WaitedQueues* queues, core::QueueId id);
 
-// A queue that has no place in memory yet (the server starts) is looked for again after this time.
+// What has no place in memory yet (the server starts) is looked for again after this time.
 constexpr long kRetryMilliseconds = 100;
 
 // For procedures that hold nothing while they sleep. Raises 25001 inside of a transaction block, a
@@ -42,7 +44,7 @@ void prepare_to_sleep();
 
 enum class Slept : std::uint8_t {
   woken,      // one of the queues has work, has got a wake, or is gone
-  not_ready,  // a queue has no place in memory yet; look at the queues again
+  not_ready,  // a queue has no place in memory yet, or the worker; look at them again
   over,       // the time is
 };
 

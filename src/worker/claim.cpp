@@ -58,13 +58,14 @@ runtime::WaitedQueues queues_to_wait_for(const ClaimSources& sources, const Clai
   queues.registered = wish.registered.known;
   queues.member = wish.registered.member;
   queues.owned_only = wish.owned_only;
+  queues.unknown = runtime::is_registration(wish.instance) && !wish.registered.known;
   for (int i = 0; i < sources.count; i++)
     runtime::add_waited(&queues, store::require_queue(sources.names[i], store::Right::work).id);
   return queues;
 }
 
-void wait_and_hand_out(const ClaimSources& sources, const ClaimWish& wish,
-                       const ClaimOutput& output, int64 wait) {
+void wait_and_hand_out(const ClaimSources& sources, ClaimWish wish, const ClaimOutput& output,
+                       int64 wait) {
   const TimestampTz end = GetCurrentTimestamp() + wait;
   runtime::prepare_to_sleep();
   runtime::Slept slept = runtime::Slept::not_ready;
@@ -74,6 +75,7 @@ void wait_and_hand_out(const ClaimSources& sources, const ClaimWish& wish,
     /* Tells of queues that were dropped meanwhile. */
     AcceptInvalidationMessages();
     CHECK_FOR_INTERRUPTS();
+    if (queues.unknown) find_registered(&wish);
     const HandedOut handed = hand_out(sources, wish, output);
     if (handed.rows > 0 || handed.again || is_closed(wish)) return;
   }

@@ -3,6 +3,9 @@
 // It is a procedure because only a procedure at top level may let go of the portal's snapshot:
 // while it sleeps the session holds no snapshot and no transaction id, so vacuum is not held up by
 // workers that have nothing to do. A woken waiter owes a claim.
+#include <optional>
+#include <string_view>
+
 #include "core/dispatcher.hpp"
 
 #include "pg/headers.hpp"
@@ -31,17 +34,27 @@ runtime::WaitedQueues read_queues(FunctionCallInfo fcinfo) {
 }
 
 // Whose jobs are waited for, if only those of one registered worker are.
-void read_worker(FunctionCallInfo fcinfo, runtime::WaitedQueues* queues) {
+struct Waiting {
+  std::optional<std::string_view> worker;
+  int64 instance;
+};
+
+Waiting read_worker(FunctionCallInfo fcinfo) {
   const auto name = pg::optional_text(fcinfo, 2, "worker", 1, kMostWorkerBytes);
   const auto instance =
       pg::optional_bigint(fcinfo, 3, "instance", runtime::kFirstInstance, runtime::kLastInstance);
   if (name.has_value() != instance.has_value())
     pg::raise_invalid("worker and instance belong together", nullptr,
                       "Give both, as register_worker returned the instance, or neither.");
-  if (!name) return;
-  const runtime::Registered worker = runtime::registered_worker(*name, *instance);
+  return {name, instance.value_or(0)};
+}
+
+void find_worker(const Waiting& self, runtime::WaitedQueues* queues) {
+  if (!self.worker) return;
+  const runtime::Registered worker = runtime::registered_worker(*self.worker, self.instance);
   queues->registered = worker.known;
   queues->owned_only = worker.known;
+  queues->unknown = !worker.known;
   queues->member = worker.member;
 }
 
@@ -61,12 +74,14 @@ Datum wait_for_work(FunctionCallInfo fcinfo) {
   runtime::require_no_transaction(fcinfo, "wait_for_work");
   const int64 timeout = pg::required_interval(fcinfo, 1, "timeout", 0, runtime::max_wait());
   runtime::WaitedQueues queues = read_queues(fcinfo);
-  read_worker(fcinfo, &queues);
+  const Waiting self = read_worker(fcinfo);
+  find_worker(self, &queues);
   runtime::prepare_to_sleep();
   runtime::drop_snapshots();
   const TimestampTz end = GetCurrentTimestamp() + timeout;
   while (runtime::sleep_for_work(&queues, end) == runtime::Slept::not_ready) {
     if (any_is_dropped(queues)) break;
+    if (queues.unknown) find_worker(self, &queues);
   }
   return pg::void_result();
 }

@@ -9,7 +9,7 @@ use Test::More;
 
 use DurableWork;
 
-my $node = new_server('workers', conf => [ "durable_work.heartbeat_interval = '200 ms'", "durable_work.worker_dead_after = '1 h'", "durable_work.max_wait = '1 h'" ], init => { allows_streaming => 1 });
+my $node = new_server('workers', conf => [ "durable_work.heartbeat_interval = '200 ms'", "durable_work.worker_dead_after = '1 h'", "durable_work.max_wait = '1 h'", 'max_prepared_transactions = 1' ], init => { allows_streaming => 1 });
 sub sql { return $node->safe_psql('postgres', $_[0]); }
 sub becomes { return ok(wait_until($node, 'postgres', $_[0], $_[2]), $_[1]); }
 
@@ -145,6 +145,26 @@ $node->restart;
 becomes(q{SELECT string_agg(worker || ' ' || state, ', ' ORDER BY worker) = 'a alive, b alive' FROM durable_work.workers}, 'after a restart workers are known, and count as seen; one that drained holds nothing any more');
 is(sql("SELECT count(*) FROM durable_work.heartbeat('a', instance => $instance{a})"), '0', 'their instances are those of before');
 is(sql(q{SELECT sum(buckets_owned) FROM durable_work.workers}), '360', 'and they own buckets');
+# A claim, and wait_for_work, that begin before the workers have been read: they know their registration as soon as it is known.
+becomes(q{SELECT durable_work.purge_queue('q') >= 0}, 'what is left of before is taken away');
+enqueue('a', 'early');
+sql(q{BEGIN; LOCK TABLE durable_work.worker; PREPARE TRANSACTION 'unread'});
+$node->restart;
+($one, $two) = map { new_session($node) } 1 .. 2;
+$two->send("CALL durable_work.wait_for_work('{q}', '1 h', worker => 'b', instance => $instance{b}); " . owned('b'));
+waiting($two, 'wait_for_work begins before the workers are known');
+$one->send(owned('a', q{, wait => '5 s'}));
+waiting($one, 'so does a claim');
+sql(q{COMMIT PREPARED 'unread'});
+is($one->finish_sent, 'ok', 'the claim ends');
+# Or it was too late, on a slow machine.
+is($one->output || sql(owned('a', q{, wait => '5 s'})), 'early', 'with the job of its own');
+waiting($two, 'the other one sleeps on until its own comes');
+enqueue('b', 'later');
+is($two->finish_sent, 'ok', 'and is woken');
+is($two->output, 'later', 'and has it');
+$_->quit for $one, $two;
+sql(q{SELECT durable_work.complete(job_id, lease_token) FROM durable_work.leases});
 is(sql("SELECT durable_work.register_worker('c', '{q}') > $instance{b}"), 't', 'numbers of registrations go on');
 # A housekeeper that is killed finds the members where they are.
 kill 'TERM', housekeeper($node, 'postgres');
