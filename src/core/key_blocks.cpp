@@ -3,6 +3,7 @@
 #include "core/queue_lock.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace dw::core {
 
@@ -94,6 +95,7 @@ void KeyBlocks::read() {
   again_ = false;
   let_go_of_others(parked_outcomes);
   wants_ = !missing_.empty();
+  std::array<bool, kMostQueues> lacks{};
   for (const KeyBlock& block : found_) {
     const Index index = dispatcher_->find_queue(database_, block.queue);
     if (index == kNone) continue;
@@ -102,15 +104,14 @@ void KeyBlocks::read() {
     dead.queue = block.queue;
     dead.key_hash = block.key_hash;
     dead.key_check = block.key_check;
-    again_ =
-        !dispatcher_->block_found(dispatcher_->queue_ref(index), dead, block.takes_along) || again_;
+    if (dispatcher_->block_found(dispatcher_->queue_ref(index), dead, block.takes_along)) continue;
+    lacks[index] = true;
+    again_ = true;
   }
-  /* Until all of them are there no job may get a turn by the loader. */
-  const bool all_there = !again_;
   again_ = again_ || wants_;
-  if (!all_there) return;
-  for_each_queue([this](Index index, const Queue&) {
-    dispatcher_->set_blocks_known(dispatcher_->queue_ref(index));
+  /* Until all of a queue are there none of its jobs may get a turn by the loader. */
+  for_each_queue([this, &lacks](Index index, const Queue&) {
+    if (!lacks[index]) dispatcher_->set_blocks_known(dispatcher_->queue_ref(index));
   });
 }
 

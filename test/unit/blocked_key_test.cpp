@@ -261,5 +261,21 @@ TEST_F(BlockedKey, FollowsItsTable) {
   EXPECT_EQ(claim_all(), std::vector<JobId>({2}));
 }
 
+/* One queue has more blocked keys than there is room for, and waits. */
+TEST_F(BlockedKey, WithoutRoomIsNoMatterOfOtherQueues) {
+  const Xid xid = log().begin();
+  JobRow job = row_of(2, 200);
+  job.key_hash = job.key_check = kA;
+  log().insert_job(xid, kClient, 2, &job);
+  for (std::uint32_t key = 1; key <= 100; key++)
+    log().insert_key_block(xid, KeyBlock{1, key, key, static_cast<JobId>(key), 0});
+  log().commit(xid);
+  restart();
+  add_queue(2, options(OnExhausted::hold), LoadMode::loading);
+  tell_queues({1, 2});
+  look_twice();
+  EXPECT_EQ(claim_ids(2, 10), std::vector<JobId>({200}));
+}
+
 }  // namespace
 }  // namespace dw::test
