@@ -88,16 +88,6 @@ bool Census::complete() const {
                       [this](const Listed& listed) { return wanted(listed); });
 }
 
-bool Census::needs_ended() const {
-  if (!complete()) return true;
-  const Arena& arena = dispatcher_->arena();
-  if (arena.watch_count.load() == 0) return false;
-  const LeafLock leaf(dispatcher_->platform(), kWatchLock);
-  return std::any_of(arena.watches, arena.watches + arena.watch_capacity, [this](const Watch& one) {
-    return one.state != WatchState::free && one.database == database_ && one.found != 0;
-  });
-}
-
 bool Census::needs_job_id() const {
   return dispatcher_->next_job_id(database_) == 0 && !complete();
 }

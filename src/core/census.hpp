@@ -18,6 +18,8 @@
  * with an end of a job with id < B under a token < T. Whether the census saw those rows depends on
  * the moment, so the callback marks the count as disturbed, and the census counts again with the
  * same boundary. There are as many such transactions as were open then, so that comes to an end.
+ * Only if rows of ended jobs have been removed since is it drawn anew: ends that commits have taken
+ * off would not be counted any more.
  * One that decides a job on both sides of the boundary is such a transaction too: its `moved` has a
  * token < T, what became of the job one >= T (Entry.straddles).
  *
@@ -68,10 +70,6 @@ class Census {
   /* Every queue is counted; and the numbers to be given are above those of all rows that were there
    * when the last count began. */
   [[nodiscard]] bool complete() const;
-  /* It runs, or a transaction that was prepared before the start will make it count again. Until
-   * then what has ended since the boundary must stay in the log: each job that was removed would be
-   * taken off without having been counted. */
-  [[nodiscard]] bool needs_ended() const;
 
  private:
   enum class Stage : std::uint8_t { idle, parked, outcomes, jobs };

@@ -31,7 +31,7 @@ bool removed_any = false;
 bool prune(Housekeeper* self) {
   store::Pruned done{};
   const int64 begun = platform().monotonic_now();
-  const bool jobs = !self->census->needs_ended();
+  const bool jobs = self->census->complete();
   if (!transaction_step(*self, [&done, jobs] { done = store::prune_some(&position, jobs); })) {
     note_failure(&self->prune);
     return false;

@@ -34,7 +34,7 @@ bool rotate(Housekeeper* self) {
   self->rotation->set({segment_max_age(), segment_max_size(), truncate_grace()});
   bool more = false;
   if (!step(*self, [self, &more] {
-        more = self->rotation->step(kBudget, self->census->needs_ended(),
+        more = self->rotation->step(kBudget, !self->census->complete(),
                                     rows_are_arriving(*self) || !queues_are_known(*self));
       })) {
     self->store->abort();

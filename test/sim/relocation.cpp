@@ -12,7 +12,7 @@ constexpr int kFailedPercent = 3;
 void World::rotate() {
   note("rotate");
   guard([this] {
-    while (rotation_->step(chance(50) ? 0 : kMinute, census_->needs_ended(), chance(2)) &&
+    while (rotation_->step(chance(50) ? 0 : kMinute, !census_->complete(), chance(2)) &&
            chance(95)) {
     }
   });
@@ -147,7 +147,7 @@ void World::empty_ring() {
   for (int i = 0; i < kMostLooks; i++) {
     while (loader_->step(kMinute)) {
     }
-    while (rotation_->step(kMinute, census_->needs_ended())) {
+    while (rotation_->step(kMinute, !census_->complete())) {
     }
     std::uint8_t segments[kSegments];
     if (d().segments_in_order(database_, segments) <= 1) break;
