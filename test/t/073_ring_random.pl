@@ -22,7 +22,7 @@ plan skip_all => 'needs /usr/bin/python3 with psycopg' unless can_run_load();
 my $seed = $ENV{DW_SEED} // int time;
 srand $seed;
 note "DW_SEED=$seed";
-my $rounds = $ENV{DW_ROUNDS} // 36;
+my $rounds = $ENV{DW_ROUNDS} // 30;
 my $max_attempts = 2;
 my @names = map { "worker $_" } 1 .. 8;
 
