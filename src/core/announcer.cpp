@@ -19,7 +19,7 @@ void Announcer::look_at(Index index, Micros now) {
   const Queue& q = dispatcher_->queue(index);
   /* Read without the lock: what comes meanwhile wakes this process. */
   if (q.state != QueueState::active || q.database != database_ ||
-      (Dispatcher::due_count(q) == 0 && q.delayed_count == 0))
+      (q.ready_count == 0 && q.gated_count == 0 && q.delayed_count == 0))
     return;
   const QueueRef ref = dispatcher_->queue_ref(index);
   const Told& told = told_[index];

@@ -19,6 +19,11 @@ std::uint32_t bucket_count(std::uint32_t entries) noexcept {
   return buckets;
 }
 
+/* Half as many; a bucket lies in one stripe. */
+std::uint32_t key_bucket_count(std::uint32_t entries) noexcept {
+  return std::max(bucket_count(entries) / 2, kHashStripes);
+}
+
 /* A request for every so many entries; a batch is mostly more than one job. */
 std::uint32_t request_bucket_count(std::uint32_t entries) noexcept {
   std::uint32_t buckets = 16;
@@ -166,7 +171,7 @@ std::size_t arena_size(std::uint32_t entries, std::uint32_t waiters,
          padded(sizeof(OwnerTable) * std::size_t{owner_table_count(entries)}) +
          padded(sizeof(Group) * std::size_t{group_count(entries)}) +
          padded(sizeof(Index) * std::size_t{bucket_count(entries)}) +
-         padded(sizeof(Index) * std::size_t{bucket_count(entries) / 2}) +
+         padded(sizeof(Index) * std::size_t{key_bucket_count(entries)}) +
          padded(sizeof(Waiter) * std::size_t{waiters}) +
          padded(sizeof(Request) * std::size_t{request_count(entries)}) +
          padded(sizeof(ShortIndex) * std::size_t{request_bucket_count(entries)}) +
@@ -193,7 +198,8 @@ Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters,
   const std::uint32_t buckets = bucket_count(entries);
   place += padded(sizeof(Index) * std::size_t{buckets});
   arena->key_buckets = reinterpret_cast<Index*>(place);
-  place += padded(sizeof(Index) * std::size_t{buckets / 2});
+  const std::uint32_t key_buckets = key_bucket_count(entries);
+  place += padded(sizeof(Index) * std::size_t{key_buckets});
   arena->waiters = reinterpret_cast<Waiter*>(place);
   place += padded(sizeof(Waiter) * std::size_t{waiters});
   create_requests(arena, place, entries);
@@ -210,21 +216,22 @@ Arena* arena_create(void* memory, std::uint32_t entries, std::uint32_t waiters,
 
   arena->capacity = entries;
   arena->bucket_mask = buckets - 1;
-  arena->key_mask = buckets / 2 - 1;
+  arena->key_mask = key_buckets - 1;
   arena->waiter_capacity = waiters;
   for (std::uint32_t i = 0; i < entries; i++) {
     Entry* entry = new (&arena->entries[i]) Entry();
     entry->state = EntryState::free;
+    entry->queue = kNoQueue;
     entry->worker = kNone;
     entry->next_in_stripe = i + 1 < entries ? i + 1 : kNone;
   }
   arena->first_free = entries > 0 ? 0 : kNone;
   arena->free_count = entries;
   for (std::uint32_t i = 0; i < buckets; i++) arena->buckets[i] = kNone;
-  for (std::uint32_t i = 0; i < buckets / 2; i++) arena->key_buckets[i] = kNone;
+  for (std::uint32_t i = 0; i < key_buckets; i++) arena->key_buckets[i] = kNone;
   for (std::uint32_t i = 0; i < waiters; i++) {
     Waiter* waiter = new (&arena->waiters[i]) Waiter();
-    for (WaitLink& link : waiter->links) link.queue = kNone;
+    for (WaitLink& link : waiter->links) link.queue.store(kNone, std::memory_order_relaxed);
     waiter->awaits_in = kNone;
     waiter->member = kNoOwner;
   }

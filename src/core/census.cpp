@@ -105,7 +105,7 @@ bool Census::draw_boundary(const Listed& listed, Count* count) {
   q.length.rows_gone = gone;
   if (q.length.from_id == kNever) {
     q.length.from_id = dispatcher_->next_job_id(database_);
-    q.length.from_token = make_token(database.epoch, database.counter.load() + 1);
+    q.length.from_token = database.last_token.load() + 1;
   }
   q.length.disturbed = 0;
   *count = Count{listed.ref, listed.id, q.length.from_id, q.length.from_token, kAlways, 0};

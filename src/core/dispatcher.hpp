@@ -102,6 +102,7 @@ class Dispatcher {
                              Straggler* oldest) const noexcept;
 
   /* --- queues (registry.cpp) --- */
+  /* Without a lock: whoever acts on it looks again under the queue's. */
   Index find_queue(Index database, QueueId id) const noexcept;
   /* Makes a slot; kNone when all are taken. A new queue starts live (nothing of it is on disk); one
    * that the housekeeper finds in the table starts loading. */
@@ -422,6 +423,9 @@ class Dispatcher {
   static void find_current(Database& database) noexcept;
   /* Ids from here on are not given yet, and are not until kArenaLock is let go. */
   [[nodiscard]] JobId end_of_job_ids(Index database) const noexcept;
+
+  [[nodiscard]] Index unused_queue() const noexcept; /* under kArenaLock */
+  static void begin_queue(Queue& q, LoadMode mode) noexcept;
 
   /* Under the queue lock: a commit that enqueued or ended a job. */
   void count_enqueued(QueueLock& hold, Queue& q, JobId id) noexcept;

@@ -25,14 +25,14 @@ std::uint32_t Dispatcher::hash_of(Index database, JobId id) noexcept {
 }
 
 std::uint32_t Dispatcher::share() const noexcept {
-  const std::uint32_t queues = std::max(arena_->queue_count, 1U);
+  const std::uint32_t queues = std::max(arena_->queue_count.get(), 1U);
   /* More queues than a small arena has room for get less than the smallest share each. */
   const std::uint32_t smallest = std::clamp(arena_->capacity / queues, 1U, kSmallestShare);
   return std::max(smallest, arena_->capacity / (2 * queues));
 }
 
 std::uint32_t Dispatcher::most_sleepers(const Queue& q) const noexcept {
-  return std::max(std::max(share(), q.resident) / 2, 1U);
+  return std::max(std::max(share(), q.resident.get()) / 2, 1U);
 }
 
 void Dispatcher::count_borrowed() noexcept {
@@ -112,6 +112,7 @@ void Dispatcher::release_entry(Entry& e) noexcept {
   if (e.gate != 0) gate_remove(q, e);
   e.state = EntryState::free;
   e.expires_at = 0;
+  e.queue = kNoQueue;
   const LeafLock leaf(*platform_, kArenaLock);
   e.incarnation++;
   if (q.resident > share() && arena_->borrowed > 0) arena_->borrowed--;
@@ -233,6 +234,7 @@ Entry* Dispatcher::lock_job(Index database, JobId id, Token token, QueueId queue
 Entry* Dispatcher::lock_ref(EntryRef ref, Index* queue_index) noexcept {
   Entry& e = entry(ref.entry);
   const Index in_queue = e.queue;
+  if (in_queue == kNoQueue) return nullptr;
   lock(kFirstQueueLock + in_queue);
   if (e.incarnation == ref.incarnation && e.queue == in_queue) {
     *queue_index = in_queue;

@@ -25,8 +25,7 @@ void ExpiryWalk::reset() noexcept {
 
 /* Under the queue lock. Returns when it will expire. */
 Micros ExpiryWalk::look_at(Queue& q, Entry& e, Micros now) noexcept {
-  if (e.expires_at == 0 || e.state == EntryState::free || e.state == EntryState::tombstone)
-    return kNever;
+  if (e.expires_at == 0 || e.state == EntryState::tombstone) return kNever;
   if (!has_expired(e.expires_at, now)) return expiry_time(e.expires_at);
   if (e.state == EntryState::ready || e.state == EntryState::delayed ||
       e.state == EntryState::gated) {
@@ -40,7 +39,7 @@ Micros ExpiryWalk::look_at(Queue& q, Entry& e, Micros now) noexcept {
  */
 Index ExpiryWalk::visit(Index from, Index end, Micros now) noexcept {
   const Index index = dispatcher_->entry(from).queue;
-  if (dispatcher_->queue(index).database != database_) return from + 1;
+  if (index == kNoQueue || dispatcher_->queue(index).database != database_) return from + 1;
   const QueueLock hold(*dispatcher_, index);
   Queue& q = dispatcher_->queue(index);
   const bool ours = q.database == database_ && q.state != QueueState::free;

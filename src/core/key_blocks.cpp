@@ -23,29 +23,36 @@ class Collect : public KeyBlockSink {
 
 }  // namespace
 
-/* Ordered ones of the database. */
+/* Ordered ones of the database, as they were when they were looked at. */
 template <typename Each>
 void KeyBlocks::for_each_queue(Each each) const {
   for (Index i = 0; i < kMostQueues; i++) {
     const Queue& q = dispatcher_->queue(i);
-    if (q.state == QueueState::active && q.database == database_ && q.options.ordered) each(i, q);
+    if (q.state != QueueState::active || q.database != database_) continue;
+    Seen seen{};
+    {
+      const QueueLock hold(*dispatcher_, i);
+      if (q.state != QueueState::active || q.database != database_ || !q.options.ordered) continue;
+      seen = Seen{dispatcher_->queue_ref(i), q.id, q.blocks_known == 0 || q.blocks_changed != 0,
+                  q.blocked_count > 0, q.ending_count > 0};
+    }
+    each(seen);
   }
 }
 
 bool KeyBlocks::is_wanted() const {
   bool unknown = wants_;
-  for_each_queue([&unknown](Index, const Queue& q) {
-    unknown = unknown || q.blocks_known == 0 || q.blocks_changed != 0;
-  });
+  for_each_queue([&unknown](const Seen& seen) { unknown = unknown || seen.unknown; });
   return unknown;
 }
 
 /* Before the snapshot: what is blocked later is not in it. */
 void KeyBlocks::list_standing() {
   standing_.clear();
-  for_each_queue([this](Index index, const Queue& slot) {
+  for_each_queue([this](const Seen& seen) {
+    const Index index = seen.ref.queue;
     dispatcher_->begin_reading_blocks(index);
-    if (slot.blocked_count == 0) return;
+    if (!seen.blocks) return;
     for (Index i = 0; i < dispatcher_->arena().capacity;) {
       const QueueLock hold(*dispatcher_, index);
       const Queue& q = dispatcher_->queue(index);
@@ -110,9 +117,23 @@ void KeyBlocks::read() {
   }
   again_ = again_ || wants_;
   /* Until all of a queue are there none of its jobs may get a turn by the loader. */
-  for_each_queue([this, &lacks](Index index, const Queue&) {
-    if (!lacks[index]) dispatcher_->set_blocks_known(dispatcher_->queue_ref(index));
+  for_each_queue([this, &lacks](const Seen& seen) {
+    if (!lacks[seen.ref.queue]) dispatcher_->set_blocks_known(seen.ref);
   });
+}
+
+/* Dead jobs whose followers are to die too, with their keys. */
+std::vector<std::pair<JobId, KeyBlocks::Key>> KeyBlocks::list_ending(Index index) const {
+  std::vector<std::pair<JobId, Key>> jobs;
+  for (Index i = 0; i < dispatcher_->arena().capacity;) {
+    const QueueLock hold(*dispatcher_, index);
+    for (std::uint32_t k = 0; k < kEntriesPerHold && i < dispatcher_->arena().capacity; k++, i++) {
+      const Entry& e = dispatcher_->entry(i);
+      if (e.queue == index && e.state == EntryState::blocked && e.later == 0 && e.at != 0)
+        jobs.emplace_back(e.id, Key{e.key_hash, e.key_check});
+    }
+  }
+  return jobs;
 }
 
 /* Keys with followers whose death the sweep has not written yet. */
@@ -133,33 +154,20 @@ std::vector<KeyBlocks::Key> KeyBlocks::list_dying(Index index) const {
 }
 
 void KeyBlocks::end_keys() {
-  for_each_queue([this](Index index, const Queue& slot) {
-    if (slot.ending_count == 0) return;
-    const QueueRef ref = dispatcher_->queue_ref(index);
-    const QueueId id = slot.id;
-    std::vector<std::pair<JobId, Key>> ended;
-    for (Index i = 0; i < dispatcher_->arena().capacity; i++) {
-      JobId dead = 0;
-      Key key{};
-      {
-        const Entry& e = dispatcher_->entry(i);
-        if (e.queue != index || e.state != EntryState::blocked) continue;
-        const QueueLock hold(*dispatcher_, index);
-        if (e.queue != index || e.state != EntryState::blocked || e.later != 0 || e.at == 0)
-          continue;
-        dead = e.id;
-        key = Key{e.key_hash, e.key_check};
-      }
-      if (dispatcher_->end_followers(ref, dead, kFollowersAtOnce)) ended.emplace_back(dead, key);
-    }
+  for_each_queue([this](const Seen& seen) {
+    if (!seen.ends) return;
+    std::vector<std::pair<JobId, Key>> ended = list_ending(seen.ref.queue);
+    std::erase_if(ended, [this, &seen](const auto& one) {
+      return !dispatcher_->end_followers(seen.ref, one.first, kFollowersAtOnce);
+    });
     if (ended.empty()) return;
-    const std::vector<Key> dying = list_dying(index);
+    const std::vector<Key> dying = list_dying(seen.ref.queue);
     for (const auto& [dead, key] : ended) {
       if (std::binary_search(dying.begin(), dying.end(), key)) continue;
       store_->begin();
-      store_->remove_key_block(id, dead);
+      store_->remove_key_block(seen.id, dead);
       store_->commit();
-      dispatcher_->unblock(database_, id, dead, Unblock::skip, 0);
+      dispatcher_->unblock(database_, seen.id, dead, Unblock::skip, 0);
     }
   });
 }
@@ -175,7 +183,7 @@ void KeyBlocks::step() {
 
 Micros KeyBlocks::next_step() const {
   bool ending = is_wanted();
-  for_each_queue([&ending](Index, const Queue& q) { ending = ending || q.ending_count > 0; });
+  for_each_queue([&ending](const Seen& seen) { ending = ending || seen.ends; });
   return ending ? dispatcher_->platform().monotonic_now() + kPause : kNever;
 }
 

@@ -40,10 +40,19 @@ class KeyBlocks {
     }
   };
 
+  struct Seen {
+    QueueRef ref;
+    QueueId id;
+    bool unknown; /* the table is to be read for it */
+    bool blocks;
+    bool ends; /* followers of a dead job are to die */
+  };
+
   [[nodiscard]] bool is_wanted() const;
   void list_standing();
   void read();
   void let_go_of_others(std::uint32_t parked_outcomes);
+  [[nodiscard]] std::vector<std::pair<JobId, Key>> list_ending(Index index) const;
   [[nodiscard]] std::vector<Key> list_dying(Index index) const;
   void end_keys();
   template <typename Each>

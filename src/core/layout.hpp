@@ -8,7 +8,8 @@
  * disk only.
  *
  * Lock protocol. Locks are numbered:
- *   kArenaLock         free list, room accounting, database slots, queue slots' coming and going
+ *   kArenaLock         free list, room accounting, database slots; a queue slot comes and goes, and
+ * its number of entries changes, under this and under its own lock
  *   kWorkersLock       worker slots and the lists of leases that hang on them
  *   kRequestsLock      requests, their hash and lists, and the head of each worker's list of them
  *   kAwaitingLock      the lists of processes that wait for the end of a job
@@ -26,6 +27,8 @@
  * kWorkersLock; while it hangs on that list its token does not change, and may be read under
  * kWorkersLock too.
  *
+ * What is Peekable or atomic is read without its lock too, see peekable.hpp.
+ *
  * Whatever outlives a lock hold refers to an entry by EntryRef and checks it again under the queue
  * lock: the incarnation rises whenever an entry or a queue slot is freed, so a stale reference
  * never matches its successor.
@@ -36,6 +39,7 @@
 #include "core/limits.hpp"
 #include "core/ordered_tree.hpp"
 #include "core/owner_ring.hpp"
+#include "core/peekable.hpp"
 #include "core/segment.hpp"
 #include "core/types.hpp"
 
@@ -78,7 +82,7 @@ static_assert(kStores <= 0xF && kLowestPriority <= 0xF, "they fit into their bit
 struct Entry : TreeNode {
   std::uint32_t block; /* where the job's row lies: (segment, block, offset) */
   JobId id;
-  Token token;      /* last token given, 0 for none */
+  Peekable<Token> token; /* last token given, 0 for none */
   Micros at;        /* pending, ready, delayed: due (wall); leased, cancelled: deadline (monotonic);
                        overdue: kAlways, later after a failed sweep (monotonic) */
   Micros leased_at; /* monotonic time of the last claim; ready: its round in a fair queue, else 0;
@@ -87,12 +91,12 @@ struct Entry : TreeNode {
   Index worker;         /* worker slot of the lease, kNone when not leased */
   Index next_of_worker; /* of a ready one the group that it lies in; kNone: the shelf */
   Index previous_of_worker;
-  std::uint32_t incarnation;
+  Peekable<std::uint32_t> incarnation;
   std::uint32_t key_hash;
-  std::uint32_t key_check;  /* 0: the job has no key */
-  Index next_of_key;        /* hash chain of those whose turn it is */
-  std::uint32_t expires_at; /* see expiry_seconds(); 0: never */
-  std::uint16_t queue;
+  std::uint32_t key_check;            /* 0: the job has no key */
+  Index next_of_key;                  /* hash chain of those whose turn it is */
+  Peekable<std::uint32_t> expires_at; /* see expiry_seconds(); 0: never */
+  Peekable<std::uint16_t> queue;      /* kNoQueue while it is free */
   std::uint16_t attempts;
   std::uint16_t max_attempts; /* 0: the queue's */
   std::uint16_t offset : 12;  /* kMostOffset */
@@ -132,6 +136,11 @@ struct Entry : TreeNode {
   static constexpr std::uint8_t kManyUnrecorded = 3; /* or more */
 };
 static_assert(sizeof(Entry) == 96, "an entry, its share of the hashes and of all else: 128 bytes");
+
+/* Entry.queue of one that is free: whoever holds a queue's lock tells its entries from all others.
+ */
+constexpr std::uint16_t kNoQueue = 0xFFFF;
+static_assert(kMostQueues <= kNoQueue);
 
 /* Entry.gate */
 enum class Gate : std::uint8_t { none, waits_for_turn, waits_for_loader };
@@ -374,7 +383,7 @@ struct QueueLength {
   std::int64_t since;    /* enqueued less ended, as commits counted them */
   std::int64_t reserved; /* room taken by jobs of open transactions */
   std::int64_t leaving;  /* jobs that open transactions drop in exchange for such room */
-  std::uint8_t known;
+  Peekable<std::uint8_t> known;
   std::uint8_t disturbed;  /* a commit changed what the census counts: it counts again */
   std::uint32_t rows_gone; /* Database::rows_gone when the boundary was drawn */
 };
@@ -403,10 +412,10 @@ enum class ParkedLeft : std::uint8_t {
 
 /* What is read without the lock is not on a cache line that every commit writes. */
 struct alignas(kCacheLine) Queue {
-  std::uint32_t incarnation;
-  QueueId id; /* row in durable_work.queue */
-  Index database;
-  QueueState state;
+  Peekable<std::uint32_t> incarnation;
+  Peekable<QueueId> id; /* row in durable_work.queue */
+  Peekable<Index> database;
+  Peekable<QueueState> state;
   LoadMode mode;
   std::uint8_t chunk_active;  /* a loader's chunk runs: what finishes becomes a tombstone */
   std::uint8_t short_of_room; /* the last chunk or commit found no room */
@@ -429,7 +438,7 @@ struct alignas(kCacheLine) Queue {
   std::uint32_t weighted_keys;  /* records of its keys */
   std::uint32_t weight_changes; /* by transactions */
   Index served_key;             /* record + 1 of the key whose job is being handed out; 0: none */
-  std::uint32_t gated_count;
+  Peekable<std::uint32_t> gated_count;
   std::uint32_t waiting_turn; /* in both trees, and neither committing nor being decided */
   std::uint32_t held_count;
   std::uint32_t blocked_count; /* keys */
@@ -437,13 +446,13 @@ struct alignas(kCacheLine) Queue {
   std::uint32_t turns_passed;  /* jobs made ready by an end of another's turn in this lock hold */
   std::uint8_t blocks_known;   /* the table of blocked keys was read */
   std::uint8_t blocks_changed; /* a key was blocked since it was read the last time */
-  std::uint32_t ready_count;   /* on the shelf and in groups */
+  Peekable<std::uint32_t> ready_count; /* on the shelf and in groups */
   std::uint32_t ready_of_priority[kLowestPriority + 1];
   Index owners; /* owner table; kNone: none */
   GroupTree groups;
-  std::uint32_t delayed_count;
+  Peekable<std::uint32_t> delayed_count;
   std::uint32_t retrying; /* of them: tried before */
-  std::uint32_t leased_count;
+  Peekable<std::uint32_t> leased_count;
   std::uint32_t pending_later; /* pending entries that will be delayed */
   std::uint32_t deciding;      /* entries taken out of ready and delayed by open transactions */
   std::uint32_t cancelled;     /* entries among the leased that are only kept to tell the holder */
@@ -458,13 +467,13 @@ struct alignas(kCacheLine) Queue {
   std::uint32_t key_waits;      /* delayed entries that wait for their keys */
   Index oldest_key;             /* records of its keys */
   Index newest_key;
-  std::uint32_t key_era;  /* rises when the rate of keys changes */
-  Micros keys_since;      /* monotonic time of that: buckets began empty */
-  Micros short_of_keys;   /* wall time at which a job last found no record for its key; 0: never */
-  std::uint32_t resident; /* all entries; changes under kArenaLock */
-  Index first_tombstone;  /* chained by next_of_worker */
-  WaitList waiters;       /* for any job of the queue */
-  std::uint32_t waiter_count; /* with those in the owner table */
+  std::uint32_t key_era; /* rises when the rate of keys changes */
+  Micros keys_since;     /* monotonic time of that: buckets began empty */
+  Micros short_of_keys;  /* wall time at which a job last found no record for its key; 0: never */
+  Peekable<std::uint32_t> resident;     /* all entries; changes under kArenaLock as well */
+  Index first_tombstone;                /* chained by next_of_worker */
+  WaitList waiters;                     /* for any job of the queue */
+  Peekable<std::uint32_t> waiter_count; /* with those in the owner table */
   std::uint32_t owed;     /* who were woken for this queue and have not asked yet, see wait.cpp */
   std::uint64_t given_up; /* waiting entries whose jobs went back to being on disk only */
   Micros last_claim;      /* wall time at which somebody last asked for a job; 0: never */
@@ -541,7 +550,9 @@ static_assert(sizeof(Progress) == 32 && sizeof(ProgressPart) == 128);
 struct WaitLink {
   Index next;
   Index previous;
-  Index queue; /* kNone: not linked */
+  /* kNone: not linked. Whoever takes the link off a list writes that last; who owns the link and
+   * reads it without the lock may link it again. */
+  std::atomic<Index> queue;
 };
 struct Waiter {
   /* Which queue it was woken for, see wake_word(), set by the one who wakes it; 0: sleeping or
@@ -585,9 +596,9 @@ enum class Reload : std::uint8_t {
 };
 
 struct alignas(kCacheLine) Database {
-  DatabaseOid oid;
-  std::uint32_t incarnation; /* another one after DROP and CREATE EXTENSION */
-  DatabaseState state;
+  Peekable<DatabaseOid> oid;
+  Peekable<std::uint32_t> incarnation; /* another one after DROP and CREATE EXTENSION */
+  Peekable<DatabaseState> state;
   /* A commit met no slot for its queue, or somebody asked: load everything again. Changed under
    * kArenaLock; while it is not `no`, what was counted says nothing of the rows there are. */
   std::atomic<Reload> reload;
@@ -602,7 +613,7 @@ struct alignas(kCacheLine) Database {
   std::atomic<bool> paused;
   /* Clients that listen are told of due work this often, see announcer.hpp; 0: not. */
   std::atomic<Micros> announce_interval;
-  std::int64_t epoch;
+  Peekable<std::int64_t> epoch;
   /* Read without a lock, see ring.cpp. */
   std::atomic<std::uint8_t> current_segment; /* kParkedSegment: not known yet */
   std::atomic<SegmentState> segment_state[kSegments];
@@ -632,7 +643,7 @@ struct alignas(kCacheLine) Database {
   Index awaiting[kAwaitingLists];
 
   /* Written by every claim or every enqueue: each on a line of its own. */
-  alignas(kCacheLine) std::atomic<std::uint64_t> counter; /* of the tokens of this epoch */
+  alignas(kCacheLine) std::atomic<Token> last_token; /* of this epoch */
   /* See job_ids.cpp. */
   alignas(kCacheLine) std::atomic<std::uint64_t> job_ids;
   std::atomic<std::uint32_t> job_id_sequence; /* 0: none yet */
@@ -673,7 +684,7 @@ struct Arena {
   std::uint32_t waiter_capacity;
   alignas(kCacheLine) Index first_free;
   std::uint32_t free_count;
-  std::uint32_t queue_count;
+  Peekable<std::uint32_t> queue_count;
   std::uint32_t borrowed; /* entries that queues hold beyond their guaranteed share */
   std::uint32_t unused;
   std::uint64_t worker_clock;
@@ -730,7 +741,7 @@ struct Arena {
   OwnerTable* owner_tables;
   Group* groups;
   Index* buckets;
-  Index* key_buckets; /* half as many */
+  Index* key_buckets; /* half as many, but at least one a stripe */
   Waiter* waiters;
   Request* requests;
   ShortIndex* request_buckets;

@@ -164,16 +164,20 @@ std::uint32_t Dispatcher::hand_out(Queue& q, const Claim& claim, Micros now, Mic
 
 namespace {
 
+/* Epoch and counter are one word, so that a raise of the epoch, under no lock of a queue, leaves
+ * nobody with a number of the old counter under the new epoch. */
 Token next_tokens(Database& database, std::uint32_t n, bool* raise) noexcept {
   if (database.state != DatabaseState::open) return 0;
-  const std::uint64_t first = database.counter.fetch_add(n, std::memory_order_relaxed) + 1;
-  *raise = first >= kCounterRaise;
-  if (first + n >= kCounterEnd) {
-    /* The epoch's tokens are used up; nothing is claimed until the raise is durable. */
-    database.counter.store(kCounterEnd - 1, std::memory_order_relaxed);
-    return 0;
+  const Token first = database.last_token.fetch_add(n, std::memory_order_relaxed) + 1;
+  *raise = counter_of(first) >= kCounterRaise;
+  if (counter_of(first) + n < kCounterEnd) return first;
+  /* The epoch's tokens are used up; nothing is claimed until the raise is durable. */
+  const Token end = make_token(epoch_of(first), kCounterEnd);
+  Token seen = database.last_token.load(std::memory_order_relaxed);
+  while (seen > end && epoch_of(seen) == epoch_of(first) &&
+         !database.last_token.compare_exchange_weak(seen, end, std::memory_order_relaxed)) {
   }
-  return make_token(database.epoch, first);
+  return 0;
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include "core/test_point.hpp"
 
 #include <algorithm>
+#include <functional>
+#include <utility>
 
 namespace dw::core {
 
@@ -528,15 +530,16 @@ bool Loader::relieve() {
   const bool starved = std::any_of(queues_.begin(), queues_.end(),
                                    [](const QueueLoad& load) { return load.starved; });
   if (!starved) return false;
-  std::vector<Index> borrowers;
+  /* By what they hold now; that changes while they are sorted. */
+  std::vector<std::pair<std::uint32_t, Index>> borrowers;
   for (Index i = 0; i < kMostQueues; i++) {
     const Queue& q = dispatcher_->queue(i);
-    if (q.state == QueueState::active && q.resident > dispatcher_->share()) borrowers.push_back(i);
+    const std::uint32_t resident = q.resident;
+    if (q.state == QueueState::active && resident > dispatcher_->share())
+      borrowers.emplace_back(resident, i);
   }
-  std::sort(borrowers.begin(), borrowers.end(), [this](Index a, Index b) {
-    return dispatcher_->queue(a).resident > dispatcher_->queue(b).resident;
-  });
-  for (const Index borrower : borrowers) {
+  std::sort(borrowers.begin(), borrowers.end(), std::greater<>());
+  for (const auto& [resident, borrower] : borrowers) {
     QueueLock hold(*dispatcher_, borrower);
     Queue& q = dispatcher_->queue(borrower);
     bool any = false;

@@ -1,9 +1,10 @@
 /*
- * Databases and queues coming and going. Slots are found and made under kArenaLock; a queue's
- * fields change under its own lock. Slots are few and change rarely, so they are searched one by
- * one.
+ * Databases and queues coming and going. Slots are few and change rarely, so they are searched one
+ * by one, without a lock by whoever looks again under it. The slot of a database is made and freed
+ * under kArenaLock, that of a queue under its own lock as well.
  */
 #include "core/queue_lock.hpp"
+#include "core/token.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -49,7 +50,7 @@ Index Dispatcher::attach_database(DatabaseOid oid) noexcept {
     database.paused.store(false);
     database.keys_wanted.store(false);
     database.epoch = 0;
-    database.counter.store(0);
+    database.last_token.store(0);
     database.job_ids.store(0);
     database.job_id_sequence.store(0);
     forget_segments(database);
@@ -74,7 +75,7 @@ void Dispatcher::open_database(Index index, std::int64_t epoch) noexcept {
   Database& database = arena_->databases[index];
   if (epoch > database.epoch) {
     database.epoch = epoch;
-    database.counter.store(0);
+    database.last_token.store(make_token(epoch, 0));
   }
   database.state = DatabaseState::open;
 }
@@ -204,57 +205,73 @@ Index Dispatcher::find_queue(Index database, QueueId id) const noexcept {
 Index Dispatcher::add_queue(Index database, QueueId id, std::string_view name,
                             const QueueOptions& options, QueueState state, LoadMode mode) noexcept {
   Index index = kNone;
-  {
-    const LeafLock leaf(*platform_, kArenaLock);
-    const Index known = find_queue(database, id);
-    if (known != kNone) return known;
-    for (Index i = 0; i < kMostQueues && index == kNone; i++) {
-      if (queue(i).state == QueueState::free) index = i;
+  for (bool made = false; !made;) {
+    {
+      const LeafLock leaf(*platform_, kArenaLock);
+      const Index known = find_queue(database, id);
+      if (known != kNone) return known;
+      index = unused_queue();
     }
     if (index == kNone) return kNone;
+    const QueueLock hold(*this, index);
+    const LeafLock leaf(*platform_, kArenaLock);
+    /* Somebody else may have made it, or taken the slot, between the locks. */
+    if (find_queue(database, id) != kNone || queue(index).state != QueueState::free) continue;
     Queue& q = queue(index);
-    q.incarnation++;
+    begin_queue(q, mode);
     q.id = id;
     q.database = database;
-    q.mode = mode;
-    q.last_claim = 0;
-    q.last_handed_out = 0;
-    q.chunk_active = 0;
-    q.short_of_room = 0;
-    q.waits_for_room = 0;
-    q.parked_left = ParkedLeft::none;
-    q.has_sleepers = 0;
-    q.withheld = Withheld::no;
-    q.pending_later = 0;
-    q.deciding = 0;
-    q.cancelled = 0;
-    /* Of what is on disk nothing is known yet, nor of its blocked keys. */
-    q.frontier = mode == LoadMode::live ? kNever : kAlways;
-    q.blocks_known = mode == LoadMode::live ? 1 : 0;
-    q.blocks_changed = 0;
-    q.dirty_from = kNever;
-    q.chunks = 0;
-    q.round = 0;
-    q.served_key = 0;
-    q.blocked_count = 0;
-    q.ending_count = 0;
-    q.turns_passed = 0;
-    q.short_of_keys = 0;
     const std::size_t length = std::min(name.size(), kQueueNameSize - 1);
     std::memcpy(q.name, name.data(), length);
     q.name[length] = '\0';
     q.options = options;
-    q.dirty.clear();
-    q.urgent.clear();
-    q.counters = QueueCounters{};
-    q.length = new_length(mode);
     q.state = state;
     arena_->queue_count++;
     count_borrowed();
+    made = true;
   }
   /* At a start the workers may be known before the queue. */
   if (arena_->member_count.load() > 0) find_members_of(index);
   return index;
+}
+
+Index Dispatcher::unused_queue() const noexcept {
+  Index i = 0;
+  while (i < kMostQueues && queue(i).state != QueueState::free) i++;
+  return i < kMostQueues ? i : kNone;
+}
+
+/* What another one has left in the slot goes. */
+void Dispatcher::begin_queue(Queue& q, LoadMode mode) noexcept {
+  q.incarnation++;
+  q.mode = mode;
+  q.last_claim = 0;
+  q.last_handed_out = 0;
+  q.chunk_active = 0;
+  q.short_of_room = 0;
+  q.waits_for_room = 0;
+  q.parked_left = ParkedLeft::none;
+  q.has_sleepers = 0;
+  q.withheld = Withheld::no;
+  q.pending_later = 0;
+  q.deciding = 0;
+  q.cancelled = 0;
+  /* Of what is on disk nothing is known yet, nor of its blocked keys. */
+  q.frontier = mode == LoadMode::live ? kNever : kAlways;
+  q.blocks_known = mode == LoadMode::live ? 1 : 0;
+  q.blocks_changed = 0;
+  q.dirty_from = kNever;
+  q.chunks = 0;
+  q.round = 0;
+  q.served_key = 0;
+  q.blocked_count = 0;
+  q.ending_count = 0;
+  q.turns_passed = 0;
+  q.short_of_keys = 0;
+  q.dirty.clear();
+  q.urgent.clear();
+  q.counters = QueueCounters{};
+  q.length = new_length(mode);
 }
 
 void Dispatcher::find_members_of(Index index) noexcept {
@@ -313,7 +330,7 @@ void Dispatcher::free_all_entries(Index index) noexcept {
     const Queue& q = queue(index);
     for (std::uint32_t k = 0; k < kEntriesPerHold && i < arena_->capacity; k++, i++) {
       Entry& e = entry(i);
-      if (e.state == EntryState::free || e.queue != index) continue;
+      if (e.queue != index) continue;
       leave_tree(queue(index), e);
       release_entry(e);
     }
@@ -353,6 +370,7 @@ void Dispatcher::remove_queue(QueueRef ref) noexcept {
   }
   /* Of its jobs nobody says any more that they end. */
   wake_all_awaiting(queue(index).database);
+  const QueueLock hold(*this, index);
   const LeafLock leaf(*platform_, kArenaLock);
   Queue& q = queue(index);
   q.state = QueueState::free;

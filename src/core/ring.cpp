@@ -148,19 +148,33 @@ SegmentHold Dispatcher::see_hold(Index index, std::uint8_t segment) const noexce
   return arena_->databases[index].holds[segment];
 }
 
+/* Entries lie in no order: the queue of the first one is locked for it and for those behind it that
+ * are the same queue's. */
 std::uint32_t Dispatcher::residents_of(Index index, std::uint8_t segment, std::uint32_t most,
                                        Straggler* oldest) const noexcept {
-  /* A guess, without locks: whoever acts on it looks again. */
   std::uint32_t count = 0;
-  for (Index i = 0; i < arena_->capacity && count <= most; i++) {
-    const Entry& e = entry(i);
-    if (e.segment != segment || e.state == EntryState::free || e.state == EntryState::tombstone ||
-        e.state == EntryState::busy || e.state == EntryState::blocked)
+  for (Index i = 0; i < arena_->capacity && count <= most;) {
+    const Index number = entry(i).queue;
+    if (number == kNoQueue || queue(number).database != index) {
+      i++;
       continue;
-    const Queue& q = queue(e.queue);
-    if (q.database != index) continue;
-    if (count == 0 || e.id < oldest->id) *oldest = Straggler{e.id, q.id};
-    count++;
+    }
+    const QueueLock hold(*this, number);
+    const Index end = i + std::min(kEntriesPerHold, arena_->capacity - i);
+    const bool is_here = queue(number).database == index;
+    for (const Index from = i; i < end && count <= most; i++) {
+      const Entry& e = entry(i);
+      if (e.queue != number) {
+        /* The first one may have gone since. */
+        if (e.queue != kNoQueue && i > from) break;
+        continue;
+      }
+      if (!is_here || e.segment != segment || e.state == EntryState::tombstone ||
+          e.state == EntryState::busy || e.state == EntryState::blocked)
+        continue;
+      if (count == 0 || e.id < oldest->id) *oldest = Straggler{e.id, queue(number).id};
+      count++;
+    }
   }
   return count;
 }

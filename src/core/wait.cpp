@@ -83,7 +83,10 @@ void Dispatcher::link_wait(Index waiter, std::uint32_t k, QueueRef ref) noexcept
   }
   const Index previous = next == kNone ? list.last : wait_link(next).previous;
   const Index number = waiter * kMostWaitedQueues + k;
-  wait_link(number) = WaitLink{next, previous, ref.queue};
+  WaitLink& link = wait_link(number);
+  link.next = next;
+  link.previous = previous;
+  link.queue.store(ref.queue, std::memory_order_relaxed);
   (previous == kNone ? list.first : wait_link(previous).next) = number;
   (next == kNone ? list.last : wait_link(next).previous) = number;
   q.waiter_count++;
@@ -92,12 +95,12 @@ void Dispatcher::link_wait(Index waiter, std::uint32_t k, QueueRef ref) noexcept
 
 void Dispatcher::unlink_wait(Index waiter, std::uint32_t k) const noexcept {
   WaitLink& link = arena_->waiters[waiter].links[k];
-  Queue& q = queue(link.queue);
+  Queue& q = queue(link.queue.load(std::memory_order_relaxed));
   const OwnerNumber member = arena_->waiters[waiter].member.load();
   WaitList& list = wait_list(q, member);
   (link.previous == kNone ? list.first : wait_link(link.previous).next) = link.next;
   (link.next == kNone ? list.last : wait_link(link.next).previous) = link.previous;
-  link.queue = kNone;
+  link.queue.store(kNone, std::memory_order_release);
   q.waiter_count--;
   if (member != kNoOwner && waiter_of(list.first, member) == kNone)
     set_waited_for(table_of(q), member, false);
@@ -143,7 +146,7 @@ bool Dispatcher::wait_begin(Index waiter, const QueueRef* queues, std::uint32_t 
       member != nullptr ? static_cast<OwnerNumber>(member->member) : kNoOwner;
   w.member.store(number);
   w.link_count = n;
-  for (std::uint32_t k = 0; k < n; k++) w.links[k].queue = kNone;
+  for (std::uint32_t k = 0; k < n; k++) w.links[k].queue.store(kNone, std::memory_order_relaxed);
   for (std::uint32_t k = 0; k < n; k++) {
     QueueLock hold(*this, queues[k].queue);
     Queue& q = queue(queues[k].queue);
@@ -184,10 +187,10 @@ bool Dispatcher::woken(Index waiter) const noexcept {
 void Dispatcher::wait_end(Index waiter) noexcept {
   Waiter& w = arena_->waiters[waiter];
   for (std::uint32_t k = 0; k < kMostWaitedQueues; k++) {
-    const Index hung_on = w.links[k].queue;
+    const Index hung_on = w.links[k].queue.load(std::memory_order_acquire);
     if (hung_on == kNone) continue;
     const QueueLock hold(*this, hung_on);
-    if (w.links[k].queue == hung_on) unlink_wait(waiter, k);
+    if (w.links[k].queue.load(std::memory_order_relaxed) == hung_on) unlink_wait(waiter, k);
   }
 }
 

@@ -12,7 +12,7 @@ namespace {
 Finding look() {
   const core::Database& database = runtime::arena()->databases[runtime::database()];
   if (database.state == core::DatabaseState::open)
-    return ok(psprintf("lease tokens are given in epoch " INT64_FORMAT, database.epoch));
+    return ok(psprintf("lease tokens are given in epoch " INT64_FORMAT, database.epoch.get()));
   return critical("the epoch is not raised yet: claims return nothing",
                   "Nothing in the first seconds after a start. If this stays, see the rows "
                   "housekeeper and housekeeping.");

@@ -48,7 +48,8 @@ void take_requests(Housekeeper* self) {
   }
   self->wants_redrives = engine.take_redrives_changed(self->slot) || self->wants_redrives;
   self->wants_workers = engine.take_workers_changed(self->slot) || self->wants_workers;
-  if (slot_of(*self).counter.load(std::memory_order_relaxed) >= core::kCounterRaise)
+  if (core::counter_of(slot_of(*self).last_token.load(std::memory_order_relaxed)) >=
+      core::kCounterRaise)
     self->wants_epoch = true;
 }
 

@@ -89,7 +89,7 @@ void World::check_limits(const Queue& q, std::uint32_t taken, std::uint32_t want
   const bool hindered = hindrance(figures, LimitKind::concurrency) != nullptr ||
                         hindrance(figures, LimitKind::rate) != nullptr;
   if (!hindered && q.grouped == 0) throw Violation("a claim left a ready job behind");
-  note(hindered ? "held back" : "not its turn", "queue {}: {} of {}", q.id, taken, wanted);
+  note(hindered ? "held back" : "not its turn", "queue {}: {} of {}", q.id.get(), taken, wanted);
 }
 
 /* After a claim: of no key more is held than it may, and what is left of a key in memory waits for
@@ -127,11 +127,11 @@ void World::check_key_limits(const Queue& q, const std::vector<ClaimedJob>& jobs
     const Key key{e.key_hash, e.key_check};
     const auto turn = turns.find(key);
     if (held[key] >= q.limits.key_max_in_flight) {
-      note("no place of the key", "queue {} job {}", q.id, e.id);
+      note("no place of the key", "queue {} job {}", q.id.get(), e.id);
     } else if (turn == turns.end()) {
       throw Violation(fmt::format("job {} waits for no reason", e.id));
     } else if (turn->second->waits_for_key != 0) {
-      note("no token of the key", "queue {} job {}", q.id, e.id);
+      note("no token of the key", "queue {} job {}", q.id.get(), e.id);
     }
   }
 }

@@ -99,7 +99,7 @@ TEST_F(Cancel, OfAWaitingJobBeforeTheEpochIsRaisedIsRefused) {
 
 TEST_F(Cancel, OfAWaitingJobWhenTheTokensAreUsedUpIsRefused) {
   put(row_of(1, 1));
-  d().arena().databases[database_].counter.store(kCounterEnd - 2);
+  d().arena().databases[database_].last_token.store(make_token(kEpoch, kCounterEnd - 2));
   EXPECT_EQ(begin(1), Verdict::not_open);
   EXPECT_EQ(state_of(1), EntryState::ready);
 }

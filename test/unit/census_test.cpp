@@ -235,8 +235,7 @@ TEST_F(Counting, AJobThatMovesWhileItIsCountedCountsOnce) {
        {Call::before_snapshot, Call::scan_parked, Call::scan_outcomes, Call::before_commit}) {
     census().reset();
     once_at(call, [this, next] {
-      const Token token =
-          make_token(kEpoch, d().arena().databases[database_].counter.fetch_add(1) + 1);
+      const Token token = d().arena().databases[database_].last_token.fetch_add(1) + 1;
       end(next, token, OutcomeKind::moved);
       log_job(next, 1, kParkedSegment, platform().wall + 1000 * kMinute);
     });

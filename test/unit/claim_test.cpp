@@ -125,7 +125,7 @@ TEST_F(Claim, IgnoresAnEpochBelowTheCurrentOne) {
 
 TEST_F(Claim, WakesTheHousekeeperWhenHalfOfTheEpochIsUsed) {
   put_many(1, 1, 2);
-  d().arena().databases[database_].counter.store(kCounterRaise - 2);
+  d().arena().databases[database_].last_token.store(make_token(kEpoch, kCounterRaise - 2));
   platform().woken_housekeepers.clear();
   d().arena().databases[database_].planned_deadline.store(kAlways);
   claim_one(1);
@@ -136,7 +136,7 @@ TEST_F(Claim, WakesTheHousekeeperWhenHalfOfTheEpochIsUsed) {
 
 TEST_F(Claim, StopsAtTheEndOfTheEpochAndGoesOnAfterTheRaise) {
   put_many(1, 1, 10);
-  d().arena().databases[database_].counter.store(kCounterEnd - 4);
+  d().arena().databases[database_].last_token.store(make_token(kEpoch, kCounterEnd - 4));
   EXPECT_TRUE(claim(1, 10).empty());
   for (int i = 0; i < 5; i++) {
     for (const ClaimedJob& job : claim(1)) EXPECT_EQ(epoch_of(job.token), kEpoch);

@@ -3,6 +3,7 @@
 #include "log_fixture.hpp"
 
 #include "core/expiry_walk.hpp"
+#include "core/token.hpp"
 
 namespace dw::test {
 namespace {
@@ -271,7 +272,7 @@ TEST_F(Expires, WithoutATokenItWaits) {
   enqueue_expiring(1);
   let_expire();
   walk_->step();
-  d().arena().databases[database_].counter.store(0xFFFFFFFF);
+  d().arena().databases[database_].last_token.store(make_token(kEpoch, kCounterEnd));
   EXPECT_FALSE(sweeper().step());
   EXPECT_EQ(state_of(1), EntryState::overdue);
   d().open_database(database_, kEpoch + 1);
