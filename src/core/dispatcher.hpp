@@ -167,8 +167,7 @@ class Dispatcher {
   /* Loader, under the queue lock: links a committed row unless it is resident. */
   LinkResult link_loaded(Index queue, const JobRow& row, Micros now) noexcept;
   void note_outcome_page(Index database, std::uint8_t segment, std::uint32_t block) noexcept;
-  void note_outcome_pages(Index database, std::uint8_t segment, std::uint32_t first,
-                          std::uint32_t last) noexcept;
+  void note_outcome_pages(Index database, const BlockRange& pages) noexcept;
   /* COMMIT: n dead letters became jobs of the queue, in parked, under the tokens from `first` on;
    * the earliest is due then. */
   void publish_redriven(Index database, QueueId id, Micros due, Token first,
@@ -423,7 +422,6 @@ class Dispatcher {
   static void find_current(Database& database) noexcept;
   /* Ids from here on are not given yet, and are not until kArenaLock is let go. */
   [[nodiscard]] JobId end_of_job_ids(Index database) const noexcept;
-
   [[nodiscard]] Index unused_queue() const noexcept; /* under kArenaLock */
   static void begin_queue(Queue& q, LoadMode mode) noexcept;
 
@@ -676,7 +674,6 @@ class Dispatcher {
   WeightedKey* begin_serving(Queue& q, const Entry& e) const noexcept;
   /* Under no lock. */
   void free_weighted_keys(Index queue) const noexcept;
-  /* Under no lock. */
   bool wake_group(Index group) const noexcept;
   bool call_member(Index queue, Index group, LimitKind kind) const noexcept;
 

@@ -84,7 +84,8 @@ void KeyBlocks::let_go_of_others(std::uint32_t parked_outcomes) {
       continue;
     }
     if (parked_outcomes > 0)
-      dispatcher_->note_outcome_pages(database_, kParkedSegment, 0, parked_outcomes - 1);
+      dispatcher_->note_outcome_pages(database_,
+                                      BlockRange{kParkedSegment, {}, 0, parked_outcomes - 1});
     dispatcher_->forget_block(database_, one.queue, one.job);
   }
   missing_.swap(missing);

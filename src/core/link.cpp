@@ -259,13 +259,12 @@ LinkResult Dispatcher::link_loaded(Index queue_index, const JobRow& row, Micros 
 
 void Dispatcher::note_outcome_page(Index database, std::uint8_t segment,
                                    std::uint32_t block) noexcept {
-  note_outcome_pages(database, segment, block, block);
+  note_outcome_pages(database, BlockRange{segment, {}, block, block});
 }
 
-void Dispatcher::note_outcome_pages(Index database, std::uint8_t segment, std::uint32_t first,
-                                    std::uint32_t last) noexcept {
+void Dispatcher::note_outcome_pages(Index database, const BlockRange& pages) noexcept {
   const LeafLock leaf(*platform_, kArenaLock);
-  arena_->databases[database].outcome_pages.add(segment, first, last);
+  arena_->databases[database].outcome_pages.add(pages.segment, pages.first, pages.last);
 }
 
 void Dispatcher::note_parked(Index database, Micros due) noexcept {
