@@ -94,7 +94,7 @@ tap_file() {
     -I "$perl" -I "$(readable_tests)/test/t" "$1"
 }
 
-# suite_tap FILE...    TAP tests start their own servers, as the user that owns servers. As many at a time as there are
+# suite_tap FILE...    TAP tests start their own servers, as the user that owns servers. One more at a time than there are
 # processors: most of the time a test waits for a server.
 suite_tap() {
   local output=$DW_WORK/tap status=0 ok failed small file
@@ -103,7 +103,7 @@ suite_tap() {
   readable_tests >/dev/null
   small=$(small_disk)
   for file in "$@"; do
-    while [ "$(jobs -pr | wc -l)" -ge "$DW_JOBS" ]; do wait -n || true; done
+    while [ "$(jobs -pr | wc -l)" -gt "$DW_JOBS" ]; do wait -n || true; done
     { tap_file "$file" "$output" "$small" || echo "$file" >>"$output.failed"; } >"$output.$(basename "$file" .pl)" 2>&1 &
   done
   wait
