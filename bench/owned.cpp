@@ -27,7 +27,8 @@ class Side {
   Sample measure(int batch, std::int64_t jobs) {
     fill(jobs);
     return workers_.work_off(kWorkers, batch, jobs,
-                             [](int i, Session& session, Consumption& state) {
+                             [jobs](int i, Session& session, Consumption& state) {
+                               state.each = jobs / kWorkers;
                                return consume(session, state, name(i));
                              });
   }
@@ -95,9 +96,9 @@ void owned(Bench& bench) {
   for (const int batch : {1, 10, 100}) {
     const std::int64_t jobs = bench.options.pick(10000, 3000);
     const auto compare = [&](Side& with) {
-      // All work off equally many, though their shares of what is enqueued differ: each comparison
-      // begins with a backlog so deep that nobody comes to the end of his share. Both fit into
-      // memory.
+      // Each works off as many as the others, though their shares of what is enqueued differ: each
+      // comparison begins with a backlog so deep that nobody comes to the end of his share. Both
+      // fit into memory.
       for (Side* const side : sides) side->purge();
       for (Side* const side : {static_cast<Side*>(&owned), &with}) {
         side->fill(bench.options.pick(100000, 20000));

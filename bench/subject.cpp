@@ -154,7 +154,8 @@ Client produce(Session& session, const char* statement, const std::string& argum
 Client consume(Session& session, Consumption& state, std::string worker) {
   const std::string batch = std::to_string(state.batch);
   int empty = 0;
-  while (state.wanted > 0) {
+  std::int64_t mine = state.each > 0 ? state.each : state.wanted;
+  while (state.wanted > 0 && mine > 0) {
     state.wanted -= state.batch;
     const Result claimed = co_await session.execute("claim", worker, batch);
     const int jobs = claimed.rows();
@@ -162,6 +163,7 @@ Client consume(Session& session, Consumption& state, std::string worker) {
     empty = jobs == 0 ? empty + 1 : 0;
     if (empty > 1000) throw std::runtime_error("nothing left to claim");
     state.wanted += state.batch - jobs;
+    mine -= jobs;
     if (jobs == 0) continue;
     if (state.batch == 1)
       co_await session.execute("finish", claimed.raw(0, 0), claimed.raw(0, 1));

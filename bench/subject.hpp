@@ -55,6 +55,7 @@ struct Consumption {
   int batch = 1;
   std::int64_t wanted = 0;  // jobs still to be claimed
   std::int64_t done = 0;
+  std::int64_t each = 0;  // of them by one client; 0: whoever is first
 };
 // Claims `batch`, then finishes them in a second transaction, until nothing is wanted any more.
 Client consume(Session& session, Consumption& state, std::string worker = "worker-1");
