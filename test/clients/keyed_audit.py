@@ -22,11 +22,11 @@ at a time, and says for each whether it was `found` or `missed`. Exit status 1 a
 
 import argparse
 import collections
-import json
 import sys
 
 import psycopg
 
+from audit import read
 from keyed_lies import LIES
 
 NEVER = float("inf")
@@ -44,17 +44,6 @@ RULES = {
     "effect": "each completed job has its effect once, under a lease that its worker had got",
     "finished": "each job that was enqueued has ended, and in queue plain it was completed",
 }
-
-
-def read(paths):
-    lines = []
-    for path in paths:
-        with open(path, encoding="utf-8") as journal:
-            for text in journal:
-                # The last line of a killed client may be cut short.
-                if text.endswith("\n"):
-                    lines.append(json.loads(text))
-    return lines
 
 
 class Lease:
