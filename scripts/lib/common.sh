@@ -239,13 +239,17 @@ dw_private_server() {
   if [ -n "${DW_SANITIZE:-}" ]; then dw_sanitized_server "$root$bindir"; fi
 }
 
-# The server is as it was built; the libraries of the sanitizers must be in the process before everything else.
+# The server is as it was built; the libraries of the sanitizers must be in the process before everything else, and
+# have begun before everything else: libgpg-error calls gettext when it is loaded, the first malloc in there would make
+# AddressSanitizer begin, which calls gettext itself and leaves its lock broken.
 dw_sanitized_server() {
   mv "$1/postgres" "$1/postgres.plain"
+  echo 'void *malloc(unsigned long); __attribute__((constructor)) static void begin(void) { void *volatile p = malloc(1); (void)p; }' |
+    gcc -fno-builtin -shared -fPIC -Wl,-z,initfirst -x c - -o "$1/begin_first.so"
   cat >"$1/postgres" <<EOF
 #!/bin/sh
-exec env LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \\
-  ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1:abort_on_error=1 "$1/postgres.plain" "\$@"
+exec env LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so) $1/begin_first.so" \\
+  ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:quarantine_size_mb=4 UBSAN_OPTIONS=print_stacktrace=1:abort_on_error=1 "$1/postgres.plain" "\$@"
 EOF
   chmod 755 "$1/postgres"
 }

@@ -279,10 +279,9 @@ class Dispatcher {
   /* --- keys (gate.cpp) --- */
   /* COMMIT, or the followers have ended. False: there is no such block. */
   bool unblock(Index database, QueueId queue, JobId job, Unblock how, JobId up_to) noexcept;
-  /* The table says no more that the key is blocked, and memory was not told why. */
+  /* The table says no more that the key is blocked, nobody why. */
   void forget_block(Index database, QueueId queue, JobId job) noexcept;
-  /* A key that the table says is blocked by that job. False: no room, or another job of it is being
-   * worked on; to be tried again. */
+  /* A key that the table says is blocked by that job. False: no room, or another has the turn. */
   bool block_found(QueueRef queue, const JobRow& dead, JobId up_to) noexcept;
   /* Jobs that wait behind a dead one and are to follow it, at most n of them, become overdue. True:
    * there are no others. */
@@ -399,6 +398,7 @@ class Dispatcher {
 
  private:
   friend class Announcer;
+  friend class AsideKeys;
   friend class Census;
   friend class KeyBlocks;
   friend class KeyWeights;

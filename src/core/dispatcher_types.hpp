@@ -3,6 +3,7 @@
 
 #include "core/layout.hpp"
 
+#include <algorithm>
 #include <limits>
 #include <tuple>
 
@@ -213,6 +214,10 @@ struct KeyedJob {
 constexpr std::uint32_t kLowWater = 256;
 /* A refill that brings less than this waits until the queue runs dry. */
 constexpr std::uint32_t kWorthLoading = 4096;
+/* Entries that are enough to load into, in an arena with so many. */
+constexpr std::uint32_t enough_room(std::uint32_t capacity) noexcept {
+  return std::min(kWorthLoading, std::max(capacity / 8, 1U));
+}
 /* A woken waiter is given so long to claim before another is woken for the job. */
 constexpr Micros kWakePatience = 100 * kMillisecond;
 /* So often the housekeeper looks whether waiters sleep beside due work, while there are any. */

@@ -57,8 +57,7 @@ std::uint32_t Dispatcher::room(const Queue& q) const noexcept {
 /* Loading it would be worth while: there is room for many, or it has nothing left to hand out. */
 bool Dispatcher::worth_loading(const Queue& q) const noexcept {
   const std::uint32_t entries = room(q);
-  const std::uint32_t enough = std::min(kWorthLoading, std::max(arena_->capacity / 8, 1U));
-  return entries >= enough || (entries > 0 && due_count(q) == 0);
+  return entries >= enough_room(arena_->capacity) || (entries > 0 && due_count(q) == 0);
 }
 
 /*

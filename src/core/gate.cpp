@@ -160,6 +160,8 @@ void Dispatcher::gate_remove(Queue& q, Entry& e) noexcept {
 bool Dispatcher::enter_gate(Queue& q, Entry& e) noexcept {
   if (!waits_for_turn(q, e) || e.has_turn != 0) return true;
   if (e.gate != 0) return false;
+  /* Its key may be one that is set aside: the loader knows (aside_keys.hpp). */
+  if (q.aside_count != 0 && e.id < q.frontier && turn_of(e) == nullptr) lower_frontier(q, e.id);
   if (e.id < q.frontier) return queue_up(q, e);
   gate_add(q, e, Gate::waits_for_loader);
   return false;

@@ -33,8 +33,12 @@ void KeyBlocks::for_each_queue(Each each) const {
     {
       const QueueLock hold(*dispatcher_, i);
       if (q.state != QueueState::active || q.database != database_ || !q.options.ordered) continue;
-      seen = Seen{dispatcher_->queue_ref(i), q.id, q.blocks_known == 0 || q.blocks_changed != 0,
-                  q.blocked_count > 0, q.ending_count > 0};
+      seen = Seen{dispatcher_->queue_ref(i),
+                  q.id,
+                  q.blocks_known == 0 || q.blocks_changed != 0,
+                  q.blocked_count > 0,
+                  q.ending_count > 0,
+                  q.aside_count > 0};
     }
     each(seen);
   }
@@ -52,6 +56,7 @@ void KeyBlocks::list_standing() {
   for_each_queue([this](const Seen& seen) {
     const Index index = seen.ref.queue;
     dispatcher_->begin_reading_blocks(index);
+    aside_.begin_reading(seen.ref);
     if (!seen.blocks) return;
     for (Index i = 0; i < dispatcher_->arena().capacity;) {
       const QueueLock hold(*dispatcher_, index);
@@ -112,10 +117,13 @@ void KeyBlocks::read() {
     dead.queue = block.queue;
     dead.key_hash = block.key_hash;
     dead.key_check = block.key_check;
-    if (dispatcher_->block_found(dispatcher_->queue_ref(index), dead, block.takes_along)) continue;
+    const QueueRef ref = dispatcher_->queue_ref(index);
+    if (aside_.has(ref, block) || dispatcher_->block_found(ref, dead, block.takes_along)) continue;
+    if (block.takes_along != 0 && aside_.add(ref, block)) continue;
     lacks[index] = true;
     again_ = true;
   }
+  aside_.forget_others();
   again_ = again_ || wants_;
   /* Until all of a queue are there none of its jobs may get a turn by the loader. */
   for_each_queue([this, &lacks](const Seen& seen) {
@@ -123,18 +131,18 @@ void KeyBlocks::read() {
   });
 }
 
-/* Dead jobs whose followers are to die too, with their keys. */
-std::vector<std::pair<JobId, KeyBlocks::Key>> KeyBlocks::list_ending(Index index) const {
-  std::vector<std::pair<JobId, Key>> jobs;
+/* Keys whose followers are to die. */
+std::vector<KeyBlock> KeyBlocks::list_ending(QueueRef ref, QueueId id) const {
+  std::vector<KeyBlock> keys;
   for (Index i = 0; i < dispatcher_->arena().capacity;) {
-    const QueueLock hold(*dispatcher_, index);
+    const QueueLock hold(*dispatcher_, ref.queue);
     for (std::uint32_t k = 0; k < kEntriesPerHold && i < dispatcher_->arena().capacity; k++, i++) {
       const Entry& e = dispatcher_->entry(i);
-      if (e.queue == index && e.state == EntryState::blocked && e.later == 0 && e.at != 0)
-        jobs.emplace_back(e.id, Key{e.key_hash, e.key_check});
+      if (e.queue == ref.queue && e.state == EntryState::blocked && e.later == 0 && e.at != 0)
+        keys.push_back(KeyBlock{id, e.key_hash, e.key_check, e.id, e.at});
     }
   }
-  return jobs;
+  return keys;
 }
 
 /* Keys with followers whose death the sweep has not written yet. */
@@ -154,22 +162,40 @@ std::vector<KeyBlocks::Key> KeyBlocks::list_dying(Index index) const {
   return keys;
 }
 
+void KeyBlocks::end_keys(const Seen& seen) {
+  std::vector<AsideKeys::Ended> ended;
+  std::vector<KeyBlock> others;
+  if (seen.ends) {
+    for (const KeyBlock& key : list_ending(seen.ref, seen.id)) {
+      if (dispatcher_->end_followers(seen.ref, key.job, kFollowersAtOnce))
+        ended.push_back(AsideKeys::Ended{key.job, key.key_hash, key.key_check});
+      else
+        others.push_back(key);
+    }
+  }
+  if (!others.empty() && aside_.lacks_room(seen.ref)) {
+    for (const KeyBlock& key : others) aside_.set_aside(seen.ref, key);
+  }
+  if (seen.aside) {
+    aside_.stand_again(seen.ref);
+    const std::vector<AsideKeys::Ended> without_entry = aside_.list_ended(seen.ref);
+    ended.insert(ended.end(), without_entry.begin(), without_entry.end());
+  }
+  if (ended.empty()) return;
+  const std::vector<Key> dying = list_dying(seen.ref.queue);
+  for (const AsideKeys::Ended& key : ended) {
+    if (std::binary_search(dying.begin(), dying.end(), Key{key.key_hash, key.key_check})) continue;
+    store_->begin();
+    store_->remove_key_block(seen.id, key.dead);
+    store_->commit();
+    dispatcher_->unblock(database_, seen.id, key.dead, Unblock::skip, 0);
+    aside_.remove(seen.ref, key);
+  }
+}
+
 void KeyBlocks::end_keys() {
   for_each_queue([this](const Seen& seen) {
-    if (!seen.ends) return;
-    std::vector<std::pair<JobId, Key>> ended = list_ending(seen.ref.queue);
-    std::erase_if(ended, [this, &seen](const auto& one) {
-      return !dispatcher_->end_followers(seen.ref, one.first, kFollowersAtOnce);
-    });
-    if (ended.empty()) return;
-    const std::vector<Key> dying = list_dying(seen.ref.queue);
-    for (const auto& [dead, key] : ended) {
-      if (std::binary_search(dying.begin(), dying.end(), key)) continue;
-      store_->begin();
-      store_->remove_key_block(seen.id, dead);
-      store_->commit();
-      dispatcher_->unblock(database_, seen.id, dead, Unblock::skip, 0);
-    }
+    if (seen.ends || seen.aside) end_keys(seen);
   });
 }
 
@@ -184,7 +210,7 @@ void KeyBlocks::step() {
 
 Micros KeyBlocks::next_step() const {
   bool ending = is_wanted();
-  for_each_queue([&ending](const Seen& seen) { ending = ending || seen.ends; });
+  for_each_queue([&ending](const Seen& seen) { ending = ending || seen.ends || seen.aside; });
   return ending ? dispatcher_->platform().monotonic_now() + kPause : kNever;
 }
 

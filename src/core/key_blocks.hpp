@@ -6,11 +6,12 @@
  * start; and, where the followers of the dead job are to die too, ending those, deleting the row
  * and letting the key go on. The row stays until the sweep has written that they are dead: after a
  * crash before that it is what says so. It is deleted before the key goes on: a crash in between
- * leaves a key that is free, which it is.
+ * leaves a key that is free, which it is. Where room is short, keys that are about to end are kept
+ * without entries (see aside_keys.hpp).
  */
 #pragma once
 
-#include "core/store.hpp"
+#include "core/aside_keys.hpp"
 
 #include <utility>
 #include <vector>
@@ -20,7 +21,10 @@ namespace dw::core {
 class KeyBlocks {
  public:
   KeyBlocks(Dispatcher* dispatcher, Index database, Store* store)
-      : dispatcher_(dispatcher), store_(store), database_(database) {}
+      : dispatcher_(dispatcher), store_(store), database_(database), aside_(dispatcher) {}
+
+  /* For the loader of the same database. */
+  AsideKeys& aside() { return aside_; }
 
   /* The table may have changed past the engine, or in a prepared transaction. */
   void reread() { wants_ = true; }
@@ -45,16 +49,18 @@ class KeyBlocks {
     QueueId id;
     bool unknown; /* the table is to be read for it */
     bool blocks;
-    bool ends; /* followers of a dead job are to die */
+    bool ends;  /* followers of a dead job are to die */
+    bool aside; /* so they are, and it has no entry */
   };
 
   [[nodiscard]] bool is_wanted() const;
   void list_standing();
   void read();
   void let_go_of_others(std::uint32_t parked_outcomes);
-  [[nodiscard]] std::vector<std::pair<JobId, Key>> list_ending(Index index) const;
+  [[nodiscard]] std::vector<KeyBlock> list_ending(QueueRef queue, QueueId id) const;
   [[nodiscard]] std::vector<Key> list_dying(Index index) const;
   void end_keys();
+  void end_keys(const Seen& seen);
   template <typename Each>
   void for_each_queue(Each each) const;
 
@@ -68,6 +74,7 @@ class KeyBlocks {
   /* Their rows were gone the last time. */
   std::vector<Standing> missing_;
   std::vector<KeyBlock> found_;
+  AsideKeys aside_;
 };
 
 }  // namespace dw::core

@@ -443,6 +443,7 @@ struct alignas(kCacheLine) Queue {
   std::uint32_t held_count;
   std::uint32_t blocked_count; /* keys */
   std::uint32_t ending_count;  /* of them: their followers are about to die */
+  std::uint32_t aside_count;   /* more of those, without an entry: see aside_keys.hpp */
   std::uint32_t turns_passed;  /* jobs made ready by an end of another's turn in this lock hold */
   std::uint8_t blocks_known;   /* the table of blocked keys was read */
   std::uint8_t blocks_changed; /* a key was blocked since it was read the last time */

@@ -280,7 +280,7 @@ void Loader::end_chunk() noexcept {
       /* Also those that have come due and wait for their chunk. */
       q.has_sleepers = load.asleep.empty() && load.scan.empty() ? 0 : 1;
       if (!load.whole && load.scan.empty() && !load.parked && q.dirty.empty() && q.urgent.empty() &&
-          (!load.ordered || q.blocks_known != 0)) {
+          (!load.ordered || (q.blocks_known != 0 && q.aside_count == 0))) {
         q.mode = LoadMode::live;
       } else if (load.full) {
         q.mode = LoadMode::loading;

@@ -23,6 +23,7 @@
  */
 #pragma once
 
+#include "core/aside_keys.hpp"
 #include "core/known_outcomes.hpp"
 #include "core/page_classes.hpp"
 #include "core/store.hpp"
@@ -41,8 +42,8 @@ class Loader {
   static constexpr Micros kRoomRetry = 100 * kMillisecond;
 
  public:
-  Loader(Dispatcher* dispatcher, Index database, Store* store)
-      : dispatcher_(dispatcher), store_(store), database_(database) {}
+  Loader(Dispatcher* dispatcher, Index database, Store* store, AsideKeys* aside)
+      : dispatcher_(dispatcher), store_(store), aside_(aside), database_(database) {}
 
   /* How far ahead jobs are kept resident. */
   void set_horizon(Micros horizon) { horizon_ = horizon; }
@@ -163,6 +164,7 @@ class Loader {
 
   Dispatcher* dispatcher_;
   Store* store_;
+  AsideKeys* aside_;
   Index database_;
   Micros horizon_ = 15 * kMinute;
   std::vector<QueueLoad> queues_;

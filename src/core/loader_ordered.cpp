@@ -163,8 +163,10 @@ void Loader::raise_frontier(QueueLoad& load) noexcept {
     const QueueLock hold(*dispatcher_, load.ref.queue);
     Queue& q = dispatcher_->queue(load.ref.queue);
     if (q.incarnation != load.ref.incarnation || q.blocks_known == 0) return;
-    const JobId to = std::min(load.frontier, q.dirty_from);
-    more = to > q.frontier && !dispatcher_->raise_frontier(q, to);
+    JobId to = std::min(load.frontier, q.dirty_from);
+    if (to <= q.frontier) return;
+    more = q.aside_count != 0 && !aside_->make_way(load.ref, q, &to);
+    if (to > q.frontier) more = !dispatcher_->raise_frontier(q, to) || more;
   }
 }
 

@@ -266,6 +266,7 @@ void Dispatcher::begin_queue(Queue& q, LoadMode mode) noexcept {
   q.served_key = 0;
   q.blocked_count = 0;
   q.ending_count = 0;
+  q.aside_count = 0;
   q.turns_passed = 0;
   q.short_of_keys = 0;
   q.dirty.clear();
@@ -416,7 +417,7 @@ void Dispatcher::fill_figures(const Queue& q, std::uint32_t due, QueueFigures* o
                       q.delayed_count - due + q.deciding,
                       q.leased_count - q.cancelled,
                       q.options.ordered || q.keys_limited != 0 ? q.waiting_turn : 0,
-                      q.blocked_count,
+                      q.blocked_count + q.aside_count,
                       q.resident,
                       q.waiter_count,
                       q.length.before + q.length.since,

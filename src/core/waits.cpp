@@ -157,7 +157,7 @@ bool Dispatcher::queue_waits(Index index, QueueId id, QueueWaits* out) noexcept 
     /* Entries that hang in no tree: a transaction is deciding or enqueuing them. */
     out->deciding = q.resident - q.ready_count - q.delayed_count - q.leased_count - tombstones -
                     q.waiting_turn - q.blocked_count;
-    out->blocked_keys = q.blocked_count;
+    out->blocked_keys = q.blocked_count + q.aside_count;
     out->key_busy = q.options.ordered ? q.waiting_turn : 0;
     if (!q.options.ordered && !limits_keys) out->ready += q.waiting_turn;
     out->waiters = has_sleeper_for_work(q) ? q.waiter_count : 0;

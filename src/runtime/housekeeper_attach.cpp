@@ -88,10 +88,10 @@ Attach attach_slot(Housekeeper* self) {
   }
   self->store = new (MemoryContextAlloc(TopMemoryContext, sizeof(store::PageStore)))
       store::PageStore(&engine, self->slot);
-  self->loader = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::Loader)))
-      core::Loader(&engine, self->slot, self->store);
   self->key_blocks = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::KeyBlocks)))
       core::KeyBlocks(&engine, self->slot, self->store);
+  self->loader = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::Loader)))
+      core::Loader(&engine, self->slot, self->store, &self->key_blocks->aside());
   self->key_weights = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::KeyWeights)))
       core::KeyWeights(&engine, self->slot, self->store);
   self->sweeper = new (MemoryContextAlloc(TopMemoryContext, sizeof(core::Sweeper)))

@@ -93,6 +93,16 @@ void World::show_unblocked(const Effect& effect) {
     reference_.blocked.erase(row);
 }
 
+/* Dying keys without an entry. */
+std::uint32_t World::count_aside() {
+  std::uint32_t n = 0;
+  for (const QueueId queue : committed_queues()) {
+    const Index index = slot_index(queue);
+    if (index != kNone) n += d().arena().queues[index].aside_count;
+  }
+  return n;
+}
+
 /* At the end of a history: each key that is still blocked goes on. */
 void World::unblock_all() {
   while (!reference_.blocked.empty()) {

@@ -153,9 +153,10 @@ void World::start_server() {
 }
 
 void World::replace_housekeeper() {
-  loader_ = std::make_unique<Loader>(dispatcher_.get(), database_, store_.get());
-  loader_->set_horizon(settings_.horizon);
   key_blocks_ = std::make_unique<KeyBlocks>(dispatcher_.get(), database_, store_.get());
+  loader_ =
+      std::make_unique<Loader>(dispatcher_.get(), database_, store_.get(), &key_blocks_->aside());
+  loader_->set_horizon(settings_.horizon);
   sweeper_ = std::make_unique<Sweeper>(dispatcher_.get(), database_, store_.get());
   census_ = std::make_unique<Census>(dispatcher_.get(), database_, store_.get());
   expiry_walk_ = std::make_unique<ExpiryWalk>(dispatcher_.get(), database_);
@@ -293,6 +294,7 @@ void World::load() {
   guard([this] {
     do {
       key_blocks_->step();
+      if (count_aside() > 0) note("key set aside");
     } while (loader_->step(chance(50) ? 0 : kMinute) && chance(60));
   });
 }
@@ -689,6 +691,7 @@ void World::check_end() {
     throw Violation("a watch was not given back");
   if (arena.free_count != arena.capacity)
     throw Violation(fmt::format("{} entries did not come back", arena.capacity - arena.free_count));
+  if (count_aside() != 0) throw Violation("a key is still set aside");
   for (const QueueId queue : committed_queues()) {
     const Index index = slot_index(queue);
     if (index == kNone) throw Violation(fmt::format("queue {} is not served", queue));

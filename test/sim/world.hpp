@@ -274,6 +274,7 @@ class World {
   void restart_server();
   void housekeeper();
   void load();
+  [[nodiscard]] std::uint32_t count_aside();
   void count();
   void check_lengths();
   void check_rooms();

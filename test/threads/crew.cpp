@@ -21,8 +21,8 @@ Housekeeper::Housekeeper(Stage* stage)
     : stage_(stage),
       store_(&stage->log, &stage->d(), stage->database()),
       sweeper_(&stage->d(), stage->database(), &store_),
-      loader_(&stage->d(), stage->database(), &store_),
       key_blocks_(&stage->d(), stage->database(), &store_),
+      loader_(&stage->d(), stage->database(), &store_, &key_blocks_.aside()),
       census_(&stage->d(), stage->database(), &store_),
       expiry_walk_(&stage->d(), stage->database()),
       announcer_(&stage->d(), stage->database()) {

@@ -33,8 +33,8 @@ class Housekeeper {
   Stage* stage_;
   SharedStore store_;
   Sweeper sweeper_;
-  Loader loader_;
   KeyBlocks key_blocks_;
+  Loader loader_;
   Census census_;
   ExpiryWalk expiry_walk_;
   Announcer announcer_;

@@ -277,5 +277,116 @@ TEST_F(BlockedKey, WithoutRoomIsNoMatterOfOtherQueues) {
   EXPECT_EQ(claim_ids(2, 10), std::vector<JobId>({200}));
 }
 
+class DyingKeys : public Order {
+ protected:
+  static constexpr JobId kKeys = 60;
+  static constexpr JobId kBehindAll = 1000;
+  void SetUp() override { begin(16, LoadMode::live, options(OnExhausted::dead_letter_key)); }
+  /* Ids first..first + kKeys - 1, a job of each key; all on disk. */
+  void log_one_of_each(JobId first) {
+    for (JobId i = 0; i < kKeys; i++) log_keyed(first + i, static_cast<std::uint32_t>(10 + i));
+  }
+  void housekeep() {
+    load();
+    sweep();
+    platform().advance(kSecond);
+  }
+  /* Each job that comes from before kBehindAll dies and takes along what is before it, too. */
+  std::vector<JobId> let_all_die() {
+    std::vector<JobId> came;
+    for (int round = 0; round < 200; round++) {
+      housekeep();
+      for (const ClaimedJob& job : claim(1, 50)) {
+        came.push_back(job.id);
+        if (job.id >= kBehindAll)
+          complete(job);
+        else
+          die(job, kBehindAll, static_cast<std::uint32_t>(10 + (job.id - 1) % kKeys));
+      }
+    }
+    return came;
+  }
+  [[nodiscard]] std::size_t blocks() { return log().key_blocks(log().snapshot()).size(); }
+  std::vector<JobId> ids(JobId first) {
+    std::vector<JobId> all;
+    for (JobId i = 0; i < kKeys; i++) all.push_back(first + i);
+    return all;
+  }
+};
+
+/* Each waits for the end of a backlog that there is no room for beside them. */
+TEST_F(DyingKeys, MoreThanThereIsRoomFor) {
+  log_one_of_each(1);
+  log_one_of_each(1 + kKeys);
+  log_one_of_each(kBehindAll);
+  restart();
+  const std::vector<JobId> came = let_all_die();
+  ASSERT_EQ(came.size(), 2U * kKeys) << "none of their followers";
+  EXPECT_TRUE(std::equal(came.begin(), came.begin() + kKeys, ids(1).begin()));
+  EXPECT_TRUE(std::equal(came.begin() + kKeys, came.end(), ids(kBehindAll).begin()));
+  for (JobId id = 1; id <= 2 * kKeys; id++) EXPECT_TRUE(logged(id).finished) << id;
+  EXPECT_EQ(blocks(), 0U);
+  EXPECT_EQ(figures(1).blocked_keys, 0U);
+}
+
+TEST_F(DyingKeys, AreMoreThanThereIsRoomForAfterARestart) {
+  log_one_of_each(1);
+  log_one_of_each(1 + kKeys);
+  for (JobId i = 0; i < kKeys; i++) {
+    const Xid xid = log().begin();
+    const auto key = static_cast<std::uint32_t>(10 + i);
+    log().insert_key_block(xid, KeyBlock{1, key, key, 1 + i, kBehindAll});
+    log().insert_outcome(xid, kClient, 0, OutcomeKind::dead_lettered, platform().wall, 1,
+                         {OutcomeMember{1 + i, 1 + i, 1, 0}});
+    log().commit(xid);
+  }
+  for (int i = 0; i < 3; i++) {
+    restart();
+    housekeep();
+    EXPECT_EQ(figures(1).blocked_keys, kKeys);
+  }
+  EXPECT_TRUE(let_all_die().empty());
+  for (JobId id = 1; id <= 2 * kKeys; id++) EXPECT_TRUE(logged(id).finished) << id;
+  EXPECT_EQ(blocks(), 0U);
+  EXPECT_EQ(figures(1).blocked_keys, 0U);
+}
+
+/* All has been read when the frontier stops in front of them. */
+TEST_F(DyingKeys, GoOnWithWhatComesBehindTheirFollowers) {
+  log_one_of_each(1);
+  log_one_of_each(1 + kKeys);
+  for (std::uint32_t i = 0; i < 3; i++) log_keyed(kBehindAll + i, 10 + i);
+  restart();
+  const std::vector<JobId> came = let_all_die();
+  ASSERT_EQ(came.size(), kKeys + 3U);
+  EXPECT_EQ(came.back(), kBehindAll + 2);
+}
+
+/* Its transaction was open when the job behind it died. */
+TEST_F(DyingKeys, AnEarlierJobWaitsForTheEndOfItsKey) {
+  log_one_of_each(101);
+  log_one_of_each(101 + kKeys);
+  restart();
+  std::vector<JobId> came;
+  bool is_late = true;
+  for (int round = 0; round < 200; round++) {
+    housekeep();
+    if (is_late && figures(1).blocked_keys > 30) {
+      enqueue_keyed(50, 10);
+      is_late = false;
+    }
+    for (const ClaimedJob& job : claim(1, 50)) {
+      came.push_back(job.id);
+      if (job.id == 50)
+        complete(job);
+      else
+        die(job, kBehindAll, static_cast<std::uint32_t>(10 + (job.id - 101) % kKeys));
+    }
+  }
+  ASSERT_EQ(came.size(), kKeys + 1U);
+  EXPECT_EQ(came.back(), 50);
+  EXPECT_EQ(blocks(), 0U);
+}
+
 }  // namespace
 }  // namespace dw::test

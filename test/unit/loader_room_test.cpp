@@ -229,7 +229,7 @@ TEST_F(Load, AnotherHousekeeperTakesAnUnfinishedChunkOver) {
   complete(jobs[1]);
   entry(jobs[2].ref).state = EntryState::expiring;
   ASSERT_EQ(figures(1).resident, 10U);
-  Loader other(&d(), database_, &store());
+  Loader other(&d(), database_, &store(), &key_blocks().aside());
   const Loader::QueueTopic topic{1, 1};
   other.set_queues(&topic, 1);
   other.reset();

@@ -21,8 +21,8 @@ void LogTest::restart() {
 
 void LogTest::make_housekeeper() {
   store_ = std::make_unique<FakeStore>(log_.get(), kHousekeeper, &d(), database_);
-  loader_ = std::make_unique<Loader>(&d(), database_, store_.get());
   key_blocks_ = std::make_unique<KeyBlocks>(&d(), database_, store_.get());
+  loader_ = std::make_unique<Loader>(&d(), database_, store_.get(), &key_blocks_->aside());
   key_weights_ = std::make_unique<KeyWeights>(&d(), database_, store_.get());
   sweeper_ = std::make_unique<Sweeper>(&d(), database_, store_.get());
   tell_queues({1});
