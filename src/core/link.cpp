@@ -114,11 +114,12 @@ void Dispatcher::publish(Index database, QueueId id, QueueRef ref, const JobRow*
       note_unknown_queue(database);
       return;
     }
-    ref.incarnation = queue(ref.queue).incarnation;
   }
   QueueLock hold(*this, ref.queue);
   Queue& q = queue(ref.queue);
-  if (q.incarnation != ref.incarnation) return;
+  /* Who takes the slot from here on reads the whole log. */
+  if (q.id != id || q.database != database) return;
+  if (same_slot && q.incarnation != ref.incarnation) return;
   const Micros now = platform_->wall_now();
   const std::uint32_t ready_before = due_count(q);
   std::uint32_t had_room = 0;

@@ -106,7 +106,12 @@ void Dispatcher::forget_watches(Index database) noexcept {
 void Dispatcher::forget_found(Index database) noexcept {
   for (Index i = 0; i < arena_->watch_capacity; i++) {
     const Watch& watch = arena_->watches[i];
-    if (watch.state == WatchState::free || watch.database != database || watch.found == 0) continue;
+    {
+      const LeafLock leaf(*platform_, kWatchLock);
+      if (watch.state == WatchState::free || watch.database != database || watch.found == 0)
+        continue;
+    }
+    /* Nobody but the housekeeper touches one that was found. */
     for (Index k = watch.first_held; k != kNone; k = arena_->held[k].next) {
       const Held& held = arena_->held[k];
       if (held.kind == HeldKind::decision)

@@ -227,6 +227,21 @@ TEST_F(Order, IsKeptOverARestart) {
   }
 }
 
+/* Whoever decides it has not read its row yet, or gives up. */
+TEST_F(Order, OneOnDiskThatIsBeingDecidedIsNotPassed) {
+  log_keyed(1, kA);
+  log_keyed(2, kA);
+  restart();
+  EntryRef busy{};
+  ASSERT_EQ(d().add_placeholder(database_, 1, 1, &busy), Verdict::ok);
+  load();
+  EXPECT_TRUE(claim_all().empty());
+  d().drop_placeholder(busy);
+  platform().advance(kSecond);
+  load();
+  EXPECT_EQ(claim_all(), std::vector<JobId>({1}));
+}
+
 /* A writer that was idle goes on with its page, which is read before those of the others. */
 TEST_F(Order, ALateJobOnAnEarlyPageComesAfterAnEarlyOneOnALatePage) {
   constexpr std::uint32_t kIdle = 2;
@@ -368,6 +383,32 @@ class CrowdedKeys : public Order {
 
   JobId next_ = 1'000'000;
 };
+
+/* What the loader has read gets its turns in steps. */
+TEST_F(CrowdedKeys, ACommitBetweenTwoStepsOfTheFrontierPassesNobody) {
+  constexpr JobId kLast = kEntriesPerHold + 100;
+  load();
+  for (JobId id = 1; id < kLast; id++) log_keyed(id, static_cast<std::uint32_t>(100 + id));
+  log_keyed(kLast, kA);
+  d().mark_dirty(database_, 1, 0, 0);
+  for (std::uint32_t block = 1; block < log().job_pages(0).size(); block++)
+    d().mark_dirty(database_, 1, 0, block);
+  std::vector<JobId> early;
+  once_at(Call::committed, [this, &early] {
+    platform().on_unlocked = [this, &early](std::uint32_t lock) {
+      if (lock < kFirstQueueLock || figures(1).ready == 0) return;
+      platform().on_unlocked = nullptr;
+      enqueue_keyed(kLast + 1, kA);
+      early = claim_all(5000);
+    };
+  });
+  load();
+  EXPECT_EQ(early.size(), kEntriesPerHold);
+  EXPECT_EQ(std::count(early.begin(), early.end(), kLast + 1), 0);
+  const std::vector<JobId> late = claim_all(5000);
+  EXPECT_EQ(std::count(late.begin(), late.end(), kLast), 1);
+  EXPECT_EQ(std::count(late.begin(), late.end(), kLast + 1), 0);
+}
 
 TEST_F(CrowdedKeys, DoNotHoldUpOthers) {
   put(keyed(1, 1));
