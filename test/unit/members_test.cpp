@@ -66,6 +66,25 @@ TEST_F(Members, OneThatIsRemovedGivesUpItsBuckets) {
   EXPECT_FALSE(remove("a"));
 }
 
+/* Two change the ring at once: whoever is slower has computed the owners of an earlier moment. */
+TEST_F(Members, OwnersAreThoseAfterTheLastOfTwoChangesAtOnce) {
+  int reached = 0;
+  for (int at = 1; at <= 100; at++) {
+    for (const char* const name : {"a", "b", "c"}) add(name, {1});
+    int seen = 0;
+    platform().on_locking = [&](std::uint32_t) {
+      if (++seen == at) remove("b");
+    };
+    EXPECT_TRUE(remove("a"));
+    platform().on_locking = nullptr;
+    if (seen >= at) reached++;
+    if (seen < at) remove("b");
+    EXPECT_EQ(buckets_of("c", 1).size(), 360U) << "before lock " << at;
+    remove("c");
+  }
+  EXPECT_GT(reached, 3);
+}
+
 TEST_F(Members, OneThatDrainsOwnsNothingAndMayNotClaim) {
   add("a");
   add("b");

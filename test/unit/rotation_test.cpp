@@ -258,6 +258,24 @@ TEST_F(RotationTest, ALeasedJobHoldsItsSegmentUntilItEnds) {
   EXPECT_EQ(segments().emptied.size(), 1U);
 }
 
+/* COMMIT PREPARED has let its locks go, and the housekeeper does not know yet what it wrote. */
+TEST_F(RotationTest, APreparedTransactionHoldsItsSegmentUntilItsEndIsSeen) {
+  enqueue_jobs(1);
+  complete_jobs(1);
+  const Index index = d().reserve_watch(database_, 77, 0);
+  ASSERT_NE(index, kNone);
+  d().arena().watches[index].job_pages.add(0, 0, 0);
+  d().activate_watch(index);
+  follow();
+  let_pass(3 * kRetention);
+  EXPECT_EQ(state(0), SegmentState::quiet);
+  EXPECT_EQ(hold(0), Hold::prepared);
+  EXPECT_TRUE(segments().emptied.empty());
+  d().drop_watch(index);
+  let_pass(3 * kRetention);
+  EXPECT_EQ(segments().emptied.size(), 1U);
+}
+
 TEST_F(RotationTest, AnOpenDecisionHoldsTheSegment) {
   enqueue_jobs(1);
   Client client(&log(), &d(), database_, kOid, kClient);
