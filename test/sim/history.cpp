@@ -7,9 +7,10 @@
 
 namespace dw::test {
 
-History run_history(std::uint64_t seed, std::uint64_t steps, bool traced) {
+History run_history(std::uint64_t seed, std::uint64_t steps, bool traced,
+                    std::span<const std::uint8_t> choices) {
   History history;
-  World world(seed, traced);
+  World world(seed, traced, choices);
   history.settings = world.description();
   try {
     for (; history.steps < steps; history.steps++) world.step();

@@ -25,7 +25,9 @@ struct History {
   std::uint64_t digest = 0; /* of everything that happened, in order */
 };
 
-History run_history(std::uint64_t seed, std::uint64_t steps, bool traced);
+/* choices: the first ones, see choices.hpp. */
+History run_history(std::uint64_t seed, std::uint64_t steps, bool traced,
+                    std::span<const std::uint8_t> choices = {});
 
 /* What broke in which step, how few steps are enough to see it, and the last lines of the trace.
  * The end of a history often sees late what went wrong early. */

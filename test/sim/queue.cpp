@@ -281,7 +281,7 @@ void World::read_queues() {
       if (std::find(rows.begin(), rows.end(), queue) != rows.end() || !d().queue_matches(ref))
         continue;
       note("queue removed late", "queue {}", queue);
-      callback([&] { d().remove_queue(ref); });
+      callback([&, slot = ref] { d().remove_queue(slot); });
       changed = true;
     }
     std::vector<Loader::QueueTopic> topics;

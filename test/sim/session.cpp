@@ -391,7 +391,9 @@ void World::note_outcome(int session, const Decided& decided, std::size_t action
 void World::extend() {
   if (reference_.given.empty()) return;
   const std::size_t recent = std::min(reference_.given.size(), kRecentTokens);
-  const auto [key, token] = reference_.given[reference_.given.size() - 1 - draw_index(recent)];
+  const auto given = reference_.given[reference_.given.size() - 1 - draw_index(recent)];
+  const JobKey key = given.first;
+  const Token token = given.second;
   ModelJob& job = reference_.job(key);
   if (job.flux != kNobody) return;
   Verdict verdict = Verdict::ok;

@@ -19,7 +19,8 @@ constexpr std::uint64_t kStepsBetweenAllChecks = 1000;
 
 }  // namespace
 
-World::World(std::uint64_t seed, bool traced) : engine_(seed * 7919 + 1), traced_(traced) {
+World::World(std::uint64_t seed, bool traced, std::span<const std::uint8_t> choices)
+    : engine_(seed * 7919 + 1, choices), traced_(traced) {
   const std::uint32_t sizes[] = {16, 20, 32, 48, 64, 64, 256, 4096};
   settings_.entries = sizes[draw(8)];
   settings_.rows_a_page = static_cast<std::uint32_t>(1 + draw(6));

@@ -13,6 +13,7 @@
 #pragma once
 
 #include "arena_memory.hpp"
+#include "choices.hpp"
 #include "digest.hpp"
 #include "fake_platform.hpp"
 #include "fake_store.hpp"
@@ -52,7 +53,7 @@ class World {
  public:
   static constexpr std::size_t kTraceLines = 20000;
 
-  World(std::uint64_t seed, bool traced);
+  World(std::uint64_t seed, bool traced, std::span<const std::uint8_t> choices = {});
   ~World();
   World(const World&) = delete;
   World& operator=(const World&) = delete;
@@ -453,7 +454,7 @@ class World {
   void note(const char* what, fmt::format_string<Args...> pattern, Args&&... args);
   void note(const char* what) { note(what, "{}", ""); }
 
-  std::mt19937_64 engine_;
+  Choices engine_;
   Settings settings_{};
   bool traced_;
   std::uint64_t steps_ = 0;
