@@ -22,6 +22,7 @@
 #include "runtime/housekeeper.hpp"
 #include "runtime/session.hpp"
 #include "runtime/settings.hpp"
+#include "runtime/test_point.hpp"
 #include "store/job_log.hpp"
 
 namespace dw::runtime {
@@ -129,6 +130,7 @@ bool load(Housekeeper* self) {
   if (!is_due(self->load) || self->store->tables_rewritten()) return false;
   bool more = false;
   if (!step(*self, [self, &more] {
+        DW_SHELL_TEST_POINT("point:duty-load");
         self->key_blocks->step();
         self->key_weights->step();
         more = self->loader->step(kChunk);
@@ -153,8 +155,11 @@ bool load(Housekeeper* self) {
 bool count(Housekeeper* self) {
   if (!is_due(self->count) || self->store->tables_rewritten()) return false;
   bool more = false;
-  const bool good = (!self->census->needs_job_id() || draw_job_id(*self)) &&
-                    step(*self, [self, &more] { more = self->census->step(kChunk); });
+  const bool good =
+      (!self->census->needs_job_id() || draw_job_id(*self)) && step(*self, [self, &more] {
+        DW_SHELL_TEST_POINT("point:duty-count");
+        more = self->census->step(kChunk);
+      });
   if (!good) {
     self->store->abort();
     if (self->store->tables_rewritten()) return true;
@@ -179,7 +184,10 @@ bool sweep(Housekeeper* self) {
     return false;
   }
   bool more = false;
-  if (!step(*self, [self, &more] { more = self->sweeper->step(); })) {
+  if (!step(*self, [self, &more] {
+        DW_SHELL_TEST_POINT("point:duty-sweep");
+        more = self->sweeper->step();
+      })) {
     self->store->abort();
     note_failure(&self->sweep);
     return false;

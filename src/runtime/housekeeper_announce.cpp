@@ -13,6 +13,7 @@
 #include "pg/headers.hpp"
 
 #include "runtime/housekeeper.hpp"
+#include "runtime/test_point.hpp"
 
 namespace dw::runtime {
 
@@ -28,6 +29,7 @@ void announce(Housekeeper* self) {
   bool good = step(*self, [self, &calls] { calls = &self->announcer->look(); });
   if (good && (calls->empty() || !is_due(self->announce))) return;
   good = good && transaction_step(*self, [calls] {
+           DW_SHELL_TEST_POINT("point:duty-announce");
            for (const core::Announcer::Call& call : *calls) Async_Notify(kChannel, call.name);
          });
   if (!good) {

@@ -9,6 +9,7 @@
 
 #include "runtime/housekeeper.hpp"
 #include "runtime/session.hpp"
+#include "runtime/test_point.hpp"
 
 namespace dw::runtime {
 
@@ -36,6 +37,7 @@ void follow_prepared(Housekeeper* self) {
   /* In a transaction, so that an error lets go of the server's locks. */
   const bool good = step(*self, [self] {
     StartTransactionCommand();
+    DW_SHELL_TEST_POINT("point:duty-prepared");
     self->watch_keeper->step();
     CommitTransactionCommand();
   });

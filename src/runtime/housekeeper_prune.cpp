@@ -9,6 +9,7 @@
 
 #include "runtime/housekeeper.hpp"
 #include "runtime/session.hpp"
+#include "runtime/test_point.hpp"
 #include "store/prune.hpp"
 
 namespace dw::runtime {
@@ -32,7 +33,10 @@ bool prune(Housekeeper* self) {
   store::Pruned done{};
   const int64 begun = platform().monotonic_now();
   const bool jobs = self->census->complete();
-  if (!transaction_step(*self, [&done, jobs] { done = store::prune_some(&position, jobs); })) {
+  if (!transaction_step(*self, [&done, jobs] {
+        DW_SHELL_TEST_POINT("point:duty-prune");
+        done = store::prune_some(&position, jobs);
+      })) {
     note_failure(&self->prune);
     return false;
   }

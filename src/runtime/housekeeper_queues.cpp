@@ -13,6 +13,7 @@
 #include "pg/memory.hpp"
 #include "runtime/housekeeper.hpp"
 #include "runtime/session.hpp"
+#include "runtime/test_point.hpp"
 #include "store/catalog.hpp"
 
 namespace dw::runtime {
@@ -73,7 +74,10 @@ bool read_rows(const Housekeeper& self, QueueRows* rows) {
   rows->count = 0;
   rows->rows = static_cast<QueueRow*>(
       MemoryContextAlloc(self.memory, static_cast<Size>(rows->room) * sizeof(QueueRow)));
-  return transaction_step(self, [rows] { store::for_each_queue(collect_row, rows); });
+  return transaction_step(self, [rows] {
+    DW_SHELL_TEST_POINT("point:duty-catalog");
+    store::for_each_queue(collect_row, rows);
+  });
 }
 
 /* True if the arena was not as the row says. */

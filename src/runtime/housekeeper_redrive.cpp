@@ -21,6 +21,7 @@
 #include "pg/subtransaction.hpp"
 #include "runtime/housekeeper.hpp"
 #include "runtime/session.hpp"
+#include "runtime/test_point.hpp"
 #include "store/catalog.hpp"
 #include "store/queue_hold.hpp"
 #include "store/redrive.hpp"
@@ -54,8 +55,10 @@ constinit int task_count = 0;
 bool read_list(Housekeeper* self) {
   store::RunningTask running[kMostTasks];
   int count = 0;
-  const bool good = transaction_step(
-      *self, [&running, &count] { count = store::list_running_tasks(running, kMostTasks); });
+  const bool good = transaction_step(*self, [&running, &count] {
+    DW_SHELL_TEST_POINT("point:duty-redrive");
+    count = store::list_running_tasks(running, kMostTasks);
+  });
   if (!good) return false;
   Task known[kMostTasks];
   const int64 now = platform().monotonic_now();
@@ -173,6 +176,7 @@ void step_task(Housekeeper* self, Task* task) {
   Step step{StepEnd::locked, 0};
   const bool good = pg::transaction(&report, self->memory, slot_is_gone(*self) ? DEBUG1 : LOG, [&] {
     PushActiveSnapshot(GetTransactionSnapshot());
+    DW_SHELL_TEST_POINT("point:redrive-step");
     step = run_step(task->id, most);
     PopActiveSnapshot();
   });

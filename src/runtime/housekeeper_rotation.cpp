@@ -6,6 +6,7 @@
 #include "runtime/housekeeper.hpp"
 #include "runtime/session.hpp"
 #include "runtime/settings.hpp"
+#include "runtime/test_point.hpp"
 
 namespace dw::runtime {
 
@@ -34,6 +35,7 @@ bool rotate(Housekeeper* self) {
   self->rotation->set({segment_max_age(), segment_max_size(), truncate_grace()});
   bool more = false;
   if (!step(*self, [self, &more] {
+        DW_SHELL_TEST_POINT("point:duty-rotate");
         more = self->rotation->step(kBudget, !self->census->complete(),
                                     rows_are_arriving(*self) || !queues_are_known(*self));
       })) {

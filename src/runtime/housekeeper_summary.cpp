@@ -12,6 +12,7 @@
 
 #include "runtime/housekeeper.hpp"
 #include "runtime/session.hpp"
+#include "runtime/test_point.hpp"
 #include "store/catalog.hpp"
 #include "store/tail_page.hpp"
 
@@ -98,6 +99,7 @@ bool summarise_ranges(Housekeeper* self) {
   }
   bool late = false;
   const bool done = transaction_step(*self, [&late] {
+    DW_SHELL_TEST_POINT("point:duty-summary");
     const int64 until = platform().monotonic_now() + kBudget;
     for (int number = 0; number < kTables && !late; number++) late = summarise_table(number, until);
   });

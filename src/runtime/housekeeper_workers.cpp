@@ -22,6 +22,7 @@
 #include "pg/memory.hpp"
 #include "runtime/housekeeper.hpp"
 #include "runtime/session.hpp"
+#include "runtime/test_point.hpp"
 #include "store/outcome_log.hpp"
 #include "store/worker_table.hpp"
 
@@ -132,6 +133,7 @@ void release(const core::LeaseRow& lease) {
 
 /* Somebody who registers, drains or deregisters it at the moment is not waited for. */
 void deregister(const core::MemberFigures& member) {
+  DW_SHELL_TEST_POINT("point:duty-workers");
   core::MemberRow row;
   if (store::try_lock_worker(member.name, &row) && row.instance == member.instance)
     store::delete_worker(row);

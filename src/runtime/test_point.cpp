@@ -5,7 +5,8 @@
  * The process that is the first to come to the place the COUNT-th time after that crash   kills
  * itself as kill -9 does, error   raises an error, pause   stops until the file is gone;
  * durable_work.test_point.reached says that it has. It takes the file away before it fails, so this
- * happens once, whatever is started again after it. A file and not a setting: it reaches all
+ * happens once, whatever is started again after it. With   errors   everybody fails there until the
+ * file is gone. A file and not a setting: it reaches all
  * processes at the same moment, also inside of a commit, and nothing of it is to be seen in the
  * catalogs of a server.
  */
@@ -73,7 +74,7 @@ void reach_test_point(const char* name) {
     return;
   }
   /* Somebody else was faster. */
-  if (unlink(kFile) != 0) return;
+  if (std::strcmp(order.action, "errors") != 0 && unlink(kFile) != 0) return;
   if (std::strcmp(order.action, "crash") == 0) {
     kill(getpid(), SIGKILL);
     pause();

@@ -30,7 +30,7 @@ enum class Duty : uint8 {
   announce,
   workers
 };
-constexpr uint32 kDuties = 11;
+constexpr uint32 kDuties = static_cast<uint32>(Duty::workers) + 1;
 
 /* What it is for, as people are told. */
 constexpr const char* words_of(Duty duty) {

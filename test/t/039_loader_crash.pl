@@ -21,7 +21,7 @@ my $tools = "$FindBin::RealBin/../clients";
 my $node = new_server('points', conf => [ 'log_statement = none', 'durable_work.max_resident_jobs = 256' ]);
 my $directory = PostgreSQL::Test::Utils::tempdir;
 my $stop_file = "$directory/stop";
-my $point_file = $node->data_dir . '/durable_work.test_point';
+my $point_file = point_file($node);
 
 # Reads one value; undef while the server does not answer.
 sub ask {
@@ -41,25 +41,8 @@ sub ask_until {
     die "still not so: $sql";
 }
 
-# The next process that comes to the place for the count-th time fails there.
-sub arm {
-    my ($point, $action, $count) = @_;
-    append_to_file("$point_file.new", "point:$point $action $count\n");
-    rename "$point_file.new", $point_file or die;
-    return;
-}
-
-sub has_fired {
-    for (1 .. 1800) {
-        return 1 unless -e $point_file;
-        select undef, undef, undef, 0.1;
-    }
-    unlink $point_file;
-    return 0;
-}
-
 # A build without test points never comes to one.
-arm('pre-commit', 'error', 1);
+arm_point($node, 'pre-commit', 'error', 1);
 my $armed = ask(q{SELECT durable_work.create_queue('line', lease => '1 h')});
 if (-e $point_file) {
     unlink $point_file;
@@ -95,10 +78,10 @@ SQL
 $node->safe_psql('postgres',
     q{SELECT count(*) FROM durable_work.enqueue_many('line', (SELECT array_agg(jsonb_build_object('n', i)) FROM generate_series(1, 3000) i))});
 for my $point (@loader) {
-    arm($point, 'crash', 2);
+    arm_point($node, $point, 'crash', 2);
     my $worker = new_session($node);
     $worker->send('CALL helper.work_off()');
-    ok(has_fired(), "the server was killed at $point");
+    ok(point_fired($node), "the server was killed at $point");
     $worker->finish_sent;
     $worker->quit;
     ask_until(q{SELECT coalesce(unfinished, -1) FROM durable_work.queue_stats WHERE queue = 'line'}, sub { $_[0] >= 0 });
@@ -143,8 +126,8 @@ for my $act ((map { [ $_, 'crash' ] } @loader, @commit), (map { [ $_, 'error' ] 
     my ($point, $action) = @$act;
     deepen(600);
     my $before = ask_until('SELECT count(*) FROM receipt', sub { 1 });
-    arm($point, $action, 3);
-    ok(has_fired(), "$action at $point");
+    arm_point($node, $point, $action, 3);
+    ok(point_fired($node), "$action at $point");
     ask_until('SELECT count(*) FROM receipt', sub { $_[0] >= $before + 20 });
 }
 

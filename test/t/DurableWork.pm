@@ -10,7 +10,8 @@ use IPC::Run ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
-our @EXPORT = qw(new_server add_helpers housekeeper wait_until state_of message_of signal_stopped new_session);
+our @EXPORT = qw(new_server add_helpers housekeeper wait_until state_of message_of signal_stopped new_session
+    point_file arm_point point_fired);
 
 # new_server(NAME, conf => [lines], init => {arguments of init}): started, with helpers in
 # database postgres and the extension created there. installation => of Installation.pm.
@@ -112,6 +113,29 @@ sub signal_stopped {
         select(undef, undef, undef, 0.01);
     }
     die "$pid does not stop";
+}
+
+# Test points (src/runtime/test_point.cpp), in a build that has them.
+sub point_file { return $_[0]->data_dir . '/durable_work.test_point'; }
+
+# Who comes to the place for the count-th time fails there.
+sub arm_point {
+    my ($node, $point, $action, $count) = @_;
+    my $file = point_file($node);
+    append_to_file("$file.new", "point:$point $action $count\n");
+    rename "$file.new", $file or die;
+    return;
+}
+
+sub point_fired {
+    my ($node) = @_;
+    my $file = point_file($node);
+    for (1 .. 1800) {
+        return 1 unless -e $file;
+        select undef, undef, undef, 0.1;
+    }
+    unlink $file;
+    return 0;
 }
 
 sub new_session { return DurableWork::Session->new(@_); }
