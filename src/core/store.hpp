@@ -129,8 +129,6 @@ class Store {
   virtual void scan_key_weights(KeyWeightSink& sink) = 0;
   /* In the transaction begun. */
   virtual void remove_key_block(QueueId queue, JobId job) = 0;
-  /* All outcome rows of long sleepers that the snapshot sees. */
-  virtual void scan_parked_outcomes(OutcomeSink& sink) = 0;
 
   /* --- prepared transactions --- */
   /* Those of this database, at most `most`; the number there are. */

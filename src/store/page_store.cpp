@@ -276,12 +276,6 @@ void PageStore::scan_parked_by_id(core::JobId after, core::JobSink& sink) {
   }
 }
 
-void PageStore::scan_parked_outcomes(core::OutcomeSink& sink) {
-  const std::uint32_t blocks = outcome_blocks(core::kParkedSegment);
-  for (std::uint32_t block = 0; block < blocks; block++)
-    scan_outcomes(core::kParkedSegment, block, sink);
-}
-
 void PageStore::note_page(uint8 segment, uint32 block) {
   for (int i = note_count_ - 1; i >= 0; i--) {
     if (notes_[i].segment == segment && notes_[i].block == block) return;

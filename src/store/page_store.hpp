@@ -34,7 +34,6 @@ class PageStore final : public core::Store {
   void scan_parked(std::int32_t topic, core::ParkedPlace after, core::Micros until,
                    core::JobSink& sink) override;
   void scan_parked_by_id(core::JobId after, core::JobSink& sink) override;
-  void scan_parked_outcomes(core::OutcomeSink& sink) override;
   core::JobId first_job_id(std::uint8_t segment, std::uint32_t block) override;
   void scan_key_blocks(core::KeyBlockSink& sink) override;
   void scan_key_weights(core::KeyWeightSink& sink) override;

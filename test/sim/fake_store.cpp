@@ -110,11 +110,6 @@ void FakeStore::scan_parked_by_id(JobId after, JobSink& sink) {
   }
 }
 
-void FakeStore::scan_parked_outcomes(OutcomeSink& sink) {
-  const std::uint32_t blocks = outcome_blocks(kParkedSegment);
-  for (std::uint32_t block = 0; block < blocks; block++) scan_outcomes(kParkedSegment, block, sink);
-}
-
 JobId FakeStore::first_job_id(std::uint8_t segment, std::uint32_t block) {
   require_transaction();
   const auto& pages = log_->job_pages(segment);

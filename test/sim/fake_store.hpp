@@ -56,7 +56,6 @@ class FakeStore : public Store {
   void scan_outcomes(std::uint8_t segment, std::uint32_t block, OutcomeSink& sink) override;
   void scan_parked(std::int32_t topic, ParkedPlace after, Micros until, JobSink& sink) override;
   void scan_parked_by_id(JobId after, JobSink& sink) override;
-  void scan_parked_outcomes(OutcomeSink& sink) override;
   JobId first_job_id(std::uint8_t segment, std::uint32_t block) override;
   void scan_key_blocks(KeyBlockSink& sink) override;
   void scan_key_weights(KeyWeightSink& sink) override;

@@ -72,12 +72,6 @@ void SharedStore::scan_parked_by_id(JobId after, JobSink& sink) {
   kept.give_to(sink);
 }
 
-void SharedStore::scan_parked_outcomes(OutcomeSink& sink) {
-  KeepOutcomes kept;
-  within([&] { store_.scan_parked_outcomes(kept); });
-  kept.give_to(sink);
-}
-
 void SharedStore::write_expiries(const Expiry* expiries, std::size_t n, Micros now) {
   for (std::size_t i = 0; i < n; i++) on_expiry(expiries[i]);
   within([&] { store_.write_expiries(expiries, n, now); });

@@ -99,7 +99,6 @@ class SharedStore : public Store {
   void scan_outcomes(std::uint8_t segment, std::uint32_t block, OutcomeSink& sink) override;
   void scan_parked(std::int32_t topic, ParkedPlace after, Micros until, JobSink& sink) override;
   void scan_parked_by_id(JobId after, JobSink& sink) override;
-  void scan_parked_outcomes(OutcomeSink& sink) override;
   JobId first_job_id(std::uint8_t segment, std::uint32_t block) override {
     return within([this, segment, block] { return store_.first_job_id(segment, block); });
   }
