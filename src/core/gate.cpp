@@ -73,7 +73,8 @@ bool Dispatcher::waits_for_turn(const Queue& q, const Entry& e) noexcept {
 /* Where keys are limited, what waits behind others may have to wait for longer, but one of each key
  * that may start a job is ready. */
 std::uint32_t Dispatcher::due_count(const Queue& q) noexcept {
-  if (is_counting_keys(q)) return 0;
+  /* What waits behind a job that has expired in its turn is not to be had before that is swept. */
+  if (is_counting_keys(q) || q.ready_count == 0) return 0;
   const bool follows = q.options.fair && !q.options.ordered && q.keys_limited == 0;
   return follows ? q.ready_count + q.gated_count : q.ready_count;
 }
@@ -192,11 +193,18 @@ void Dispatcher::step_back(Queue& q, Entry& e) noexcept {
 void Dispatcher::make_ready(Queue& q, Entry& e) noexcept {
   if (q.keys_limited != 0 && e.key_check != 0 && !key_lets_start(q, e)) return;
   const bool takes_turns = q.options.fair && e.key_check != 0;
-  if (takes_turns && e.has_turn == 0 && !queue_up(q, e)) {
-    become_gated(q, e);
-    return;
+  Micros round = kNeverServed;
+  if (takes_turns && e.has_turn == 0) {
+    /* An earlier job that takes the turn over has the key's place in its round. */
+    const Entry* const first = turn_of(e);
+    if (first != nullptr && first->state == EntryState::ready) round = first->leased_at;
+    if (!queue_up(q, e)) {
+      become_gated(q, e);
+      return;
+    }
   }
-  e.leased_at = q.options.fair ? next_round(q, e) : 0;
+  if (round == kNeverServed) round = q.options.fair ? next_round(q, e) : 0;
+  e.leased_at = round;
   ready_add(q, e);
 }
 
@@ -264,19 +272,25 @@ bool Dispatcher::raise_frontier(Queue& q, JobId to) noexcept {
   return false;
 }
 
-/* A job that found no room has to come before those with higher ids. */
+/* A job that found no room has to come before those with higher ids: those that wait for the
+ * loader, and those that wait behind others, which may be blocked until it has come past the job.
+ */
 bool Dispatcher::evict_younger(Queue& q, JobId id) noexcept {
   constexpr int kSteps = 64;
   if (q.withheld == Withheld::reading) return false;
-  auto e = q.held.end();
-  for (int i = 0; i < kSteps && e != q.held.begin(); i++) {
-    --e;
-    if (e->id <= id) return false;
-    if (e->state != EntryState::gated || !e->is_recorded()) continue;
-    evict(q, *e);
-    return true;
-  }
-  return false;
+  const auto may_go = [id](const Entry& e) {
+    return e.id > id && e.state == EntryState::gated && e.is_recorded();
+  };
+  Entry* found = nullptr;
+  auto held = q.held.end();
+  for (int i = 0; i < kSteps && found == nullptr && held != q.held.begin(); i++)
+    if (may_go(*--held)) found = &*held;
+  auto gated = q.gated.end();
+  for (int i = 0; i < kSteps && found == nullptr && gated != q.gated.begin(); i++)
+    if (may_go(*--gated)) found = &*gated;
+  if (found == nullptr) return false;
+  evict(q, *found);
+  return true;
 }
 
 /* One that waits for the loader, the latest, or else one that waits behind others. */

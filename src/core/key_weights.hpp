@@ -1,7 +1,8 @@
 /*
  * Weights of keys from the table that says which they are into memory: after a start, and when rows
- * came past the functions. Whoever sets one by the function tells memory at commit; a reading that
- * began before that is done again.
+ * came past the functions. Whoever sets one by the function tells memory at commit, and has the
+ * table read again, since two commits may be told in another order than they came in; a reading
+ * that began before that is done again.
  */
 #pragma once
 

@@ -127,7 +127,10 @@ Room Dispatcher::exchange_room(QueueRef ref, RoomFigures* figures, Decided* out)
   Entry* const oldest = oldest_waiting(q);
   if (oldest == nullptr) return Room::full;
   fill_decided(q, *oldest, out);
-  if (begin_waiting(hold, q, *oldest, out) != Verdict::ok) return Room::counting;
+  const Verdict verdict = begin_waiting(hold, q, *oldest, out);
+  /* For what else has come due. */
+  wake_for_work(hold, ref.queue, hold.waiter_room());
+  if (verdict != Verdict::ok) return Room::counting;
   oldest->leaving = 1;
   q.length.leaving++;
   q.length.reserved++;

@@ -158,7 +158,11 @@ std::uint8_t Loader::limit_of(const QueueLoad& load, Queue& q) {
    * those that gave way might come back in front of it, again and again. */
   if (load.has_left && dispatcher_->room(q) > 0) return load.left.priority + 1;
   if (load.whole || has_room(q)) return kNoLimit;
-  if (q.options.ordered) return q.held_count > 0 && q.ready_count == 0 ? kNoLimit : 0;
+  if (q.options.ordered) {
+    /* A blocked key whose job is tried again goes on when that is read from parked. */
+    const bool goes_on = q.held_count > 0 || (q.blocked_count > 0 && load.parked);
+    return goes_on && q.ready_count == 0 ? kNoLimit : 0;
+  }
   if (q.options.fair) return 0;
   const std::uint8_t worst = Dispatcher::ready_worst(q);
   std::uint8_t best = load.scan.best_seen();

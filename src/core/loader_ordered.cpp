@@ -117,9 +117,10 @@ void Loader::link_gathered(QueueLoad& load) {
   std::size_t i = 0;
   bool gone = false;
   while (!gone && i < load.gathered.size() && load.gathered[i].row.id < bound) {
-    const QueueLock hold(*dispatcher_, load.ref.queue);
+    QueueLock hold(*dispatcher_, load.ref.queue);
     Queue& q = dispatcher_->queue(load.ref.queue);
     gone = q.incarnation != load.ref.incarnation;
+    const std::uint32_t ready_before = Dispatcher::due_count(q);
     for (std::uint32_t k = 0; !gone && k < kEntriesPerHold && i < load.gathered.size(); k++, i++) {
       const StoredJob& job = load.gathered[i];
       if (job.row.id >= bound) break;
@@ -140,6 +141,9 @@ void Loader::link_gathered(QueueLoad& load) {
       load.asleep.add(job.row.segment, job.row.block, job.row.block);
       load.asleep_until = std::min(load.asleep_until, now + kBusyRetry);
     }
+    /* Those without a key, and those before the frontier. */
+    if (!gone && Dispatcher::due_count(q) > ready_before)
+      dispatcher_->wake_for_work(hold, load.ref.queue, hold.waiter_room());
   }
   for (; i < load.gathered.size(); i++) leave(load, load.gathered[i].row);
   load.gathered.clear();

@@ -374,12 +374,13 @@ void Transaction::apply(const Action& action) noexcept {
         dispatcher_->note_catalog_stale(oid_);
       break;
     case ActionKind::key_weighed:
-      /* The housekeeper finds it in the table, and room for it. */
-      if (database_ != kNone &&
-          !dispatcher_->set_key_weight(database_, static_cast<QueueId>(action.number),
-                                       static_cast<std::uint32_t>(action.due),
-                                       static_cast<std::uint32_t>(action.token), action.count))
-        dispatcher_->note_catalog_stale(oid_);
+      /* Two commits may be told in another order than they came in, so the table is read again;
+       * also where there is no room, or no slot yet. */
+      if (database_ == kNone) break;
+      (void)dispatcher_->set_key_weight(database_, static_cast<QueueId>(action.number),
+                                        static_cast<std::uint32_t>(action.due),
+                                        static_cast<std::uint32_t>(action.token), action.count);
+      dispatcher_->note_catalog_stale(oid_);
       break;
     case ActionKind::redriven:
       if (database_ != kNone)

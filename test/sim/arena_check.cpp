@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
+#include <set>
+#include <tuple>
 #include <vector>
 
 namespace dw::test {
@@ -37,6 +39,7 @@ class Check {
     check_requests();
     check_limited_keys();
     check_weighted_keys();
+    check_wait_links();
     check_entries();
     check_groups();
     check_room();
@@ -372,14 +375,20 @@ class Check {
     }
   }
 
-  /* Each queue counts its keys that have a weight. */
+  /* Each queue counts its keys that have a weight; each key has one record, and what is not in use
+   * is free. */
   void check_weighted_keys() {
-    std::uint32_t chained = 0;
-    std::map<std::uint32_t, std::uint32_t> of_queue;
+    using Key = std::tuple<std::uint32_t, std::uint32_t, std::uint32_t>;
+    std::set<Key> keys;
+    std::vector<std::uint32_t> of_queue(kMostQueues + 1);
     for (const Index head : arena_.weighted_key_buckets) {
       for (Index k = head; k != kNone; k = arena_.weighted_keys[k].next_in_chain) {
-        of_queue[arena_.weighted_keys[k].queue]++;
-        chained++;
+        const WeightedKey& key = arena_.weighted_keys[k];
+        of_queue[key.queue]++;
+        if (!keys.emplace(key.queue, key.key_hash, key.key_check).second)
+          return fault("a key of queue {} has two weights", key.queue - 1);
+        if (key.weight < 2 || key.weight > kMostWeight)
+          fault("a key of queue {} has the weight {}", key.queue - 1, key.weight);
       }
     }
     for (Index i = 0; i < kMostQueues; i++) {
@@ -387,8 +396,31 @@ class Check {
         fault("queue {} has {} keys with a weight, not {}", i, of_queue[i + 1],
               arena_.queues[i].weighted_keys);
     }
-    if (arena_.weighted_key_count.load() != chained || of_queue[0] != 0)
-      fault("{} keys have a weight, not {}", chained, arena_.weighted_key_count.load());
+    if (arena_.weighted_key_count.load() != keys.size() || of_queue[0] != 0)
+      fault("{} keys have a weight, not {}", keys.size(), arena_.weighted_key_count.load());
+    std::size_t free = 0;
+    for (Index k = arena_.first_free_weighted_key; k != kNone && free <= kMostWeightedKeys;
+         k = arena_.weighted_keys[k].next_in_chain) {
+      if (arena_.weighted_keys[k].queue != 0) return fault("a weight is free and in use");
+      free++;
+    }
+    if (free + keys.size() != arena_.used_weighted_keys)
+      fault("{} weights are free and {} in use, of {}", free, keys.size(),
+            arena_.used_weighted_keys);
+  }
+
+  /* Who hangs on a queue is on one of its lists. */
+  void check_wait_links() {
+    std::vector<std::uint32_t> linked(kMostQueues);
+    for (Index w = 0; w < arena_.waiter_capacity; w++) {
+      for (const WaitLink& link : arena_.waiters[w].links)
+        if (link.queue.load() != kNone) linked[link.queue.load()]++;
+    }
+    for (Index i = 0; i < kMostQueues; i++) {
+      if (linked[i] != arena_.queues[i].waiter_count)
+        fault("queue {}: {} waiters hang on it, {} are on its lists", i, linked[i],
+              arena_.queues[i].waiter_count.get());
+    }
   }
 
   /* A record is that of one key of its queue, found by its hash, and says something; it counts the
@@ -457,6 +489,7 @@ class Check {
     if (q.waiters.first != kNone || q.waiter_count != 0) fault("free queue slot {} has waiters", i);
     if (q.owed != 0) fault("free queue slot {} is owed claims", i);
     if (!q.dirty.empty()) fault("free queue slot {} has dirty pages", i);
+    if (q.weighted_keys != 0) fault("free queue slot {} has keys with a weight", i);
     if (q.oldest_key != kNone || q.counted_places != 0 || q.key_waits != 0)
       fault("free queue slot {} has limited keys", i);
     if (q.in_flight != 0) fault("free queue slot {} has {} jobs in flight", i, q.in_flight);

@@ -91,8 +91,9 @@ void FakeLog::remove_key_block(Xid xid, QueueId queue, JobId job) {
 
 void FakeLog::set_key_weight(Xid xid, const KeyWeight& row) {
   for (KeyWeightRow& known : key_weights_) {
-    if (known.row.queue == row.queue && known.row.key_hash == row.key_hash &&
-        sees_itself(xid, known.xid))
+    const bool is_there =
+        sees_itself(xid, known.xid) && !(known.gone != kNoXid && sees_itself(xid, known.gone));
+    if (known.row.queue == row.queue && known.row.key_hash == row.key_hash && is_there)
       known.gone = xid;
   }
   if (row.weight != 1) key_weights_.push_back(KeyWeightRow{row, xid, kNoXid});

@@ -112,7 +112,25 @@ std::span<const std::string_view> things_to_reach() {
                                                  "key ended",
                                                  "key goes on",
                                                  "key set aside",
-                                                 "died with its key"};
+                                                 "died with its key",
+                                                 "sleeps",
+                                                 "work before sleep",
+                                                 "woken",
+                                                 "woken at the end",
+                                                 "waited in vain",
+                                                 "ended asleep",
+                                                 "unwelcome",
+                                                 "claim after a wake",
+                                                 "dawdles",
+                                                 "gone after its wake",
+                                                 "wake passed on",
+                                                 "woken by the housekeeper",
+                                                 "sleepers looked after",
+                                                 "key weighed",
+                                                 "weights read",
+                                                 "weight checked",
+                                                 "several of a key",
+                                                 "share checked"};
   static_assert(std::size(kThings) <= kMostToReach);
   return kThings;
 }

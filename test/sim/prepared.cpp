@@ -9,6 +9,9 @@ namespace dw::test {
 /* True: the session has nothing to do any more until somebody ends its transaction. */
 bool World::prepare(int session) {
   Session& self = s(session);
+  /* What came past the function is not followed over a restart. */
+  for (const Weighing& weighing : self.weighings)
+    if (weighing.by_hand) return false;
   while (self.level() > 1) release_savepoint(session);
   QueueId gone = 0;
   const Preparation answer = self.transaction.prepare(self.xids.front(), &gone);

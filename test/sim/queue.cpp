@@ -201,7 +201,8 @@ void World::drop_queue(int session) {
   const QueueId queue = any_queue(session);
   if (queue == 0 || committed_queues().size() < 2) return;
   ModelQueue& row = queues_.at(queue);
-  if (row.dropper != kNobody || is_held_for_purge(queue, session)) return;
+  if (row.dropper != kNobody || is_held_for_purge(queue, session) || is_weighed(queue, session))
+    return;
   row.dropper = session;
   self.transaction.reserve(1);
   const Index index = slot_index(queue);
@@ -264,6 +265,7 @@ void World::serve_queue(QueueId queue, LoadMode mode) {
 void World::read_queues() {
   note("queues read");
   key_blocks_->reread();
+  key_weights_->reread();
   const bool outer = housekeeping_;
   housekeeping_ = true;
   bool changed = true;

@@ -35,8 +35,11 @@ void Reference::claimed(JobKey key, Token token, std::int32_t attempt, Micros no
   if (has_expired(j.expires_at, now)) broken(key, j, "a job was claimed that has expired");
   if (j.due > now)
     broken(key, j, fmt::format("a job was claimed {} us before its time", j.due - now));
-  /* A refund in flux may turn out to be a charge. */
-  if (attempt != j.attempts + 1 && (j.flux == kNobody || attempt != j.attempts + 2))
+  /* A refund in flux may turn out to be a charge; where two callbacks met, also a charge to be a
+   * refund. */
+  const bool may_differ = (j.flux != kNobody && attempt == j.attempts + 2) ||
+                          (j.flux == kUnknownFlux && attempt == j.attempts);
+  if (attempt != j.attempts + 1 && !may_differ)
     broken(key, j, fmt::format("attempt {} was claimed", attempt));
   given.emplace_back(key, token);
   j.held = true;

@@ -1,6 +1,8 @@
 /* Who goes on, who stands still, and crashes. */
 #include "world.hpp"
 
+#include <utility>
+
 namespace dw::test {
 
 namespace {
@@ -25,6 +27,7 @@ void World::go_on(std::size_t actor) {
 void World::work(std::size_t actor) {
   actors_[actor].stops = Stops::nowhere;
   actors_[actor].job.reset();
+  actors_[actor].on_effect = nullptr;
   try {
     if (actor == housekeepers_place()) {
       housekeeper();
@@ -67,7 +70,9 @@ void World::before_lock(std::uint32_t lock) {
       } while (!crashing_ && violation_.empty() && self.job && is_being_changed(*self.job));
     });
   }
-  if (self.stops == Stops::before_effect && lock >= kFirstQueueLock) self.stops = Stops::nowhere;
+  if (self.stops != Stops::before_effect || lock < kFirstQueueLock) return;
+  self.stops = Stops::nowhere;
+  if (const auto look = std::exchange(self.on_effect, nullptr)) look();
 }
 
 void World::after_lock() {

@@ -16,13 +16,20 @@ void World::act(int session) {
   Session& self = s(session);
   switch (self.stage) {
     case Stage::idle:
-      if (chance(80)) {
+      if (self.asks) {
+        come_back(session);
+      } else if (settings_.waits && chance(20)) {
+        begin_wait(session);
+      } else if (chance(80)) {
         begin(session);
       } else if (chance(50)) {
         heartbeat(session);
       } else {
         extend();
       }
+      break;
+    case Stage::waiting:
+      act_asleep(session);
       break;
     case Stage::open:
       if (self.has_placeholder) {
@@ -72,6 +79,7 @@ void World::act_open(int session) {
     return chance(50) ? create_queue(session) : drop_queue(session);
   if (what < 89 && settings_.purges) return begin_purge(session);
   if (what < 91 && settings_.on_exhausted != OnExhausted::skip) return unblock(session);
+  if (what < 92 && settings_.weights && chance(30)) return set_weight(session);
   if (settings_.prepares && chance(30) && prepare(session)) return;
   pre_commit(session);
 }
@@ -90,7 +98,7 @@ void World::enqueue(int session) {
   Session& self = s(session);
   const QueueId queue = any_queue_to_fill(session);
   if (queue == 0) return;
-  const std::uint64_t jobs = chance(10) ? 1 + draw(12) : 1;
+  const std::uint64_t jobs = chance(settings_.weights ? 40 : 10) ? 1 + draw(12) : 1;
   self.transaction.reserve(jobs);
   const Index slot = slot_index(queue);
   std::size_t room = 0;
@@ -112,7 +120,7 @@ void World::enqueue(int session) {
       row.due = platform().wall +
                 static_cast<Micros>(draw(static_cast<std::uint64_t>(2 * settings_.horizon)));
     if (chance(10)) row.max_attempts = static_cast<std::uint16_t>(1 + draw(3));
-    if (chance(15))
+    if (settings_.expiries && chance(15))
       row.expires_at =
           expiry_seconds(std::max(row.due, platform().wall) + 1 +
                          static_cast<Micros>(draw(static_cast<std::uint64_t>(settings_.horizon))));
@@ -205,8 +213,14 @@ std::uint32_t World::pop(int session, Index queue, Micros lease, ClaimedJob* job
   std::string name = fmt::format("worker {}", session);
   std::int64_t instance = 0;
   *owner = MemberRef{kNone, 0};
-  if (settings_.workers && request_number == nullptr && !calm_ && chance(50))
+  const Session& self = s(session);
+  if (self.asks && self.wait->member.member != kNone) {
+    name = self.wait->name;
+    instance = self.wait->instance;
+    *owner = self.wait->member;
+  } else if (settings_.workers && request_number == nullptr && !calm_ && chance(50)) {
     *owner = any_member(d().arena().queues[queue].id, &name, &instance);
+  }
   const QueueRef ref = d().queue_ref(queue);
   RequestRef request{kNone, 0};
   const std::uint32_t taken = operation(std::nullopt, [&] {
@@ -214,26 +228,36 @@ std::uint32_t World::pop(int session, Index queue, Micros lease, ClaimedJob* job
     const Claimant claimant{*owner, 0, true};
     if (request_number != nullptr) request = begin_request(session, request_number);
     return d().claim(ref, worker, lease, jobs, n, request.request != kNone ? &request : nullptr,
-                     kNone, owner->member != kNone ? &claimant : nullptr);
+                     static_cast<Index>(session), owner->member != kNone ? &claimant : nullptr);
   });
   if (taken == kWorkerGone) throw Violation("a worker's slot went to another");
+  if (taken > 0 &&
+      d().arena().waiters[session].woken_by.load() == wake_word(ref.queue, ref.incarnation))
+    throw Violation("a claim does not pay for its wake");
   if (taken == 0 && request.request != kNone) d().forget_request(request);
   return taken;
 }
 
-void World::claim(int session, QueueId queue, std::uint32_t n) {
+/* more: of several queues, and others follow. */
+void World::claim(int session, QueueId queue, std::uint32_t n, bool more) {
   Session& self = s(session);
   const Index index = queue == 0 ? kNone : slot_index(queue);
-  if (index == kNone) return;
+  if (index == kNone) {
+    if (!more) pass_wake_on(session);
+    return;
+  }
   std::vector<ClaimedJob> jobs(n);
   self.transaction.reserve(n + 1);
   const Micros lease =
       chance(80) ? settings_.lease
                  : 1 + static_cast<Micros>(draw(static_cast<std::uint64_t>(settings_.lease)));
   std::uint64_t request = 0;
-  std::uint64_t* const remembered = chance(25) ? &request : nullptr;
+  const bool as_member = self.asks && self.wait->member.member != kNone;
+  std::uint64_t* const remembered = !as_member && chance(25) ? &request : nullptr;
   MemberRef owner{kNone, 0};
   const QueueRef ref = d().queue_ref(index);
+  ReadyJobs before;
+  look_at_effect([&] { before = ready_by_key(d().arena().queues[index]); });
   const std::uint32_t taken = pop(session, index, lease, jobs.data(), n, remembered, &owner);
   jobs.resize(taken);
   /* Somebody may have dropped it before the claim came to it. */
@@ -282,7 +306,9 @@ void World::claim(int session, QueueId queue, std::uint32_t n) {
   if (remembered != nullptr) note_batch(request, queue, jobs);
   const std::size_t first = self.transaction.size();
   self.transaction.note_claims(self.level(), jobs.data(), taken);
+  if (is_there && owner.member == kNone) watch_rounds(q, before, jobs);
   maybe_stop();
+  if (!more) pass_wake_on(session);
   for (const ClaimedJob& job : jobs) {
     if (calm_ || !chance(1)) continue;
     ModelJob& known = reference_.job({queue, job.id});
@@ -452,6 +478,7 @@ void World::release_savepoint(int session) {
   for (Effect& effect : self.effects) effect.level = std::min(effect.level, level - 1);
   for (auto& lock : self.purged) lock.second = std::min(lock.second, level - 1);
   for (TableLock& lock : self.locks) lock.level = std::min(lock.level, level - 1);
+  for (Weighing& weighing : self.weighings) weighing.level = std::min(weighing.level, level - 1);
   for (ModelRequest& request : requests_) {
     if (request.maker == session && request.fate == Fate::open)
       request.level = std::min(request.level, level - 1);
@@ -471,7 +498,9 @@ void World::roll_back_savepoint(int session) {
   if (self.has_placeholder && self.placeholder_level >= level) self.has_placeholder = false;
   self.purge.reset();
   move_requests(session, level, Fate::open, Fate::in_flux);
+  std::erase_if(self.weighings, [level](const Weighing& w) { return w.level >= level; });
   undo(session, first, [this, session, level] { s(session).transaction.sub_abort(level); });
+  leave_lists(session);
   std::erase_if(self.purged, [level](const auto& lock) { return lock.second >= level; });
   std::erase_if(self.locks, [level](const TableLock& lock) { return lock.level >= level; });
   move_requests(session, level, Fate::in_flux, Fate::forgotten);
@@ -618,6 +647,7 @@ void World::become_visible(int session) {
   for (const Effect& effect : self.effects) {
     if (effect.kind == EffectKind::dropped_queue) forget_jobs(effect.key.queue);
   }
+  show_weights(self);
   self.stage = Stage::visible;
 }
 
@@ -664,6 +694,7 @@ void World::publish(int session) {
   }
   self.purged.clear();
   self.locks.clear();
+  self.weighings.clear();
   self.effects.clear();
   self.xids.clear();
   self.stage = Stage::idle;
@@ -676,7 +707,9 @@ void World::abort(int session) {
   self.has_placeholder = false;
   self.purge.reset();
   move_requests(session, 0, Fate::open, Fate::in_flux);
+  self.weighings.clear();
   undo(session, 0, [this, session] { s(session).transaction.abort(); });
+  leave_lists(session);
   self.purged.clear();
   self.locks.clear();
   move_requests(session, 0, Fate::in_flux, Fate::forgotten);

@@ -50,6 +50,10 @@ World::World(std::uint64_t seed, bool traced, std::span<const std::uint8_t> choi
   settings_.limits = chance(40);
   settings_.key_limits = settings_.keys > 0 && chance(50);
   settings_.workers = chance(50);
+  settings_.waits = chance(50);
+  settings_.weights = settings_.fair && chance(75);
+  /* A job that expires in its turn takes its key's share along. */
+  settings_.expiries = !settings_.weights || chance(30);
   const int stop_percents[] = {0, 2, 5, 10, 25, 50};
   settings_.stop_percent = stop_percents[draw(6)];
   settings_.id_block = JobId{1} << draw(5);
@@ -105,18 +109,20 @@ std::string World::description() const {
       "{} entries, {} rows a page, {} sessions, {} queues, {} attempts, lease {} s, backoff {} s, "
       "horizon {} s, "
       "backlog {}, at most {}, drop oldest {}, errors {}, restarts {}, queues come and go {}, "
-      "purges {}, prepares {}, keys {}, ordered {}, fair {}, limits {}, limits of keys {}, workers "
-      "{}, used-up jobs {}, stopped at {} of 100 places, ids by {}, segments of {} pages or {} s, "
+      "purges {}, prepares {}, keys {}, ordered {}, fair {}, weights {}, limits {}, limits of keys "
+      "{}, workers {}, waits {}, expiries {}, used-up jobs {}, stopped at {} of 100 places, ids by "
+      "{}, segments of {} pages or {} s, "
       "retention {} s, "
       "grace {} s",
       settings_.entries, settings_.rows_a_page, settings_.sessions, settings_.queues,
       settings_.most_attempts, settings_.lease / kSecond, settings_.backoff / kSecond,
       settings_.horizon / kSecond, settings_.backlog, settings_.max_length, settings_.drop_oldest,
       settings_.errors, settings_.restarts, settings_.queues_come_and_go, settings_.purges,
-      settings_.prepares, settings_.keys, settings_.ordered, settings_.fair, settings_.limits,
-      settings_.key_limits, settings_.workers, static_cast<int>(settings_.on_exhausted),
-      settings_.stop_percent, settings_.id_block, settings_.segment_pages,
-      settings_.segment_age / kSecond, settings_.retention / kSecond, settings_.grace / kSecond);
+      settings_.prepares, settings_.keys, settings_.ordered, settings_.fair, settings_.weights,
+      settings_.limits, settings_.key_limits, settings_.workers, settings_.waits,
+      settings_.expiries, static_cast<int>(settings_.on_exhausted), settings_.stop_percent,
+      settings_.id_block, settings_.segment_pages, settings_.segment_age / kSecond,
+      settings_.retention / kSecond, settings_.grace / kSecond);
 }
 
 void World::start_server() {
@@ -149,6 +155,7 @@ void World::start_server() {
   };
   store_->on_key_freed = [this](QueueId queue, JobId job) { freeing_ = JobKey{queue, job}; };
   replace_housekeeper();
+  housekeeper_latch_ = true;
   read_queues();
   note("server started");
 }
@@ -158,10 +165,12 @@ void World::replace_housekeeper() {
   loader_ =
       std::make_unique<Loader>(dispatcher_.get(), database_, store_.get(), &key_blocks_->aside());
   loader_->set_horizon(settings_.horizon);
+  key_weights_ = std::make_unique<KeyWeights>(dispatcher_.get(), database_, store_.get());
   sweeper_ = std::make_unique<Sweeper>(dispatcher_.get(), database_, store_.get());
   census_ = std::make_unique<Census>(dispatcher_.get(), database_, store_.get());
   expiry_walk_ = std::make_unique<ExpiryWalk>(dispatcher_.get(), database_);
   expiry_walk_->reset();
+  idle_check_at_ = kNever;
   watch_keeper_ = std::make_unique<WatchKeeper>(dispatcher_.get(), database_, store_.get());
   segments_ = make_segments();
   rotation_ = std::make_unique<Rotation>(dispatcher_.get(), database_, store_.get(),
@@ -177,6 +186,8 @@ void World::restart_server() {
     const bool open = session.stage == Stage::open || session.stage == Stage::linked;
     if (open && log_.in_progress(session.xids.front())) log_.abort(session.xids.front());
     session.transaction = Transaction(dispatcher_.get());
+    session.wait.reset();
+    session.latch = session.has_slept = session.asks = false;
     if (session.stage == Stage::prepared) continue;
     session.prepared = false;
     session.effects.clear();
@@ -185,8 +196,11 @@ void World::restart_server() {
     session.purge.reset();
     session.purged.clear();
     session.locks.clear();
+    session.weighings.clear();
     session.stage = Stage::idle;
   }
+  platform().woken_waiters.clear();
+  rounds_.clear();
   memory_ = std::make_unique<ArenaMemory>(settings_.entries, 8);
   *dispatcher_ = Dispatcher(memory_->arena(), FakePlatform::functions());
   for (auto& [queue, row] : queues_) {
@@ -212,7 +226,7 @@ void World::step() {
   reference_.clock++;
   const std::uint64_t what = draw(1000);
   if (what < 800) {
-    take_turn(draw_index(static_cast<std::size_t>(settings_.sessions)));
+    take_turn_of_sessions();
   } else if (what < 940) {
     take_turn(what < 930 || !settings_.workers ? housekeepers_place() : operators_place());
   } else if (what < 946) {
@@ -226,12 +240,17 @@ void World::step() {
   ask_about_unknown();
   check_lengths();
   check_rooms();
+  check_wakes();
   if (steps_ % 8 == 0) check_residents();
+  if (steps_ % 8 == 0) check_weights();
   if (steps_ % 64 == 0) check_all();
   if (steps_ % kStepsBetweenAllChecks != 0) return;
   drain();
   check_lengths();
   check_rooms();
+  check_wakes();
+  check_latches();
+  check_weights();
   check_residents();
   check_all();
 }
@@ -251,6 +270,7 @@ void World::move_clock(bool far) {
  */
 void World::housekeeper() {
   housekeeping_ = true;
+  begin_look();
   const bool reload = d().take_reload(database_);
   /* Also unasked, as each new housekeeper does. */
   if (d().take_catalog_stale(database_) || reload || chance(3)) read_queues();
@@ -270,14 +290,14 @@ void World::housekeeper() {
     count();
   } else if (what < 90) {
     sweep();
-  } else if (what < 96) {
+  } else if (what < 94) {
     walk();
-  } else if (what < 98) {
-    d().wake_idle(database_);
-  } else if (what < 99) {
+  } else if (what < 95) {
+    callback([this] { d().drop_idle_keys(database_); });
+  } else if (what < 96) {
     note("reload");
     d().request_reload(database_);
-  } else if ((settings_.limits || settings_.key_limits) && chance(50)) {
+  } else if (what < 98 && (settings_.limits || settings_.key_limits)) {
     change_limits(false);
   } else {
     for (auto& [queue, row] : queues_) {
@@ -287,6 +307,7 @@ void World::housekeeper() {
     }
     note("pause");
   }
+  end_look();
   housekeeping_ = false;
 }
 
@@ -296,6 +317,7 @@ void World::load() {
     do {
       key_blocks_->step();
       if (count_aside() > 0) note("key set aside");
+      read_weights();
     } while (loader_->step(chance(50) ? 0 : kMinute) && chance(60));
   });
 }
@@ -563,6 +585,7 @@ void World::check_all() {
       std::any_of(used.begin(), used.end(), [](const Queue* q) { return q->id == 0; });
   const std::string faults = giving_up ? "" : arena_faults(d().arena());
   if (!faults.empty()) throw Violation(faults);
+  check_waits();
   if (!platform().holds_nothing()) throw Violation("a lock is still held");
   if (!platform().broken_rules.empty()) throw Violation(platform().broken_rules.front());
 }
@@ -574,6 +597,7 @@ void World::finish() {
     Session& session = s(i);
     if (session.stage == Stage::visible && !session.prepared) publish(i);
     if (session.stage == Stage::prepared) end_prepared(i);
+    if (session.stage == Stage::waiting) end_sleep(i);
     if (session.stage != Stage::idle && !session.prepared) abort(i);
   }
   follow_prepared();
@@ -601,6 +625,7 @@ void World::work_off() {
     }
     do {
       key_blocks_->step();
+      read_weights();
     } while (loader_->step(kMinute));
     if (census_->needs_job_id()) draw_id_for_census();
     while (census_->step(kMinute)) {
@@ -609,11 +634,15 @@ void World::work_off() {
     walk();
     sweep();
     unblock_all();
-    begin(0);
     const std::size_t given = reference_.given.size();
+    serve_sleepers();
+    begin(0);
+    const std::size_t unasked = reference_.given.size();
     for (const QueueId queue : committed_queues()) claim(0, queue, 100);
+    if (settings_.waits && reference_.given.size() > unasked)
+      throw Violation("somebody slept beside a job");
     idle = reference_.given.size() > given || happened_["expires"] > swept ? 0 : idle + 1;
-    for (std::size_t i = given; i < reference_.given.size(); i++) {
+    for (std::size_t i = unasked; i < reference_.given.size(); i++) {
       const auto [key, token] = reference_.given[i];
       decide_job(0, key, token, 0);
     }
@@ -623,6 +652,8 @@ void World::work_off() {
     platform().advance(3 * kSecond);
     check_all();
   }
+  end_all_waits();
+  check_weights();
 }
 
 void World::each_outcome_of(std::uint8_t segment,

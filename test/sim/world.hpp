@@ -23,6 +23,7 @@
 #include "core/census.hpp"
 #include "core/expiry_walk.hpp"
 #include "core/key_blocks.hpp"
+#include "core/key_weights.hpp"
 #include "core/loader.hpp"
 #include "core/rotation.hpp"
 #include "core/sweeper.hpp"
@@ -99,6 +100,9 @@ class World {
     bool ordered;
     bool fair;
     bool workers;
+    bool waits;
+    bool weights;
+    bool expiries;
     OnExhausted on_exhausted;
     int stop_percent; /* at each place where one may be stopped */
     JobId id_block;   /* ids that the sequence gives at a time */
@@ -107,7 +111,7 @@ class World {
     Micros retention;
     Micros grace;
   };
-  enum class Stage : std::uint8_t { idle, open, linked, visible, prepared, rolled_back };
+  enum class Stage : std::uint8_t { idle, waiting, open, linked, visible, prepared, rolled_back };
   enum class EffectKind : std::uint8_t {
     wrote,
     replaced,
@@ -157,6 +161,23 @@ class World {
     bool outcomes;
     std::int32_t level;
   };
+  /* What a session sleeps for, or has slept for and is to claim. */
+  struct Wait {
+    std::vector<QueueId> queues;
+    std::vector<QueueRef> refs;
+    MemberRef member{kNone, 0}; /* whose jobs; kNone: any */
+    std::string name{};
+    std::int64_t instance = 0;
+    Micros until = 0; /* monotonic */
+  };
+  /* A row of the table of weights that it has written. */
+  struct Weighing {
+    QueueId queue;
+    std::uint32_t key;
+    std::uint32_t weight;
+    std::int32_t level;
+    bool by_hand; /* past the function */
+  };
   struct Session {
     explicit Session(Dispatcher* dispatcher) : transaction(dispatcher) {}
     Transaction transaction;
@@ -180,6 +201,11 @@ class World {
     /* Queues that it holds to end all their jobs, and since which level. */
     std::vector<std::pair<QueueId, std::int32_t>> purged;
     std::vector<TableLock> locks;
+    std::optional<Wait> wait;
+    bool latch = false;     /* is set, and it has not looked since */
+    bool has_slept = false; /* since it left all lists the last time */
+    bool asks = false;      /* it has come back from its sleep to claim */
+    std::vector<Weighing> weighings;
     [[nodiscard]] std::int32_t level() const { return static_cast<std::int32_t>(xids.size()); }
     [[nodiscard]] Xid xid() const { return xids.back(); }
   };
@@ -210,6 +236,7 @@ class World {
     Stops stops = Stops::nowhere;
     std::uint64_t stopped_until = 0; /* step */
     std::optional<JobKey> job;       /* that its operation is about */
+    std::function<void()> on_effect; /* called when that is about to take effect */
   };
   /* What became of a request's transaction; in flux while its callback runs. */
   enum class Fate : std::uint8_t { open, in_flux, settled, forgotten };
@@ -230,6 +257,25 @@ class World {
     std::uint32_t times_emptied = 0;
     bool closed_to_jobs = false;
     bool closed = false;
+  };
+  /* A key of a fair queue, as claims have seen it; see weights.cpp. */
+  struct ReadyJob {
+    JobId id;
+    Micros round;
+    bool operator==(const ReadyJob&) const = default;
+  };
+  using ReadyJobs = std::map<std::uint32_t, ReadyJob>; /* by key */
+  struct KeyShare {
+    std::int64_t ahead = 0; /* of its weight a round, since claims are watched */
+    std::int64_t least = 0; /* that it was ahead */
+    std::int64_t most = 0;  /* likewise, while jobs of it were ready */
+    std::optional<ReadyJob> ready{};
+  };
+  struct Rounds {
+    std::uint32_t incarnation = 0;
+    std::uint32_t weight_changes = 0;
+    Micros round = 0;
+    std::map<std::uint32_t, KeyShare> keys{};
   };
   struct Ended {
     JobKey key;
@@ -353,7 +399,7 @@ class World {
   void enqueue(int session);
   bool take_room(int session, QueueRef slot, std::uint64_t jobs, std::size_t* room);
   bool exchange_room(int session, std::uint64_t jobs, std::size_t room);
-  void claim(int session, QueueId queue, std::uint32_t n);
+  void claim(int session, QueueId queue, std::uint32_t n, bool more = false);
   std::uint32_t pop(int session, Index queue, Micros lease, ClaimedJob* jobs, std::uint32_t n,
                     std::uint64_t* request, MemberRef* owner);
   void decide(int session);
@@ -414,6 +460,45 @@ class World {
   void purge_on_disk(int session, std::uint8_t segment);
   void end_purge(int session);
 
+  /* waiting.cpp */
+  void begin_wait(int session);
+  void act_asleep(int session);
+  void come_back(int session);
+  void end_sleep(int session);
+  void leave_lists(int session);
+  void claim_after_wait(int session, std::uint32_t n);
+  void step_of_wait(int session, const std::function<void()>& call);
+  void pass_wake_on(int session);
+  void take_wakes();
+  [[nodiscard]] bool sleeps_on(int session);
+  void take_turn_of_sessions();
+  void begin_look();
+  void end_look();
+  void check_wakes();
+  void check_waits();
+  void check_sleeper(int session);
+  void check_timer(const Queue& q);
+  [[nodiscard]] bool has_sleeper(const WaitList& list, OwnerNumber member);
+  [[nodiscard]] Micros may_start_at(const Queue& q);
+  [[nodiscard]] bool looks_by(Micros wall);
+  void check_ready(const Queue& q);
+  void check_owing(const Queue& q);
+  void check_latches();
+  void serve_sleepers();
+  void end_all_waits();
+
+  /* weights.cpp */
+  void set_weight(int session);
+  void show_weights(const Session& session);
+  [[nodiscard]] bool is_weighed(QueueId queue, int except) const;
+  [[nodiscard]] std::uint32_t weight_of(QueueId queue, std::uint32_t key) const;
+  void read_weights();
+  std::map<std::uint32_t, std::uint32_t> weights_in_memory(const Queue& q);
+  void check_weights();
+  ReadyJobs ready_by_key(const Queue& q);
+  void look_at_effect(const std::function<void()>& look);
+  void watch_rounds(const Queue& q, const ReadyJobs& before, const std::vector<ClaimedJob>& jobs);
+
   /* prepared.cpp */
   bool prepare(int session);
   void end_prepared(int session);
@@ -468,6 +553,7 @@ class World {
   std::unique_ptr<FakeStore> store_;
   std::unique_ptr<Loader> loader_;
   std::unique_ptr<KeyBlocks> key_blocks_;
+  std::unique_ptr<KeyWeights> key_weights_;
   std::unique_ptr<Sweeper> sweeper_;
   std::unique_ptr<Census> census_;
   std::unique_ptr<ExpiryWalk> expiry_walk_;
@@ -482,6 +568,8 @@ class World {
   std::vector<Session> sessions_;
   std::map<QueueId, ModelQueue> queues_;
   QueueId next_queue_ = 1;
+  std::map<std::pair<QueueId, std::uint32_t>, std::uint32_t> weights_; /* of the table */
+  std::map<QueueId, Rounds> rounds_;
   std::deque<ModelRequest> requests_; /* the latest */
   std::uint64_t next_request_ = 1;
   std::vector<char> image_; /* of the arena when the housekeeper was killed */
@@ -500,6 +588,9 @@ class World {
   bool calm_ = false;         /* no errors, nobody is stopped */
   bool crashing_ = false;
   bool housekeeping_ = false;
+  bool housekeeper_latch_ = false;
+  bool reading_weights_ = false;
+  Micros idle_check_at_ = kNever; /* wall; the housekeeper looks after sleepers */
   bool following_ = false;
   std::string violation_;
 };

@@ -195,6 +195,23 @@ TEST_F(Limited, TheOldestGoesForANewOne) {
   EXPECT_EQ(claim_ids(1, 10), (std::vector<JobId>{4, 5, 6}));
 }
 
+TEST_F(Limited, WhatHasComeDueBesideTheOneThatGoesWakesASleeper) {
+  for (JobId id = 1; id <= 3; id++) {
+    JobRow row = row_of(1, id);
+    row.due = platform().wall + kMinute;
+    put(row);
+  }
+  const QueueRef queue = ref_of(1);
+  ASSERT_TRUE(d().wait_begin(0, &queue, 1));
+  platform().advance(kMinute);
+  Decided decided{};
+  const std::size_t room = transaction().begin_room(1, ref(queue_));
+  ASSERT_EQ(transaction().exchange_room(1, room, &figures_, &decided, &action_), Room::exchanged);
+  EXPECT_TRUE(d().woken(0));
+  d().wait_end(0);
+  EXPECT_EQ(claim_ids(1, 10), (std::vector<JobId>{2, 3}));
+}
+
 TEST_F(Limited, WhatWasToGoIsBackAfterARollback) {
   put_many(1, 1, 3);
   Decided decided{};

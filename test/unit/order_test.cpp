@@ -140,6 +140,16 @@ TEST_F(Order, AWorkerThatWaitsIsWokenForTheNextOfTheKey) {
   EXPECT_EQ(claim_all(), std::vector<JobId>({2}));
 }
 
+TEST_F(Order, AJobWithoutAKeyThatIsReadFromTheLogWakesASleeper) {
+  const QueueRef queue = ref_of(1);
+  ASSERT_TRUE(d().wait_begin(0, &queue, 1));
+  const JobRow row = log_keyed(1, 0);
+  d().mark_dirty(database_, 1, row.segment, row.block);
+  load();
+  EXPECT_TRUE(d().woken(0));
+  EXPECT_EQ(claim_all(), (std::vector<JobId>{1}));
+}
+
 TEST_F(Order, OneThatIsAboutToCommitIsNotPassed) {
   const JobRow first = keyed(1, kA);
   const EntryRef reference = link(first);

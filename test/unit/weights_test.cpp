@@ -252,6 +252,53 @@ TEST_F(Weights, RowsThatCameAndWentPastTheFunctionsAreFollowed) {
   EXPECT_EQ(q().weighted_keys, 1U);
 }
 
+TEST_F(Weights, AnEarlierJobOfTheKeyTakesItsPlaceInTheRound) {
+  for (JobId id = 1; id <= 3; id++) put(keyed(id, kB));
+  put(keyed(20, kA));
+  EXPECT_EQ(next(1), Keys{kB});
+  put(keyed(10, kA));
+  EXPECT_EQ(next(2), (Keys{kA, kB}));
+}
+
+TEST_F(Weights, BehindAJobThatHasExpiredInItsTurnNothingIsToBeHadUntilTheSweepHasWrittenIt) {
+  for (JobId id = 1; id <= 3; id++) {
+    JobRow row = keyed(id, kA);
+    if (id == 2) row.expires_at = expiry_seconds(platform().wall + kSecond);
+    const Xid xid = log().begin();
+    log().insert_job(xid, kClient, 1, &row);
+    log().commit(xid);
+    put(row);
+  }
+  platform().advance(kMinute);
+  EXPECT_EQ(next(2), Keys{kA});
+  const QueueRef queue = ref_of(1);
+  EXPECT_TRUE(d().wait_begin(0, &queue, 1)) << "or it would ask again and again";
+  sweep();
+  EXPECT_TRUE(d().woken(0));
+  d().wait_end(0);
+  EXPECT_EQ(next(2), Keys{kA});
+}
+
+/* A commit is visible before its callback runs, so another may come in between. */
+TEST_F(Weights, CommitsThatAreToldInAnotherOrderThanTheyCameInAreReadAgain) {
+  key_weights().step();
+  d().take_catalog_stale(database_);
+  log_weight(kA, 3);
+  log_weight(kA, 1);
+  for (const std::uint32_t weight : {1U, 3U}) {
+    Transaction late(&d());
+    late.set_database(database_, kOid);
+    late.reserve(1);
+    late.note_weight(1, KeyWeight{1, kA, kA, weight});
+    late.commit(1);
+  }
+  EXPECT_EQ(share_of_a(), 3U);
+  ASSERT_TRUE(d().take_catalog_stale(database_));
+  key_weights().reread();
+  key_weights().step();
+  EXPECT_EQ(share_of_a(), 2U);
+}
+
 TEST_F(Weights, AReadingDoesNotUndoWhatWasCommittedSince) {
   commit_weight(kB, 5);
   key_weights().reread();
