@@ -700,6 +700,7 @@ class Dispatcher {
    * enough, the housekeeper tells clients that listen. What makes jobs ready, or lets ready ones
    * start, ends with this. */
   void wake_for_work(QueueLock& hold, Index queue, std::uint32_t most) const noexcept;
+  bool wake_waiters(QueueLock& hold, Index queue, std::uint32_t most) const noexcept;
   void owes_claim(Queue& q, OwnerNumber member) const noexcept;
   void owes_no_claim(Queue& q, OwnerNumber member) const noexcept;
   [[nodiscard]] bool is_ready_for(const Queue& q, OwnerNumber member) const noexcept;
@@ -781,8 +782,7 @@ class Dispatcher {
   void count_key_waits(Index queue, QueueId id, QueueWaits* out) noexcept;
   void count_leased(Index queue, QueueId id, QueueWaits* out) noexcept;
   static void forget_later(Queue& q, Entry& e) noexcept;
-  /* Entries of a queue that are due later, at most: half of its share or of what it holds, or
-   * sleepers would keep out work that can run. */
+  /* Entries due later, at most: half of the share or of what it holds, to leave room for others. */
   [[nodiscard]] std::uint32_t most_sleepers(const Queue& q) const noexcept;
   /* Takes the job that is due last out, or says that there is none that may go. */
   bool evict_sleeper(Queue& q) noexcept;

@@ -128,16 +128,22 @@ void Dispatcher::wake_member(Index index, OwnerNumber member) noexcept {
 
 void Dispatcher::wake_for_work(QueueLock& hold, Index index, std::uint32_t most) const noexcept {
   Queue& q = queue(index);
-  if ((q.owners == kNone && due_count(q) <= q.owed) || due_count(q) == 0 || is_paused(q)) return;
-  const std::uint32_t wanted = std::min(jobs_to_wake_for(q), most);
-  if (wanted > 0) {
-    std::uint32_t may = q.owed + wanted;
-    if (q.limited != 0) may = claimable(&hold, q, may);
-    if (may < q.owed + wanted) set_start_timer(q);
-    const std::uint32_t n = std::min(may > q.owed ? may - q.owed : 0, hold.waiter_room());
-    hold.add_waiters(take_waiters(index, hold.waiters(), n));
-  }
+  if (is_paused(q)) return;
+  if (!wake_waiters(hold, index, most)) set_start_timer(q);
   call_announcer(hold, q);
+}
+
+/* False: limits keep some asleep. */
+bool Dispatcher::wake_waiters(QueueLock& hold, Index index, std::uint32_t most) const noexcept {
+  Queue& q = queue(index);
+  if (due_count(q) == 0 || (q.owners == kNone && due_count(q) <= q.owed)) return true;
+  const std::uint32_t wanted = std::min(jobs_to_wake_for(q), most);
+  if (wanted == 0) return true;
+  const std::uint32_t all = q.owed + wanted;
+  const std::uint32_t may = q.limited != 0 ? claimable(&hold, q, all) : all;
+  const std::uint32_t n = std::min(may > q.owed ? may - q.owed : 0, hold.waiter_room());
+  hold.add_waiters(take_waiters(index, hold.waiters(), n));
+  return may >= all;
 }
 
 /* In a group it may be another queue's turn; who is told and asks gets one, too. */
@@ -259,7 +265,10 @@ bool Dispatcher::calls_for_work(QueueRef ref) noexcept {
   if (q.incarnation != ref.incarnation || q.state != QueueState::active || is_paused(q))
     return false;
   promote_due(q, platform_->wall_now());
-  wake_for_work(hold, ref.queue, hold.waiter_room());
+  /* By the housekeeper, which plans afterwards: a timer set here would wake itself, again and
+   * again.
+   */
+  (void)wake_waiters(hold, ref.queue, hold.waiter_room());
   return calls_for_listeners(q);
 }
 

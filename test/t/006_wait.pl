@@ -188,6 +188,25 @@ for my $function (qw(pg_cancel_backend pg_terminate_backend)) {
     $_->quit for $first, $second;
 }
 
+# So it does when it has returned to its client, which goes away.
+{
+    my $first = new_session($node);
+    my $second = new_session($node);
+    $first->send(q{CALL durable_work.wait_for_work('{d}', '1 h')});
+    waiting($first);
+    $second->send(q{CALL durable_work.wait_for_work('{d}', '1 h'); SELECT payload->>'n' FROM durable_work.claim('d', 'w', 1)});
+    waiting($second);
+    my $housekeeper = housekeeper($node, 'postgres');
+    signal_stopped($housekeeper);
+    sql(q{SELECT durable_work.enqueue('d', '{"n": "left"}')});
+    is($first->finish_sent, 'ok', 'the first waiter is woken');
+    $first->quit;
+    is($second->finish_sent, 'ok', 'its client leaves, and the next waiter is woken instead');
+    is($second->output, 'left', 'and gets the job');
+    kill 'CONT', $housekeeper;
+    $second->quit;
+}
+
 # A woken client that does not claim at all keeps the others waiting only until the housekeeper looks.
 my $lazy = new_session($node);
 my $keen = new_session($node);

@@ -22,8 +22,10 @@ class Announce : public ArenaTest {
   /* One round of the housekeeper: who is told of, and the plan for the next. */
   std::vector<std::string> round(bool sent = true) {
     plan().store(kNever);
+    platform().woken_housekeepers.clear();
     std::vector<std::string> names;
     for (const Announcer::Call& call : announcer_->look()) names.emplace_back(call.name);
+    EXPECT_FALSE(platform().housekeeper_was_woken()) << "by itself: it would look again at once";
     if (sent) announcer_->told();
     const Micros next = announcer_->next();
     plan().store(next == kNever ? platform().wall + kMinute
