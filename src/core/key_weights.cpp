@@ -6,6 +6,7 @@ namespace {
 
 /* Before it is looked again whether there is room. */
 constexpr Micros kPause = 10 * kSecond;
+constexpr double kMostReadings = 4'000'000'000;
 
 class Collect : public KeyWeightSink {
  public:
@@ -54,7 +55,10 @@ void KeyWeights::step() {
   }
   wants_ = false;
   short_of_room_ = false;
-  /* 0 is that of no reading. */
+  /* 0 is that of no reading. Where it begins is drawn, or the first one of a housekeeper would pass
+   * for the first one of the housekeeper before. */
+  if (reading_ == 0)
+    reading_ = static_cast<std::uint32_t>(dispatcher_->platform().random() * kMostReadings);
   if (++reading_ == 0) reading_ = 1;
   for (const Reading& queue : queues_) wants_ = !apply(queue) || wants_;
   not_before_ = wants_ ? now : now + kPause;

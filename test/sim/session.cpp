@@ -79,7 +79,7 @@ void World::act_open(int session) {
     return chance(50) ? create_queue(session) : drop_queue(session);
   if (what < 89 && settings_.purges) return begin_purge(session);
   if (what < 91 && settings_.on_exhausted != OnExhausted::skip) return unblock(session);
-  if (what < 92 && settings_.weights && chance(30)) return set_weight(session);
+  if (what < 92 && settings_.weights && chance(60)) return set_weight(session);
   if (settings_.prepares && chance(30) && prepare(session)) return;
   pre_commit(session);
 }

@@ -22,9 +22,15 @@ constexpr DatabaseOid kOid = 16384;
 /* The row is locked until the transaction ends, and one that is not there cannot be. */
 void World::set_weight(int session) {
   Session& self = s(session);
-  const QueueId queue = any_queue(session);
-  if (queue == 0 || queues_.at(queue).dropper != kNobody) return;
-  const auto key = static_cast<std::uint32_t>(1 + draw(static_cast<std::uint64_t>(settings_.keys)));
+  QueueId queue = any_queue(session);
+  auto key = static_cast<std::uint32_t>(1 + draw(static_cast<std::uint64_t>(settings_.keys)));
+  /* Mostly that of another who has not ended, if there is one. */
+  for (int i = 0; i < settings_.sessions; i++) {
+    if (i == session || s(i).weighings.empty() || !chance(70)) continue;
+    queue = s(i).weighings.back().queue;
+    key = s(i).weighings.back().key;
+  }
+  if (queue == 0 || queues_.at(queue).dropper != kNobody || queues_.at(queue).gone) return;
   const std::uint32_t weight = chance(30) ? 1 : static_cast<std::uint32_t>(2 + draw(4));
   const bool is_there = weights_.contains({queue, key});
   for (int i = 0; i < settings_.sessions; i++) {

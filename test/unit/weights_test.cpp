@@ -299,6 +299,17 @@ TEST_F(Weights, CommitsThatAreToldInAnotherOrderThanTheyCameInAreReadAgain) {
   EXPECT_EQ(share_of_a(), 2U);
 }
 
+TEST_F(Weights, AnotherHousekeeperTakesNothingForFoundThatTheOneBeforeHasFound) {
+  log_weight(kA, 3);
+  KeyWeights first(&d(), database_, &store());
+  first.step();
+  ASSERT_EQ(q().weighted_keys, 1U);
+  log_weight(kA, 1);
+  KeyWeights next(&d(), database_, &store());
+  next.step();
+  EXPECT_EQ(q().weighted_keys, 0U);
+}
+
 TEST_F(Weights, AReadingDoesNotUndoWhatWasCommittedSince) {
   commit_weight(kB, 5);
   key_weights().reread();
