@@ -265,6 +265,7 @@ void Loader::end_chunk() noexcept {
   for (QueueLoad& load : queues_) {
     if (!load.active) continue;
     load.active = false;
+    const bool looked = load.raises;
     if (load.ordered) raise_frontier(load);
     /* The chunk has failed: these pages are on no list. */
     if (!load.gathered.empty()) {
@@ -284,7 +285,7 @@ void Loader::end_chunk() noexcept {
       /* Also those that have come due and wait for their chunk. */
       q.has_sleepers = load.asleep.empty() && load.scan.empty() ? 0 : 1;
       if (!load.whole && load.scan.empty() && !load.parked && q.dirty.empty() && q.urgent.empty() &&
-          (!load.ordered || (q.blocks_known != 0 && q.aside_count == 0))) {
+          (!load.ordered || (looked && is_raised(q)))) {
         q.mode = LoadMode::live;
       } else if (load.full) {
         q.mode = LoadMode::loading;
@@ -293,6 +294,12 @@ void Loader::end_chunk() noexcept {
       overtaking_ = make_way(load, q) || overtaking_;
     }
   }
+}
+
+/* Under the queue lock, in a chunk that has found out how far: nothing stays held. Keys that are
+ * set aside stop the frontier, and a job that may be of one has lowered it. */
+bool Loader::is_raised(const Queue& q) noexcept {
+  return q.blocks_known != 0 && q.aside_count == 0 && q.dirty_from == kNever;
 }
 
 /*

@@ -119,6 +119,7 @@ class Loader {
   bool choose();
   bool has_room(Queue& q);
   std::uint8_t limit_of(const QueueLoad& load, Queue& q);
+  static bool is_raised(const Queue& q) noexcept;
   bool make_way(QueueLoad& load, Queue& q) noexcept;
   void take_parked_left(QueueLoad& load, Queue& q) noexcept;
   void begin_chunk();
