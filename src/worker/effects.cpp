@@ -41,7 +41,8 @@ Datum mark_handled(FunctionCallInfo fcinfo) {
   runtime::require_writable("mark_handled");
   pg::required_text(fcinfo, 0, "handler", 1, kMostHandlerBytes);
   pg::required_text(fcinfo, 1, "key", 1, kMostKeyBytes);
-  const int64 window = pg::required_interval(fcinfo, 2, "dedupe_window", kShortestWindow, kMostSpan);
+  const int64 window =
+      pg::required_interval(fcinfo, 2, "dedupe_window", kShortestWindow, kMostSpan);
   const TimestampTz now = GetCurrentTimestamp();
   const Oid types[] = {TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
   const Datum values[] = {fcinfo->args[0].value, fcinfo->args[1].value, TimestampTzGetDatum(now),

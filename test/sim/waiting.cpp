@@ -235,14 +235,6 @@ bool World::looks_by(Micros wall) {
          d().arena().databases[database_].planned_due.load() <= std::max(wall, platform().wall);
 }
 
-/* Somebody sleeps for the queue. */
-void World::check_timer(const Queue& q) {
-  Micros by = platform().wall + kIdleRound;
-  if (!q.delayed.empty()) by = std::min(by, Micros{q.delayed.begin()->at});
-  if (!looks_by(by))
-    throw Violation(fmt::format("queue {}: the housekeeper comes too late for a sleeper", q.id));
-}
-
 /* Who was woken long ago and does not come gives the wake up when the housekeeper looks. */
 void World::check_owing(const Queue& q) {
   const Micros long_ago = platform().monotonic - kWakePatience - 2 * kIdleRound;
@@ -292,7 +284,6 @@ void World::check_wakes() {
     left--;
     if (q.waiter_count == 0 || q.id == 0 || q.state != QueueState::active || q.options.paused)
       continue;
-    check_timer(q);
     if (q.ready_count > 0) check_ready(q);
   }
 }

@@ -477,7 +477,6 @@ class World {
   void check_wakes();
   void check_waits();
   void check_sleeper(int session);
-  void check_timer(const Queue& q);
   [[nodiscard]] bool has_sleeper(const WaitList& list, OwnerNumber member);
   [[nodiscard]] Micros may_start_at(const Queue& q);
   [[nodiscard]] bool looks_by(Micros wall);
