@@ -166,16 +166,19 @@ until ($other->output =~ /next/) {
 # --- a woken waiter that goes away passes the wake on ---------------------------------------------
 # The housekeeper is stopped, so that only the one who leaves can wake the next. The first waiter is
 # stopped when the job comes: it is woken, but cannot act on it before it is cancelled or terminated.
-for my $function (qw(pg_cancel_backend pg_terminate_backend)) {
-    my $first = new_session($node);
-    my $second = new_session($node);
-    my $take_d = q{CALL durable_work.wait_for_work('{d}', '1 h'); SELECT payload->>'n' FROM durable_work.claim('d', 'w', 1)};
+sub two_waiters {
+    my ($first, $second) = map { new_session($node) } 1 .. 2;
     $first->send(q{CALL durable_work.wait_for_work('{d}', '1 h')});
     waiting($first);
-    $second->send($take_d);
+    $second->send(q{CALL durable_work.wait_for_work('{d}', '1 h'); SELECT payload->>'n' FROM durable_work.claim('d', 'w', 1)});
     waiting($second);
     my $housekeeper = housekeeper($node, 'postgres');
     signal_stopped($housekeeper);
+    return ($first, $second, $housekeeper);
+}
+
+for my $function (qw(pg_cancel_backend pg_terminate_backend)) {
+    my ($first, $second, $housekeeper) = two_waiters();
     signal_stopped($first->pid);
     sql(qq(SELECT durable_work.enqueue('d', '{"n": "$function"}')));
     sql("SELECT $function(" . $first->pid . ')');
@@ -190,14 +193,7 @@ for my $function (qw(pg_cancel_backend pg_terminate_backend)) {
 
 # So it does when it has returned to its client, which goes away.
 {
-    my $first = new_session($node);
-    my $second = new_session($node);
-    $first->send(q{CALL durable_work.wait_for_work('{d}', '1 h')});
-    waiting($first);
-    $second->send(q{CALL durable_work.wait_for_work('{d}', '1 h'); SELECT payload->>'n' FROM durable_work.claim('d', 'w', 1)});
-    waiting($second);
-    my $housekeeper = housekeeper($node, 'postgres');
-    signal_stopped($housekeeper);
+    my ($first, $second, $housekeeper) = two_waiters();
     sql(q{SELECT durable_work.enqueue('d', '{"n": "left"}')});
     is($first->finish_sent, 'ok', 'the first waiter is woken');
     $first->quit;
